@@ -1,0 +1,61 @@
+"""One error root for the cabinet; each error tells the caller what to do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Retry(StrEnum):
+    """What the caller may do after an error."""
+
+    SAFE = "safe"  # repeat it
+    CHECK_FIRST = "check-first"  # it may have happened: read back before repeating
+    NEVER = "never"
+
+
+class CabinetError(Exception):
+    """Root of everything the cabinet raises."""
+
+    code = "cabinet"
+    retry = Retry.NEVER
+
+
+class LinkError(CabinetError):
+    """A device did not answer, or answered nonsense.
+
+    ``sent_maybe`` is False only when the request certainly did not reach the wire.
+    """
+
+    code = "link"
+    retry = Retry.CHECK_FIRST
+
+    def __init__(self, device: str, why: str, *, sent_maybe: bool = True) -> None:
+        super().__init__(f"{device}: {why}")
+        self.device = device
+        self.why = why
+        self.sent_maybe = sent_maybe
+
+
+class DeviceRefusedError(CabinetError):
+    """The device answered with an exception: it did not act."""
+
+    code = "refused"
+    retry = Retry.NEVER
+
+    def __init__(self, device: str, why: str) -> None:
+        super().__init__(f"{device}: refused: {why}")
+        self.device = device
+        self.why = why
+
+
+class StoreError(CabinetError):
+    """The journal could not be written: nothing may move."""
+
+    code = "store"
+    retry = Retry.SAFE
+
+
+class ConfigError(CabinetError):
+    """The configuration is wrong; the message names line, key and remedy."""
+
+    code = "config"

@@ -1,0 +1,1 @@
+"""Library shells of the fleet: MQTT, embedded broker, signing key, clock, SMS senders."""

@@ -1,0 +1,67 @@
+"""What the fleet shows: immutable views, whole at every change, so that a missed one does no harm."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from protocols.messages import Kind, SlotTelemetry, Step
+
+
+class CabinetView(Struct, frozen=True, kw_only=True):
+    """One cabinet as it stands. ``age_ms`` tells how old the telemetry is, None for never seen."""
+
+    id: str
+    name: str
+    slots_total: int
+    online: bool
+    age_ms: int | None
+    slots: tuple[SlotTelemetry, ...] = ()
+    full: int = 0  # packs that may be offered
+    empty: int = 0  # slots that can take a pack
+    power_w: float | None = None
+    power_limit_w: int | None = None
+    temp_c: float | None = None
+    alarms: tuple[str, ...] = ()
+    active_swap: str | None = None
+    software: str = ""
+    lat: float | None = None
+    lon: float | None = None
+
+
+class MovementView(Struct, frozen=True, kw_only=True):
+    """One posted row of the custody ledger."""
+
+    id: int
+    serial: str
+    from_holder: str
+    to_holder: str
+    at_ms: int
+    swap_id: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class SwapView(Struct, frozen=True, kw_only=True):
+    """One transaction of a rider; ``rank`` only rises."""
+
+    id: str
+    cabinet_id: str
+    rider_id: str
+    kind: Kind
+    step: Step | None  # None until the cabinet answered
+    rank: int
+    done: bool
+    slot_in: int | None = None
+    slot_out: int | None = None
+    reason: str | None = None
+    detail: str = ""
+    created_ms: int = 0
+    updated_ms: int = 0
+    movements: tuple[MovementView, ...] = ()
+
+
+class RiderView(Struct, frozen=True, kw_only=True):
+    """A rider; the phone is kept as hash and tail only."""
+
+    id: str
+    phone_tail: str
+    serials: tuple[str, ...] = ()  # packs the ledger says the rider holds

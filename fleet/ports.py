@@ -1,0 +1,105 @@
+"""Ports: what the pages and the runtime need of one another and of the outside world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from fleet.core.views import CabinetView, RiderView, SwapView
+from protocols.messages import Kind
+
+
+class Clock(Protocol):
+    """All time comes from here."""
+
+    def monotonic_ms(self) -> int:
+        """For deadlines and ages."""
+        ...
+
+    def now_utc(self) -> datetime:
+        """For records."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Unix time in milliseconds, for records."""
+        ...
+
+    async def sleep(self, delay_s: float) -> None:
+        """Sleep on the monotonic clock."""
+        ...
+
+
+class SmsSender(Protocol):
+    """Delivers a login code."""
+
+    async def send(self, phone: str, text: str) -> None:
+        """Send one text; raise FleetError when it could not be handed over."""
+        ...
+
+
+class Swaps(Protocol):
+    """What the rider's pages and the REST API may ask of the running fleet."""
+
+    async def start(
+        self, *, rider_id: str, cabinet_id: str, kind: Kind, idempotency_key: str
+    ) -> SwapView:
+        """Authorise one transaction and order the cabinet; the same key returns the same swap.
+
+        Raises:
+            NotFoundError: no such cabinet.
+            RefusedError: the code says why (``offline``, ``no-full-battery``, ``no-empty-slot``,
+                ``busy``, ``open-swap``, ``no-battery``, ``has-battery``, ``alarm``).
+        """
+        ...
+
+    async def resume(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """Open the waited-for door once more."""
+        ...
+
+    async def cancel(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """Ask the cabinet to cancel; refused once a pack has been taken in."""
+        ...
+
+    async def get(self, swap_id: str) -> SwapView:
+        """The swap as it stands; raise NotFoundError."""
+        ...
+
+    async def of_rider(self, rider_id: str, limit: int = 20) -> list[SwapView]:
+        """The rider's swaps, newest first."""
+        ...
+
+    def watch(self, swap_id: str) -> AbstractAsyncContextManager[AsyncIterator[SwapView]]:
+        """Whole views, the present one first, then at every change; ends at shutdown."""
+        ...
+
+
+class Cabinets(Protocol):
+    """What the pages may ask about cabinets."""
+
+    async def get(self, cabinet_id: str) -> CabinetView:
+        """One cabinet as it stands; raise NotFoundError."""
+        ...
+
+    async def all(self) -> list[CabinetView]:
+        """Every cabinet, by id."""
+        ...
+
+    def watch(
+        self, cabinet_id: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[CabinetView]]:
+        """Views at every change of one cabinet or of all; ends at shutdown."""
+        ...
+
+
+class Riders(Protocol):
+    """Accounts. Phones arrive in E.164 and are stored as keyed hash and tail."""
+
+    async def get(self, rider_id: str) -> RiderView:
+        """Raise NotFoundError."""
+        ...
+
+    async def by_phone(self, phone: str, *, create: bool) -> RiderView | None:
+        """The rider of this phone; registers one when ``create``."""
+        ...

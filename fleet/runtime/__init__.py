@@ -1,0 +1,1 @@
+"""The running fleet: ingest, command sender, hub. Rules live in ``core``, SQL in ``store``."""

@@ -1,0 +1,1 @@
+"""REST, rider pages and operator page. Renders and parses; decides nothing."""
