@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from fleet.core.login import Identity, Verdict
 from fleet.core.views import CabinetView, RiderView, SwapView
 from protocols.messages import Kind
 
@@ -102,4 +103,32 @@ class Riders(Protocol):
 
     async def by_phone(self, phone: str, *, create: bool) -> RiderView | None:
         """The rider of this phone; registers one when ``create``."""
+        ...
+
+
+class Accounts(Protocol):
+    """Login codes and sessions; tokens and codes are kept as hashes only."""
+
+    async def ask_code(self, phone: str, now_ms: int) -> str:
+        """A fresh code for an E.164 phone, to be sent; raise LimitedError."""
+        ...
+
+    async def drop_code(self, phone: str) -> None:
+        """Forget a code that could not be sent."""
+        ...
+
+    async def check_code(self, phone: str, code: str, now_ms: int) -> Verdict:
+        """Judge a typed code; a right one is used up."""
+        ...
+
+    async def open_session(self, identity: Identity, now_ms: int) -> str:
+        """A new session's token."""
+        ...
+
+    async def identity(self, token: str, now_ms: int) -> Identity | None:
+        """Whom a token stands for, None when it is unknown or expired."""
+        ...
+
+    async def close_session(self, token: str) -> None:
+        """Log out."""
         ...

@@ -1,0 +1,49 @@
+# Yizhan. `make` alone lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.yizhan-ready
+
+.PHONY: help setup check test demo bench prove screenshots clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml uv.lock
+	@PYTHON="$(PYTHON)" deploy/dev/setup.sh
+	@touch $@
+
+setup: $(STAMP) ## make .venv with everything (uv when found, else venv and pip)
+
+check: $(STAMP) ## lint, format, types, import rules, length of modules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	deploy/dev/check_lines.sh
+
+test: $(STAMP) ## all suites, with reduced counts (ARGS="tests/unit -k swap" narrows)
+	@deploy/dev/packages.sh tests
+	$(BIN)/pytest $(ARGS)
+
+demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "--lan" for a phone)
+	@$(BIN)/python -m deploy.demo $(ARGS)
+
+bench: $(STAMP) ## tap to door, door to door: p95 against the targets
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+prove: $(STAMP) ## the long proofs: full counts, slow tests, speed
+	@deploy/dev/packages.sh tests
+	YIZHAN_PROVE=1 $(BIN)/pytest $(ARGS)
+	@$(BIN)/python -m tests.bench
+
+screenshots: $(STAMP) ## take the README's two screenshots again
+	@deploy/dev/packages.sh tests
+	YIZHAN_SCREENSHOTS=deploy/screenshots $(BIN)/pytest tests/system/test_browser.py
+
+clean: ## remove everything that make made
+	rm -rf .venv .artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

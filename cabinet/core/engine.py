@@ -1,0 +1,198 @@
+"""The whole cabinet as one pure step.
+
+``Engine.step(state, input, now)`` returns an ``Outcome``: the next state, the rows to commit in one
+transaction, the effects to run afterwards, and answers to commands. The caller must commit first,
+then adopt the state, then run the effects; when the commit fails it keeps the old state and runs
+nothing of it. What became of an effect comes back as an input.
+
+Every image (and every tick) goes through the same pass: safety judges, the swap looks, the
+inventory is compared, alarms are told, leases and chargers are brought to what is allowed now.
+Safety judges from the very first image; everything that gives power or opens doors waits until
+every slot has been read once since start (or a few seconds have passed), because only then can a
+transaction that was under way be taken up again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cabinet.core import engine_commands, engine_inventory, engine_orders, engine_report, safety
+from cabinet.core import swap_model as swap
+from cabinet.core.engine_alarms import raise_and_clear
+from cabinet.core.engine_draft import Draft
+from cabinet.core.engine_model import (
+    ChallengeReceived,
+    CommandReceived,
+    DocumentReceived,
+    Durable,
+    EngineConfig,
+    Input,
+    JournalOutrun,
+    Now,
+    Observed,
+    Outcome,
+    State,
+    Tick,
+    Token,
+    UnlockOutcome,
+    Verify,
+    decode_durable,
+)
+from cabinet.core.engine_swap import feed, resume_id, sensed
+from cabinet.core.engine_view import Sight, look
+from cabinet.core.model import Image, UnlockResult
+from cabinet.core.records import Restored
+from protocols.messages import BootBody, Door, Presence, Telemetry
+
+__all__ = [
+    "ChallengeReceived",
+    "CommandReceived",
+    "DocumentReceived",
+    "Engine",
+    "EngineConfig",
+    "Input",
+    "JournalOutrun",
+    "Now",
+    "Observed",
+    "Outcome",
+    "State",
+    "Tick",
+    "UnlockOutcome",
+]
+
+#: How long a device may take after start before it counts as silent.
+_FIRST_READ_AGE_MS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces."""
+
+    config: EngineConfig
+    verify: Verify
+    token: Token
+
+    def initial(self, restored: Restored, boot_id: str) -> State:
+        """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
+        if restored.snapshot is None:
+            durable = Durable(epoch=self.config.epoch)
+        else:
+            durable = decode_durable(restored.snapshot)
+        return State(
+            durable=durable,
+            boot_id=boot_id,
+            lists=restored.lists,
+            results={result.id: result for result in restored.results},
+            safety=durable.safety,
+        )
+
+    def step(self, state: State, event: Input, now: Now) -> Outcome:
+        """Decide. Never raises for anything that comes from outside."""
+        draft = Draft(state, now, self.config)
+        match event:
+            case Observed(image):
+                draft.put(image=image)
+                if state.first_image_ms is None:
+                    draft.put(first_image_ms=now.mono_ms)
+                self._pass(draft, image)
+            case Tick():
+                if state.image is not None:
+                    self._pass(draft, state.image)
+            case UnlockOutcome():
+                self._unlocked(draft, event)
+            case CommandReceived(command):
+                sight = look(draft.state, self.config, now)
+                engine_commands.commanded(draft, command, sight, self.verify, self.token)
+                self._power(draft)
+            case ChallengeReceived(challenge):
+                engine_commands.challenged(draft, challenge, self.token)
+            case DocumentReceived(document):
+                engine_commands.documented(draft, document, self.verify)
+            case JournalOutrun(ack, acked):
+                if engine_commands.outrun(draft, ack.epoch, acked):
+                    engine_inventory.tell_all(draft, look(draft.state, self.config, now))
+        return draft.outcome()
+
+    def telemetry(self, state: State, now: Now, extra_alarms: tuple[str, ...] = ()) -> Telemetry:
+        """The cabinet as it stands, for the uplink and the status page."""
+        return engine_report.telemetry(state, self.config, now, extra_alarms)
+
+    # --- one pass over an image -----------------------------------------------------------------
+
+    def _pass(self, draft: Draft, image: Image) -> None:
+        self._judge(draft, image)
+        sight = look(draft.state, self.config, draft.now)
+        recovered = not draft.state.ready and self._complete(draft, image)
+        if recovered:
+            self._recover(draft, sight)
+            sight = look(draft.state, self.config, draft.now)
+        if draft.state.ready:
+            sensed(draft, sight.view, recovered=recovered)
+            engine_inventory.track(draft, look(draft.state, self.config, draft.now))
+        raise_and_clear(draft, sight)
+        self._power(draft)
+
+    def _judge(self, draft: Draft, image: Image) -> None:
+        judged, verdict = safety.step(
+            draft.state.safety,
+            image,
+            engine_orders.charging(draft),
+            draft.now_ms,
+            self.config.safety,
+        )
+        draft.put(safety=judged, verdict=verdict)
+        if judged.latched != draft.durable.safety:
+            draft.keep(safety=judged.latched)
+
+    def _power(self, draft: Draft) -> None:
+        """Leases, outputs and chargers, by what the reservations and flags are now."""
+        image = draft.state.image
+        if image is None:
+            return
+        engine_orders.hold_power(draft)
+        sight = look(draft.state, self.config, draft.now)
+        engine_orders.order_chargers(draft, image, sight)
+
+    # --- start ----------------------------------------------------------------------------------
+
+    def _complete(self, draft: Draft, image: Image) -> bool:
+        """Whether every slot has been read since start, or waiting longer would not help."""
+        first_ms = draft.state.first_image_ms
+        if first_ms is not None and draft.now_ms - first_ms >= self.config.recovery_wait_ms:
+            return True
+        return all(_known(image, slot.slot, draft.now_ms) for slot in image.slots)
+
+    def _recover(self, draft: Draft, sight: Sight) -> None:
+        draft.put(ready=True)
+        draft.event("boot", BootBody(software=self.config.software, resumed=resume_id(draft)))
+        if not draft.durable.adopted:
+            engine_inventory.adopt(draft, sight)
+        engine_inventory.tell_all(draft, sight)
+        draft.journal("boot", resumed=resume_id(draft), epoch=draft.durable.epoch)
+
+    # --- pulses ---------------------------------------------------------------------------------
+
+    def _unlocked(self, draft: Draft, event: UnlockOutcome) -> None:
+        fired = event.result is not UnlockResult.REFUSED
+        draft.journal(
+            "unlock-outcome", slot=event.slot, attempt=event.attempt, result=event.result.value
+        )
+        known = event.result is UnlockResult.SENT
+        if engine_commands.open_outcome(draft, event.attempt, fired=fired, known=known):
+            return
+        view = look(draft.state, self.config, draft.now).view
+        feed(draft, swap.Pulsed(event.attempt, fired=fired), view)
+
+
+def _known(image: Image, number: int, now_ms: int) -> bool:
+    slot = image.slot(number)
+    if slot.door_now(now_ms) is Door.UNKNOWN:
+        return False
+    match slot.presence_now(now_ms):
+        case Presence.ABSENT:
+            return True
+        case Presence.PRESENT:
+            return slot.bms_now(now_ms, _FIRST_READ_AGE_MS) is not None
+        case Presence.UNKNOWN:
+            return False

@@ -1,0 +1,344 @@
+"""What a command does once it is authentic, and what desired documents change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+from cabinet.core import commands, safety
+from cabinet.core.engine_draft import Draft
+from cabinet.core.engine_model import Token, Verify
+from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
+from cabinet.core.engine_view import Sight
+from cabinet.core.model import Unlock
+from cabinet.core.records import EpochRow, Lists, ListsRow
+from cabinet.core.swap_model import Cancel, Resume, Start, is_active, job_of, reserved_slots
+from protocols.messages import (
+    AlarmArgs,
+    Challenge,
+    Command,
+    CommandArgs,
+    DesiredConfig,
+    DesiredList,
+    DesiredPlan,
+    Door,
+    Result,
+    SlotArgs,
+    SwapArgs,
+    SwapStartArgs,
+    signing_bytes,
+)
+
+#: More packs than any network has within reach of one cabinet.
+LIST_ITEMS_MAX: Final = 500_000
+
+Answer: TypeAlias = tuple[Literal["accepted", "done", "refused"], str | None, str]
+Handler: TypeAlias = Callable[[Draft, Command, CommandArgs, Sight], Answer]
+
+
+def challenged(draft: Draft, challenge: Challenge, token: Token) -> None:
+    """Answer with fresh nonces."""
+    pool, fresh = commands.issue(draft.state.nonces, challenge.count, token, draft.now_ms)
+    draft.put(nonces=pool)
+    boot_id = draft.state.boot_id
+    draft.reply(Result(id=challenge.id, outcome="nonces", boot_id=boot_id, nonces=fresh))
+
+
+def commanded(draft: Draft, command: Command, sight: Sight, verify: Verify, token: Token) -> None:
+    """Check a command, carry it out, answer, and remember the answer."""
+    if command.cabinet != draft.config.cabinet:
+        _refuse(draft, command, commands.WRONG_CABINET, "", token)
+        return
+    stored = draft.state.results.get(command.id)
+    if stored is not None:
+        draft.reply(_with_nonce(draft, stored, token))
+        return
+    checked = commands.authenticate(
+        command,
+        boot_id=draft.state.boot_id,
+        pool=draft.state.nonces,
+        last_seq=draft.durable.command_seq,
+        verify=verify,
+        now=draft.now,
+    )
+    draft.put(nonces=checked.pool)
+    if checked.refusal is not None:
+        _refuse(draft, command, checked.refusal, checked.detail, token)
+        return
+    draft.keep(command_seq=command.seq)
+    outcome, reason, evidence = _carry_out(draft, command, sight)
+    if outcome == "refused":
+        _count(draft, reason or "refused")
+    draft.journal(
+        "command",
+        id=command.id,
+        type=command.type,
+        actor=command.actor,
+        outcome=outcome,
+        reason=reason,
+    )
+    result = Result(
+        id=command.id,
+        outcome=outcome,
+        boot_id=draft.state.boot_id,
+        reason=reason,
+        evidence=evidence[:500],
+    )
+    draft.decide(_with_nonce(draft, result, token))
+
+
+def _carry_out(draft: Draft, command: Command, sight: Sight) -> Answer:
+    args = commands.arguments(command, draft.config.slots)
+    if isinstance(args, str):
+        return "refused", commands.BAD_ARGUMENTS, args
+    if not draft.state.ready:
+        return "refused", "starting", ""
+    if command.precondition is not None:
+        slot = sight.view.slot(command.precondition.slot)
+        unmet = commands.unmet(command.precondition, slot)
+        if unmet is not None:
+            return "refused", commands.PRECONDITION, unmet
+    return HANDLERS[command.type](draft, command, args, sight)
+
+
+def _refuse(draft: Draft, command: Command, reason: str, detail: str, token: Token) -> None:
+    """Not authentic: counted and answered, not stored."""
+    _count(draft, reason)
+    result = Result(
+        id=command.id,
+        outcome="refused",
+        boot_id=draft.state.boot_id,
+        reason=reason,
+        evidence=detail[:500],
+    )
+    draft.reply(_with_nonce(draft, result, token))
+
+
+def _count(draft: Draft, reason: str) -> None:
+    refusals = draft.state.refusals
+    draft.put(refusals={**refusals, reason: refusals.get(reason, 0) + 1})
+
+
+def _with_nonce(draft: Draft, result: Result, token: Token) -> Result:
+    """Every answer brings a fresh nonce, bound to this boot."""
+    pool, fresh = commands.issue(draft.state.nonces, 1, token, draft.now_ms)
+    draft.put(nonces=pool)
+    return Result(
+        id=result.id,
+        outcome=result.outcome,
+        boot_id=draft.state.boot_id,
+        reason=result.reason,
+        evidence=result.evidence,
+        nonces=fresh,
+    )
+
+
+# --- one function per command -------------------------------------------------------------------
+
+
+def _swap_start(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, SwapStartArgs)
+    if command.swap_id is None:
+        return "refused", "no-swap-id", ""
+    if args.rider_id in draft.state.lists.denied_riders:
+        return "refused", "denied-rider", ""
+    order = Start(command.swap_id, args.kind, args.rider_id, args.expected_serial, args.slot)
+    refusal = start(draft, order, sight.view)
+    if refusal is not None:
+        return "refused", refusal, ""
+    job = job_of(draft.durable.swap)
+    evidence = f"slot_in={job.slot_in} slot_out={job.slot_out}" if job else ""
+    return "accepted", None, evidence
+
+
+def _swap_cancel(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, SwapArgs)
+    refusal = feed(draft, Cancel(command.swap_id or ""), sight.view)
+    return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
+
+
+def _swap_resume(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, SwapArgs)
+    refusal = feed(draft, Resume(command.swap_id or ""), sight.view)
+    return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
+
+
+def _slot_open(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    """A technician's opening, outside any transaction."""
+    assert isinstance(args, SlotArgs)
+    slot = sight.view.slot(args.slot)
+    if is_active(draft.durable.swap):
+        return "refused", "busy", ""
+    if sight.view.doors_locked or slot.locked:
+        return "refused", "doors-locked", ""
+    if slot.door is not Door.CLOSED:
+        return "refused", "door-not-shut", slot.door.value
+    attempt = f"open:{command.id}"
+    draft.put(
+        opens={**draft.state.opens, attempt: command.id},
+        opened_by_hand=draft.state.opened_by_hand | {args.slot},
+    )
+    draft.journal("unlock", slot=args.slot, attempt=attempt)
+    draft.effect(Unlock(args.slot, attempt))
+    return "accepted", None, ""
+
+
+def _service_off(draft: Draft, command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, SlotArgs)
+    if args.slot in reserved_slots(draft.durable.swap):
+        return "refused", "busy", ""
+    raise_flag(draft, args.slot, "out-of-service", command.reason or "technician")
+    return "done", None, ""
+
+
+def _service_on(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    """Back in service, and out of quarantine: a technician has looked at it."""
+    assert isinstance(args, SlotArgs)
+    lower_flag(draft, args.slot, "out-of-service")
+    lower_flag(draft, args.slot, "quarantine")
+    return "done", None, ""
+
+
+def _quarantine(draft: Draft, command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, SlotArgs)
+    if args.slot in reserved_slots(draft.durable.swap):
+        return "refused", "busy", ""
+    raise_flag(draft, args.slot, "quarantine", command.reason or "technician")
+    return "done", None, ""
+
+
+def _alarm_clear(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, AlarmArgs)
+    cleared = safety.clear(draft.state.safety, args.code, args.slot)
+    changed = cleared is not draft.state.safety
+    if changed:
+        draft.put(safety=cleared)
+        draft.keep(safety=cleared.latched)
+    kept = tuple(
+        s
+        for s in draft.durable.latched
+        if s.code != args.code or (args.slot is not None and s.slot != args.slot)
+    )
+    if len(kept) != len(draft.durable.latched):
+        draft.keep(latched=kept)
+        changed = True
+    if changed:
+        return "done", None, ""
+    if any(trip.code == args.code for trip in draft.state.safety.trips):
+        return "refused", "cause-stands", ""
+    return "refused", "not-latched", ""
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "swap.start": _swap_start,
+    "swap.cancel": _swap_cancel,
+    "swap.resume": _swap_resume,
+    "slot.open": _slot_open,
+    "slot.service-off": _service_off,
+    "slot.service-on": _service_on,
+    "slot.quarantine": _quarantine,
+    "alarm.clear": _alarm_clear,
+}
+
+
+# --- documents ----------------------------------------------------------------------------------
+
+
+def documented(
+    draft: Draft, document: DesiredPlan | DesiredConfig | DesiredList, verify: Verify
+) -> None:
+    """Take over a desired document, if it is the fleet's, for us, and not older than ours."""
+    if document.cabinet != draft.config.cabinet:
+        _count(draft, "document-wrong-cabinet")
+    elif not verify(signing_bytes(document), document.sig):
+        _count(draft, "document-bad-signature")
+    elif isinstance(document, DesiredPlan):
+        _take_plan(draft, document)
+    elif isinstance(document, DesiredConfig):
+        _take_config(draft, document)
+    else:
+        _take_chunk(draft, document)
+
+
+def _take_plan(draft: Draft, plan: DesiredPlan) -> None:
+    old = draft.durable.plan
+    if old is not None and plan.version < old.version:
+        _count(draft, "document-old-version")
+        return
+    draft.put(plan_received_ms=draft.now_ms)
+    if old != plan:
+        draft.keep(plan=plan)
+        draft.journal("plan", version=plan.version)
+
+
+def _take_config(draft: Draft, config: DesiredConfig) -> None:
+    old = draft.durable.config
+    if old is not None and config.version < old.version:
+        _count(draft, "document-old-version")
+    elif old != config:
+        draft.keep(config=config)
+        draft.journal("config", version=config.version)
+
+
+def _take_chunk(draft: Draft, chunk: DesiredList) -> None:
+    """A version takes effect when its last missing chunk is here."""
+    current = draft.state.lists.version
+    pending = dict(draft.state.chunks)
+    gathering = next(iter(pending.values())).version if pending else 0
+    if chunk.version <= current or chunk.version < gathering or chunk.chunk >= chunk.chunks:
+        return
+    if chunk.version > gathering:
+        pending = {}
+    pending[chunk.chunk] = chunk
+    items = sum(len(c.packs) + len(c.denied_packs) + len(c.denied_riders) for c in pending.values())
+    if items > LIST_ITEMS_MAX:
+        _count(draft, "document-too-long")
+        draft.put(chunks={})
+        return
+    draft.put(chunks=pending)
+    if len(pending) < chunk.chunks:
+        return
+    parts = pending.values()
+    lists = Lists(
+        version=chunk.version,
+        packs=frozenset(serial for part in parts for serial in part.packs),
+        denied_packs=frozenset(serial for part in parts for serial in part.denied_packs),
+        denied_riders=frozenset(rider for part in parts for rider in part.denied_riders),
+    )
+    draft.put(lists=lists, chunks={})
+    draft.write(ListsRow(lists))
+    draft.journal("lists", version=lists.version, packs=len(lists.packs))
+
+
+# --- a replaced journal -------------------------------------------------------------------------
+
+
+def outrun(draft: Draft, ack_epoch: int, acked: int) -> bool:
+    """The fleet knows more than this journal ever sent: start a new epoch after both.
+
+    ``acked`` events of the present epoch are done with; the others are numbered anew from 1.
+    """
+    durable = draft.durable
+    if ack_epoch < durable.epoch:
+        return False
+    new = max(durable.epoch, ack_epoch) + 1
+    draft.write(EpochRow(durable.epoch, new))
+    draft.journal("epoch", old=durable.epoch, new=new)
+    draft.keep(epoch=new, seq=max(0, durable.seq - acked))
+    return True
+
+
+def open_outcome(draft: Draft, attempt: str, *, fired: bool, known: bool) -> bool:
+    """Finish a ``slot.open``; False when the attempt is not one of those."""
+    command_id = draft.state.opens.get(attempt)
+    if command_id is None:
+        return False
+    opens = {a: c for a, c in draft.state.opens.items() if a != attempt}
+    draft.put(opens=opens)
+    stored = draft.state.results.get(command_id)
+    if stored is not None:
+        outcome: Literal["done", "failed"] = "done" if fired and known else "failed"
+        reason = None if outcome == "done" else ("no-reply" if fired else "lock-refused")
+        result = Result(id=command_id, outcome=outcome, boot_id=draft.state.boot_id, reason=reason)
+        draft.decide(result)
+    return True

@@ -1,0 +1,246 @@
+"""The engine's state, inputs and outcome.
+
+``Durable`` is what must outlive the process: it is written as a snapshot in the same transaction as
+the events that changed it. ``State`` adds what only this boot knows. A field added to a Struct here
+needs a default, so that the snapshot of an earlier version still decodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from cabinet.core.charge import Order, PackLimits
+from cabinet.core.model import Effect, Image, Output, UnlockResult
+from cabinet.core.records import Lists, Write
+from cabinet.core.safety_limits import Limits
+from cabinet.core.safety_state import SafetyState, Verdict
+from cabinet.core.swap_model import Idle, SwapLimits
+from cabinet.core.swap_model import State as SwapState
+from protocols.messages import (
+    Ack,
+    Challenge,
+    Command,
+    DesiredConfig,
+    DesiredList,
+    DesiredPlan,
+    Result,
+)
+
+#: Answers to commands kept at hand; older commands are refused by their sequence number.
+RESULTS_MAX: Final = 256
+#: Transactions remembered by id, so that the same order never runs twice.
+RECENT_SWAPS_MAX: Final = 32
+
+Verify: TypeAlias = Callable[[bytes, str], bool]
+Token: TypeAlias = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time of one decision: monotonic for deadlines, wall for records."""
+
+    mono_ms: int
+    wall_ms: int
+    wall_synced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """What one cabinet is."""
+
+    cabinet: str
+    slots: int
+    software: str
+    pack: PackLimits
+    breaker_w: int
+    power_default_w: int
+    target_soc_pct: int = 90
+    epoch: int = 1  # for a new journal; minted by the fleet
+    safety: Limits = field(default_factory=Limits)
+    swap: SwapLimits = field(default_factory=SwapLimits)
+    recovery_wait_ms: int = 6_000  # for every device to be read once after start
+    settle_ms: int = 3_000  # a pack appeared or vanished only when it stays so
+    left_open_ms: int = 120_000  # a door open this long is an alarm, swap or not
+    unnamed_ms: int = 10_000  # a pack that has not told its serial by then is flagged
+
+
+# --- durable ------------------------------------------------------------------------------------
+
+
+class Standing(Struct, frozen=True):
+    """An alarm that stands."""
+
+    code: str
+    slot: int | None = None
+    severity: str = "warning"
+
+
+class Owner(Struct, frozen=True):
+    """Whose unfinished transaction a slot belongs to."""
+
+    swap_id: str
+    rider_id: str
+
+
+class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What outlives the process."""
+
+    epoch: int = 1
+    seq: int = 0  # of the last event
+    command_seq: int = 0  # of the last command that was authentic
+    swap: SwapState = Idle()
+    recent_swaps: tuple[str, ...] = ()
+    safety: SafetyState = SafetyState()  # latched trips only
+    out_of_service: dict[int, str] = {}  # slot to reason
+    quarantine: dict[int, str] = {}
+    adopted: bool = False  # the inventory has been read once
+    inventory: dict[int, str] = {}  # slot to serial: what the events have told so far
+    undetermined: tuple[int, ...] = ()  # slots whose first pack has not told its serial yet
+    owners: dict[int, Owner] = {}
+    alarms: tuple[Standing, ...] = ()  # told and not cleared
+    latched: tuple[Standing, ...] = ()  # raised by us, until a technician clears them
+    left_open: tuple[int, ...] = ()  # doors that a rider left open
+    plan: DesiredPlan | None = None
+    config: DesiredConfig | None = None
+
+
+_DURABLE: Final = msgspec.json.Decoder(Durable)
+
+
+def encode_durable(durable: Durable) -> bytes:
+    """The bytes of a snapshot."""
+    return msgspec.json.encode(durable)
+
+
+def decode_durable(data: bytes) -> Durable:
+    """The state in a snapshot of this or an earlier version; raises msgspec.MsgspecError."""
+    return _DURABLE.decode(data)
+
+
+# --- state --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Nonce:
+    """A nonce that may authenticate one command."""
+
+    value: str
+    issued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What the actuator was last told."""
+
+    chargers: Mapping[int, Order] = field(default_factory=dict)
+    chargers_at_ms: Mapping[int, int] = field(default_factory=dict)
+    slot_ac: Mapping[int, bool] = field(default_factory=dict)
+    outputs: Mapping[Output, bool] = field(default_factory=dict)
+    decided_at_ms: int | None = None  # when orders were last computed
+    basis: object = None  # what they were computed from
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the engine knows."""
+
+    durable: Durable
+    boot_id: str
+    lists: Lists = field(default_factory=Lists)
+    results: Mapping[str, Result] = field(default_factory=dict)
+    safety: SafetyState = field(default_factory=SafetyState)
+    image: Image | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    ready: bool = False  # every slot has been read once since start
+    first_image_ms: int | None = None
+    nonces: tuple[Nonce, ...] = ()
+    plan_received_ms: int | None = None  # in this boot
+    chunks: Mapping[int, DesiredList] = field(default_factory=dict)
+    issued: Issued = Issued()
+    since_ms: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    opened_by_hand: frozenset[int] = frozenset()  # by slot.open, until things are settled
+    opens: Mapping[str, str] = field(default_factory=dict)  # attempt to command id
+    refusals: Mapping[str, int] = MappingProxyType({})  # reason to count, for metrics
+
+
+# --- inputs -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The buses have read something."""
+
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockOutcome:
+    """What became of an ``Unlock``."""
+
+    slot: int
+    attempt: str
+    result: UnlockResult
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """A command as it came; nothing about it has been checked but its form."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeReceived:
+    """The fleet asks for nonces."""
+
+    challenge: Challenge
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentReceived:
+    """A desired document; its signature has not been checked."""
+
+    document: DesiredPlan | DesiredConfig | DesiredList
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOutrun:
+    """The fleet has acknowledged more than this journal ever sent: it was replaced.
+
+    ``acked`` is the sender's own watermark: events up to it need not be sent again.
+    """
+
+    ack: Ack
+    acked: int
+
+
+Input: TypeAlias = (
+    Observed
+    | Tick
+    | UnlockOutcome
+    | CommandReceived
+    | ChallengeReceived
+    | DocumentReceived
+    | JournalOutrun
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One decision: commit ``writes``, adopt ``state``, then run ``effects`` and send ``replies``."""
+
+    state: State
+    writes: tuple[Write, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    replies: tuple[Result, ...] = ()

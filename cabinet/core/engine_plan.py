@@ -1,0 +1,73 @@
+"""Which power limit and which target hold now.
+
+A plan is worth something only inside its validity. By the wall clock that is plain; when the wall
+clock is not known to be right, the plan counts for its own length from its receipt in this boot,
+and then only with its smallest step, since nobody can tell which step it is. Otherwise the safe
+local default holds. Nothing ever goes above the breaker.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cabinet.core.engine_model import EngineConfig, Now, State
+
+TARGET_MIN_PCT: Final = 20
+TARGET_MAX_PCT: Final = 100
+
+
+def config_value(state: State, name: str, default: int) -> int:
+    """A value that the fleet may set, or the local one."""
+    document = state.durable.config
+    value = document.values.get(name) if document else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def power_limit_w(state: State, config: EngineConfig, now: Now) -> int:
+    """The power that the whole cabinet may take now."""
+    default_w = min(
+        config_value(state, "power_default_w", config.power_default_w), config.breaker_w
+    )
+    plan = state.durable.plan
+    if plan is None:
+        return max(0, default_w)
+    if not now.wall_synced:
+        planned_w = min(plan.power_w) if _within_age(state, now) else default_w
+        return max(0, min(planned_w, config.breaker_w))
+    index = _index(state, now, len(plan.power_w))
+    planned_w = default_w if index is None else plan.power_w[index]
+    return max(0, min(planned_w, config.breaker_w))
+
+
+def target_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
+    """The state of charge from which a pack may be offered."""
+    default_pct = config_value(state, "target_soc_pct", config.target_soc_pct)
+    plan = state.durable.plan
+    if plan is None or not plan.target_soc_pct or not now.wall_synced:
+        return _clamp(default_pct)
+    index = _index(state, now, len(plan.target_soc_pct))
+    return _clamp(default_pct if index is None else plan.target_soc_pct[index])
+
+
+def _clamp(target_pct: int) -> int:
+    return max(TARGET_MIN_PCT, min(TARGET_MAX_PCT, target_pct))
+
+
+def _index(state: State, now: Now, steps: int) -> int | None:
+    """The plan's step by the wall clock; None outside its validity."""
+    plan = state.durable.plan
+    if plan is None or not plan.valid_from_ms <= now.wall_ms < plan.valid_until_ms:
+        return None
+    index = (now.wall_ms - plan.valid_from_ms) // (plan.step_s * 1000)
+    return index if index < steps else None
+
+
+def _within_age(state: State, now: Now) -> bool:
+    """Whether a plan is younger, since its receipt, than it was meant to hold."""
+    plan = state.durable.plan
+    if plan is None or state.plan_received_ms is None:
+        return False
+    length_ms = min(
+        plan.valid_until_ms - plan.valid_from_ms, len(plan.power_w) * plan.step_s * 1000
+    )
+    return now.mono_ms - state.plan_received_ms < length_ms

@@ -1,0 +1,220 @@
+"""Runs the swap table inside the engine: its actions become events, flags, effects and journal."""
+
+from __future__ import annotations
+
+from cabinet.core import swap
+from cabinet.core.engine_draft import Draft
+from cabinet.core.engine_inventory import book_in, book_out
+from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
+from cabinet.core.engine_view import look
+from cabinet.core.model import Indicate, Unlock
+from cabinet.core.swap_model import (
+    Accepted,
+    Action,
+    BatteryIn,
+    BatteryOut,
+    Event,
+    Faulted,
+    FlagSlot,
+    Job,
+    LeftOpen,
+    OpeningBack,
+    OpeningPickup,
+    OpeningReturn,
+    Prompt,
+    Pulse,
+    Pulsed,
+    Recovered,
+    Refused,
+    Report,
+    Sensed,
+    Start,
+    Trip,
+    View,
+    is_active,
+    job_of,
+)
+from protocols.messages import BatteryBody, Kind, SlotFlagBody, StepBody
+
+
+def sensed(draft: Draft, view: View, *, recovered: bool) -> None:
+    """The sensors or the time have changed."""
+    if recovered:
+        feed(draft, Recovered(), view)
+    if draft.state.verdict.doors_locked and is_active(draft.durable.swap):
+        feed(draft, Trip(_why_locked(draft)), look(draft.state, draft.config, draft.now).view)
+    elif not recovered:
+        feed(draft, Sensed(), view)
+
+
+def start(draft: Draft, order: Start, view: View) -> str | None:
+    """Start a transaction; None when it runs or ran, else why it is refused."""
+    if order.swap_id in draft.durable.recent_swaps:
+        return None
+    refusal = feed(draft, order, view)
+    job = job_of(draft.durable.swap)
+    if refusal is None and job is not None and job.swap_id == order.swap_id:
+        recent = (*draft.durable.recent_swaps, order.swap_id)[-RECENT_SWAPS_MAX:]
+        owners = draft.durable.owners
+        mine = {slot for slot in (job.slot_in, job.slot_out) if slot is not None}
+        kept = {slot: owner for slot, owner in owners.items() if slot not in mine}
+        draft.keep(recent_swaps=recent, owners=kept)
+    return refusal
+
+
+def feed(draft: Draft, event: Event, view: View) -> str | None:
+    """One step of the table; why the event was refused, or None."""
+    before = draft.durable.swap
+    turn = swap.step(before, event, view, draft.now_ms, draft.config.swap)
+    if turn.state != before:
+        draft.keep(swap=turn.state)
+        if type(turn.state) is not type(before):
+            _journal(draft, event)
+    refusal = None
+    for action in turn.actions:
+        if isinstance(action, Refused):
+            refusal = action.reason
+        elif not isinstance(action, Accepted):
+            _act(draft, action)
+    if isinstance(turn.state, Faulted) and is_active(before):
+        _remember_owner(draft, turn.state.job)
+    return refusal
+
+
+def _journal(draft: Draft, event: Event) -> None:
+    state = draft.durable.swap
+    job = job_of(state)
+    draft.journal(
+        "swap",
+        event=type(event).__name__,
+        state=type(state).__name__,
+        swap_id=job.swap_id if job else None,
+    )
+
+
+def _act(draft: Draft, action: Action) -> None:
+    match action:
+        case Pulse(slot, attempt):
+            _pulse(draft, slot, attempt)
+        case Report():
+            _report(draft, action)
+        case BatteryIn(job, slot, serial, soc_pct):
+            body = BatteryBody(
+                serial=serial,
+                slot=slot,
+                swap_id=job.swap_id,
+                rider_id=job.rider_id,
+                soc_pct=soc_pct,
+                cause="technician" if job.kind is Kind.LOAD else "swap",
+            )
+            book_in(draft, body)
+        case BatteryOut(job, slot, serial):
+            body = BatteryBody(
+                serial=serial,
+                slot=slot,
+                swap_id=job.swap_id,
+                rider_id=job.rider_id,
+                cause="technician" if job.kind is Kind.UNLOAD else "swap",
+            )
+            book_out(draft, body)
+        case FlagSlot(slot, flag, reason):
+            raise_flag(draft, slot, flag, reason)
+        case LeftOpen(slot):
+            if slot not in draft.durable.left_open:
+                draft.keep(left_open=(*draft.durable.left_open, slot))
+        case Prompt(slot, light, prompt):
+            draft.effect(Indicate(slot, light, prompt))
+        case Accepted() | Refused():
+            raise AssertionError("answered by the caller")
+
+
+def _report(draft: Draft, told: Report) -> None:
+    job = told.job
+    draft.event(
+        "swap.step",
+        StepBody(
+            swap_id=job.swap_id,
+            kind=job.kind,
+            step=told.step,
+            rider_id=job.rider_id,
+            slot_in=job.slot_in,
+            slot_out=job.slot_out,
+            reason=told.reason,
+            detail=told.detail[:500],
+        ),
+    )
+
+
+def _pulse(draft: Draft, slot: int, attempt: str) -> None:
+    """The last guard before a door: the table has asked safety too."""
+    verdict = draft.state.verdict
+    if verdict.doors_locked or slot in verdict.locked_slots:
+        draft.journal("unlock-withheld", slot=slot, attempt=attempt)
+        state = draft.durable.swap
+        if isinstance(state, OpeningReturn | OpeningBack | OpeningPickup):
+            view = look(draft.state, draft.config, draft.now).view
+            feed(draft, Pulsed(attempt, fired=False), view)
+        return
+    draft.journal("unlock", slot=slot, attempt=attempt)
+    draft.effect(Unlock(slot, attempt))
+
+
+def raise_flag(draft: Draft, slot: int, flag: str, reason: str) -> None:
+    """Flag a slot and tell the fleet, once."""
+    durable = draft.durable
+    flags = durable.quarantine if flag == "quarantine" else durable.out_of_service
+    if slot in flags:
+        return
+    flags = {**flags, slot: reason}
+    if flag == "quarantine":
+        draft.keep(quarantine=flags)
+    else:
+        draft.keep(out_of_service=flags)
+    if reason == "door-stuck":
+        standing = Standing("door-stuck", slot, "warning")
+        draft.keep(latched=(*draft.durable.latched, standing))
+    draft.event("slot.flag", SlotFlagBody(slot=slot, flag=flag, active=True, detail=reason))
+
+
+def lower_flag(draft: Draft, slot: int, flag: str) -> bool:
+    """Take a flag back and tell the fleet; False when it was not set."""
+    durable = draft.durable
+    flags = durable.quarantine if flag == "quarantine" else durable.out_of_service
+    if slot not in flags:
+        return False
+    kept = {other: reason for other, reason in flags.items() if other != slot}
+    draft.keep(**{"quarantine" if flag == "quarantine" else "out_of_service": kept})
+    latched = tuple(s for s in durable.latched if (s.code, s.slot) != ("door-stuck", slot))
+    if flag == "out-of-service" and latched != durable.latched:
+        draft.keep(latched=latched)
+    draft.event("slot.flag", SlotFlagBody(slot=slot, flag=flag, active=False))
+    return True
+
+
+def _remember_owner(draft: Draft, job: Job) -> None:
+    """What turns up or goes missing in these slots soon is this rider's."""
+    owner = Owner(job.swap_id, job.rider_id)
+    owners = dict(draft.durable.owners)
+    if job.slot_in is not None and job.serial_in is None:
+        owners[job.slot_in] = owner
+    if job.slot_out is not None and not job.out_booked:
+        owners[job.slot_out] = owner
+    draft.keep(owners=owners)
+
+
+def _why_locked(draft: Draft) -> str:
+    codes = sorted(
+        alarm.code
+        for alarm in draft.state.verdict.alarms
+        if alarm.severity == "critical" or alarm.code == "service-door"
+    )
+    for code in ("smoke", "over-temperature", "service-door"):
+        if code in codes:
+            return code
+    return "doors-locked"
+
+
+def resume_id(draft: Draft) -> str | None:
+    """The transaction that is taken up again at start."""
+    job = job_of(draft.durable.swap)
+    return job.swap_id if job is not None and is_active(draft.durable.swap) else None

@@ -1,0 +1,385 @@
+"""The half of the swap table that takes a pack in, and gives a refused one back."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from cabinet.core import swap_pickup
+from cabinet.core.swap_model import (
+    Accepted,
+    Action,
+    AwaitBack,
+    AwaitReturn,
+    BatteryIn,
+    Cancel,
+    Cancelling,
+    FlagSlot,
+    Job,
+    OpeningBack,
+    OpeningReturn,
+    Pack,
+    Prompt,
+    Resume,
+    ReturnShut,
+    Sensed,
+    Trip,
+    Trust,
+    Turn,
+    Verifying,
+    seated,
+)
+from cabinet.core.swap_tools import (
+    Context,
+    book_out,
+    cancelled,
+    complete,
+    fault,
+    first_try,
+    give_up_slot,
+    gone,
+    left_open,
+    next_try,
+    refuse,
+    rejected,
+    remind,
+    report,
+    stay,
+    verdict_on,
+)
+from protocols.messages import Door, Kind, Presence, Step
+
+
+def open_return(
+    job: Job, slot: int, ctx: Context, *before: Action, reason: str | None = None
+) -> Turn:
+    """Order the return door open."""
+    job = replace(job, slot_in=slot)
+    job, door, pulse = first_try(job, slot, ctx)
+    job, told = report(job, Step.OPENING_RETURN, reason)
+    prompt = Prompt(slot, "open", "reseat-battery" if reason == "reseat" else "insert-battery")
+    return Turn(OpeningReturn(job=job, door=door), (*before, told, pulse, prompt))
+
+
+def _give_back(job: Job, reason: str, ctx: Context) -> Turn:
+    slot = job.slot_in or 0
+    job, door, pulse = first_try(job, slot, ctx)
+    job, told = report(job, Step.GIVING_BACK, reason)
+    prompt = Prompt(slot, "open", "take-battery-back")
+    return Turn(OpeningBack(job=job, door=door, reason=reason), (told, pulse, prompt))
+
+
+def _await_return(job: Job, ctx: Context) -> Turn:
+    job, told = report(job, Step.AWAIT_RETURN)
+    return Turn(AwaitReturn(job=job, since_ms=ctx.now_ms), (told,))
+
+
+def _verify(job: Job, closed_ms: int, ctx: Context, *before: Action, detail: str = "") -> Turn:
+    job, told = report(job, Step.VERIFYING, detail=detail)
+    state = Verifying(job=job, since_ms=ctx.now_ms, closed_ms=closed_ms)
+    return Turn(state, (*before, told, Prompt(job.slot_in or 0, "wait", "checking-battery")))
+
+
+# --- opening the return door --------------------------------------------------------------------
+
+
+def opening_return(state: OpeningReturn, _event: Sensed, ctx: Context) -> Turn:
+    """Wait for the door; pulse again, or try another slot."""
+    job, door = state.job, state.door
+    slot = ctx.view.slot(door.slot)
+    if slot.door is Door.OPEN:
+        return _await_return(job, ctx)
+    occupied = slot.door is Door.CLOSED and slot.presence is Presence.PRESENT
+    if occupied and not job.reseats:
+        # Shut, with a pack in it: either its opening was missed, or it never was empty.
+        if door.pulse == "maybe":
+            return _verify(job, slot.door_at_ms, ctx)
+        if door.pulse == "refused":
+            return _other_return(job, door.slot, "occupied", ctx)
+    if job.reseats and door.pulse == "maybe" and slot.door is Door.CLOSED and ctx.vacant(slot):
+        return Turn(ReturnShut(job=job, since_ms=ctx.now_ms), ())  # taken out unseen
+    match verdict_on(door, ctx):
+        case "wait":
+            return stay(state)
+        case "again":
+            job, door, pulse = next_try(job, door, ctx)
+            return Turn(replace(state, job=job, door=door), (pulse,))
+        case "door-unknown":
+            job, flags = give_up_slot(job, door.slot, "door-unknown")
+            return fault(job, "door-unknown", *flags)
+        case ("door-stuck" | "slot-locked") as why:
+            return _other_return(job, door.slot, why, ctx)
+        case never:
+            assert_never(never)
+
+
+def _other_return(job: Job, slot: int, why: str, ctx: Context) -> Turn:
+    job, flags = give_up_slot(job, slot, why)
+    others = [number for number in ctx.view.empty if number not in job.tried]
+    if job.reseats or not others or ctx.view.doors_locked:
+        return fault(job, why, *flags)  # with a pack behind the door, another slot is no help
+    return open_return(job, others[0], ctx, *flags, reason=why)
+
+
+# --- the return door is open --------------------------------------------------------------------
+
+
+def await_return(state: AwaitReturn, _event: Sensed, ctx: Context) -> Turn:
+    """Wait for the pack and the shut door."""
+    job, number = state.job, state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    if slot.door is Door.CLOSED:
+        if seated(slot, slot.door_at_ms):
+            return _verify(job, slot.door_at_ms, ctx)
+        return Turn(
+            ReturnShut(job=job, since_ms=ctx.now_ms), (Prompt(number, "wait", "no-battery"),)
+        )
+    if ctx.now_ms - state.since_ms >= ctx.limits.return_ms:
+        if slot.door is Door.UNKNOWN:
+            return fault(job, "door-unknown")
+        if ctx.vacant(slot):
+            return cancelled(job, "return-timeout", *left_open(number, ctx))
+        return fault(job, "door-left-open", *left_open(number, ctx))
+    full = slot.presence is Presence.PRESENT or bool(ctx.view.newcomers)
+    prompt = "close-door" if full else "insert-battery"
+    reminders, said = remind(state.reminders, state.since_ms, ctx, number, prompt)
+    return Turn(replace(state, reminders=reminders), said)
+
+
+def return_shut(state: ReturnShut, _event: Sensed, ctx: Context) -> Turn:
+    """Shut and empty: the pack may be in another slot, or the rider thinks again."""
+    job, number = state.job, state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    if slot.door is Door.OPEN:
+        return _await_return(job, ctx)
+    if slot.door is Door.CLOSED and seated(slot, state.since_ms):
+        return _verify(job, max(state.since_ms, slot.door_at_ms), ctx)
+    strays = [other for other in ctx.view.newcomers if other != number]
+    if slot.door is Door.CLOSED and ctx.vacant(slot) and len(strays) == 1:
+        detail = f"wrong-slot {number}->{strays[0]}"
+        moved = replace(job, slot_in=strays[0])
+        off = Prompt(number, "off", "")
+        return _verify(moved, ctx.now_ms, ctx, off, detail=detail)
+    waited_ms = ctx.now_ms - state.since_ms
+    if waited_ms >= ctx.limits.shut_empty_ms and slot.door is Door.CLOSED and ctx.vacant(slot):
+        return cancelled(job, "nothing-inserted")
+    if waited_ms >= ctx.limits.return_ms:
+        return fault(job, "slot-unknown")
+    return stay(state)
+
+
+# --- who is it? ---------------------------------------------------------------------------------
+
+
+def verifying(state: Verifying, _event: Sensed, ctx: Context) -> Turn:
+    """Decide as soon as a reading from after the closing names the pack."""
+    job, number = state.job, state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    if slot.door is Door.OPEN:
+        return _await_return(job, ctx)
+    late = ctx.now_ms - state.since_ms >= ctx.limits.verify_ms
+    if slot.door is Door.UNKNOWN:
+        return _blind(state, ctx)
+    if slot.pack is not None and slot.pack.at_ms >= state.closed_ms:
+        return _judge(job, number, slot.pack, ctx)
+    if ctx.vacant(slot):
+        return Turn(ReturnShut(job=job, since_ms=ctx.now_ms), ())
+    if not late:
+        return stay(state)
+    if slot.locked or ctx.view.doors_locked:
+        return fault(job, "no-bms", detail="slot locked")
+    if job.reseats == 0:
+        return open_return(replace(job, reseats=1), number, ctx, reason="reseat")
+    return _give_back(job, "no-bms", ctx)
+
+
+def _blind(state: Verifying, ctx: Context) -> Turn:
+    waited_ms = ctx.now_ms - state.since_ms
+    if waited_ms < ctx.limits.verify_ms + ctx.limits.door_unknown_ms:
+        return stay(state)
+    return fault(state.job, "door-unknown")
+
+
+def _refusal(job: Job, pack: Pack) -> str | None:
+    match pack.trust:
+        case Trust.DENIED:
+            return "denied-pack"
+        case Trust.DUPLICATE:
+            return "duplicate-serial"
+        case Trust.FOREIGN:
+            # A technician may bring packs that the list does not have yet; they are not charged.
+            return None if job.kind is Kind.LOAD else "foreign-pack"
+        case Trust.KNOWN:
+            return None
+
+
+def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
+    refusal = _refusal(job, pack)
+    slot = ctx.view.slot(number)
+    if refusal is not None:
+        if slot.locked or ctx.view.doors_locked:
+            return fault(job, refusal, detail=f"{pack.serial} behind a locked door")
+        return _give_back(job, refusal, ctx)
+    job, booked, detail = _book_in(job, number, pack)
+    if job.kind is not Kind.SWAP:
+        return complete(job, *booked, detail=detail)
+    return swap_pickup.open_pickup(job, ctx, *booked, detail=detail)
+
+
+def _book_in(job: Job, number: int, pack: Pack) -> tuple[Job, tuple[Action, ...], str]:
+    job = replace(job, serial_in=pack.serial, slot_in=number)
+    booked: tuple[Action, ...] = (BatteryIn(job, number, pack.serial, pack.soc_pct),)
+    notes = []
+    if job.expected_serial is not None and job.expected_serial != pack.serial:
+        notes.append(f"other-pack {pack.serial}")
+    if pack.trust is Trust.FOREIGN:
+        notes.append("unlisted-pack")
+    if pack.unwell is not None:
+        booked = (*booked, FlagSlot(number, "quarantine", pack.unwell))
+        notes.append(f"quarantine {pack.unwell}")
+    return job, booked, " ".join(notes)
+
+
+# --- giving back --------------------------------------------------------------------------------
+
+
+def opening_back(state: OpeningBack, _event: Sensed, ctx: Context) -> Turn:
+    """Wait for the door of the refused pack."""
+    job, door = state.job, state.door
+    slot = ctx.view.slot(door.slot)
+    if slot.door is Door.OPEN:
+        return Turn(AwaitBack(job=job, since_ms=ctx.now_ms, reason=state.reason), ())
+    if slot.door is Door.CLOSED and door.pulse == "maybe" and ctx.vacant(slot):
+        return rejected(job, state.reason)
+    match verdict_on(door, ctx):
+        case "wait":
+            return stay(state)
+        case "again":
+            job, door, pulse = next_try(job, door, ctx)
+            return Turn(replace(state, job=job, door=door), (pulse,))
+        case ("door-stuck" | "door-unknown" | "slot-locked") as why:
+            job, flags = give_up_slot(job, door.slot, why)
+            return fault(job, why, *flags, detail=f"not given back: {state.reason}")
+        case never:
+            assert_never(never)
+
+
+def await_back(state: AwaitBack, _event: Sensed, ctx: Context) -> Turn:
+    """Wait until the refused pack is out and the door shut."""
+    job, number = state.job, state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    if slot.door is Door.CLOSED and ctx.vacant(slot):
+        return rejected(job, state.reason)
+    if ctx.now_ms - state.since_ms >= ctx.limits.back_ms:
+        if ctx.vacant(slot):
+            return rejected(job, state.reason, *left_open(number, ctx))
+        detail = f"not taken back: {state.reason}"
+        return fault(job, "not-taken-back", *left_open(number, ctx), detail=detail)
+    reminders, said = remind(state.reminders, state.since_ms, ctx, number, "take-battery-back")
+    return Turn(replace(state, reminders=reminders), said)
+
+
+# --- cancelling ---------------------------------------------------------------------------------
+
+
+def cancelling(state: Cancelling, _event: Sensed, ctx: Context) -> Turn:
+    """Nothing is booked yet: see the door shut, and give back what was put in."""
+    job, slot = state.job, ctx.view.slot(state.slot)
+    returning = job.slot_in == state.slot
+    if slot.door is Door.CLOSED and ctx.now_ms >= state.settle_ms:
+        if not returning and gone(slot, job, ctx):
+            job, booked = book_out(job, state.slot)
+            return complete(job, *booked, detail="taken before the cancel")
+        if not returning and slot.presence is Presence.PRESENT:
+            return cancelled(job, state.reason)
+        if returning and ctx.vacant(slot):
+            return cancelled(job, state.reason)
+        if returning and slot.presence is Presence.PRESENT:
+            if slot.locked or ctx.view.doors_locked:
+                return fault(job, "slot-locked")
+            return _give_back(job, "cancelled", ctx)
+    if ctx.now_ms - state.since_ms < ctx.limits.cancel_ms:
+        return stay(state)
+    if not returning and gone(slot, job, ctx):
+        job, booked = book_out(job, state.slot)
+        return complete(job, *booked, *left_open(state.slot, ctx), reason="door-left-open")
+    if returning and slot.presence is not Presence.ABSENT:
+        return fault(job, "door-left-open", *left_open(state.slot, ctx))
+    return cancelled(job, state.reason, *left_open(state.slot, ctx))
+
+
+def cancel_return(
+    state: OpeningReturn | AwaitReturn | ReturnShut, _event: Cancel, ctx: Context
+) -> Turn:
+    """Nothing is in yet, as far as is known."""
+    settle_ms = ctx.now_ms + (ctx.limits.settle_ms if isinstance(state, OpeningReturn) else 0)
+    slot = state.job.slot_in or 0
+    after = Cancelling(job=state.job, slot=slot, since_ms=ctx.now_ms, settle_ms=settle_ms)
+    return Turn(after, (Accepted(), Prompt(slot, "open", "close-door")))
+
+
+def cancel_verifying(state: Verifying, _event: Cancel, ctx: Context) -> Turn:
+    """The rider wants the own pack back."""
+    slot = ctx.view.slot(state.job.slot_in or 0)
+    if slot.locked or ctx.view.doors_locked:
+        return refuse(state, "slot-locked")
+    if slot.door is not Door.CLOSED:
+        return refuse(state, "door-not-shut")
+    turn = _give_back(state.job, "cancelled", ctx)
+    return Turn(turn.state, (Accepted(), *turn.actions))
+
+
+# --- resume and trip ----------------------------------------------------------------------------
+
+
+def resume_shut(state: ReturnShut, _event: Resume, ctx: Context) -> Turn:
+    """Open the same return door again."""
+    number = state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    if slot.locked or slot.door is not Door.CLOSED:
+        return refuse(state, "slot-locked" if slot.locked else "door-not-shut")
+    turn = open_return(state.job, number, ctx, reason="resumed")
+    return Turn(turn.state, (Accepted(), *turn.actions))
+
+
+def resume_back(state: AwaitBack, _event: Resume, ctx: Context) -> Turn:
+    """Open the door of the refused pack again, when it was shut on it."""
+    slot = ctx.view.slot(state.job.slot_in or 0)
+    if slot.door is Door.OPEN:
+        return Turn(state, (Accepted(),))
+    if slot.locked or slot.door is Door.UNKNOWN:
+        return refuse(state, "slot-locked" if slot.locked else "door-not-shut")
+    turn = _give_back(state.job, state.reason, ctx)
+    return Turn(turn.state, (Accepted(), *turn.actions))
+
+
+def trip_empty(state: OpeningReturn | AwaitReturn | ReturnShut, event: Trip, _ctx: Context) -> Turn:
+    """No door may move any more and nothing is booked."""
+    return fault(state.job, event.reason)
+
+
+def trip_verifying(state: Verifying, event: Trip, ctx: Context) -> Turn:
+    """The pack is behind a door that stays shut: book it if it has told who it is."""
+    job, number = state.job, state.job.slot_in or 0
+    slot = ctx.view.slot(number)
+    named = slot.pack if slot.pack and slot.pack.at_ms >= state.closed_ms else None
+    if slot.door is Door.CLOSED and named is not None and _refusal(job, named) is None:
+        job, booked, detail = _book_in(job, number, named)
+        return fault(job, event.reason, *booked, detail=detail)
+    return fault(job, event.reason, detail="pack not identified")
+
+
+def trip_back(state: OpeningBack | AwaitBack, event: Trip, ctx: Context) -> Turn:
+    """The refused pack is out already, or stays in."""
+    if ctx.vacant(ctx.view.slot(state.job.slot_in or 0)):
+        return rejected(state.job, state.reason)
+    return fault(state.job, event.reason, detail=f"not given back: {state.reason}")
+
+
+def trip_cancelling(state: Cancelling, event: Trip, ctx: Context) -> Turn:
+    """Cancelled if the slot proves that nothing changed hands."""
+    job, slot = state.job, ctx.view.slot(state.slot)
+    if job.slot_in == state.slot:
+        return cancelled(job, state.reason) if ctx.vacant(slot) else fault(job, event.reason)
+    return swap_pickup.settle_trip(job, event.reason, ctx)

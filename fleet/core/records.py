@@ -1,0 +1,97 @@
+"""Rows that cross between store and runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from protocols.messages import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CabinetRecord:
+    """A registered cabinet; ``epoch`` is what registration minted."""
+
+    id: str
+    name: str
+    slots: int
+    lat: float | None = None
+    lon: float | None = None
+    epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A broker user, by the hashes that the two brokers understand."""
+
+    username: str
+    pbkdf2: str
+    bcrypt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRow:
+    """The last telemetry and status of a cabinet, as JSON text; None leaves the stored one."""
+
+    cabinet: str
+    telemetry: str | None = None
+    received_ms: int | None = None
+    status: str | None = None
+    session: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewSwap:
+    """A rider's wish, with the identifiers minted for it."""
+
+    id: str
+    command_id: str
+    cabinet: str
+    rider: str
+    kind: Kind
+    key: str
+    now_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewCommand:
+    """An order to a cabinet that has no sequence number yet."""
+
+    id: str
+    cabinet: str
+    type: str
+    args: dict[str, Any]
+    actor: str
+    now_ms: int
+    expires_ms: int
+    swap_id: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryRecord:
+    """One line of an import."""
+
+    serial: str
+    model: str | None
+    capacity_wh: int | None
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOutcome:
+    """What an import did; ``kept`` names the batteries that sensors place elsewhere."""
+
+    added: int
+    updated: int
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListsState:
+    """What was last published to a cabinet in ``desired/lists``."""
+
+    cabinet: str
+    version: int
+    chunks: int

@@ -1,0 +1,79 @@
+"""May this rider start this transaction here? The answer comes before any door moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocols.messages import Kind
+
+#: Telemetry older than this proves nothing: three periods of the slowest cabinet (30 s).
+TELEMETRY_AGE_MAX_MS: Final = 90_000
+#: What the fleet's own verdict ranks: above "asked", below anything that a cabinet reports.
+FLEET_VERDICT_RANK: Final = 5
+NO_ANSWER: Final = "no-answer"
+
+RIDER_KINDS: Final = frozenset({Kind.SWAP, Kind.PICKUP, Kind.RETURN})
+#: Cabinet-wide alarms under which no rider door may open.
+BLOCKING_ALARMS: Final = frozenset({"smoke", "over-temperature", "flood", "e-stop", "service-door"})
+
+REFUSALS: Final = {
+    "offline": "the cabinet is not connected",
+    "alarm": "the cabinet has an alarm and keeps its doors shut",
+    "open-swap": "the rider has an unfinished transaction",
+    "busy": "the cabinet serves someone else",
+    "no-battery": "the rider holds no battery",
+    "has-battery": "the rider holds a battery already",
+    "no-full-battery": "the cabinet has no full battery",
+    "no-empty-slot": "the cabinet has no empty slot",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CabinetFacts:
+    """The cabinet as it reports itself."""
+
+    online: bool
+    age_ms: int | None  # of its telemetry
+    full: int
+    empty: int
+    alarms: tuple[str, ...] = ()
+    active_swap: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    """What the ledger says of the rider and of the cabinet."""
+
+    rider_serials: tuple[str, ...] = ()
+    rider_open_swap: str | None = None
+    cabinet_open_swap: str | None = None
+
+
+def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None:
+    """The code of the first rule that says no, or None: the swap may start."""
+    if (code := refuse_cabinet(cabinet)) is not None:
+        return code
+    if ledger.rider_open_swap is not None:
+        return "open-swap"
+    if cabinet.active_swap is not None or ledger.cabinet_open_swap is not None:
+        return "busy"
+    gives, takes = kind is not Kind.PICKUP, kind is not Kind.RETURN
+    if gives and not ledger.rider_serials:
+        return "no-battery"
+    if kind is Kind.PICKUP and ledger.rider_serials:
+        return "has-battery"
+    if takes and cabinet.full < 1:
+        return "no-full-battery"
+    if gives and cabinet.empty < 1:
+        return "no-empty-slot"
+    return None
+
+
+def refuse_cabinet(cabinet: CabinetFacts) -> str | None:
+    """Why this cabinet serves nobody now, or None."""
+    if not cabinet.online or cabinet.age_ms is None or cabinet.age_ms > TELEMETRY_AGE_MAX_MS:
+        return "offline"
+    if BLOCKING_ALARMS.intersection(cabinet.alarms):
+        return "alarm"
+    return None

@@ -1,0 +1,257 @@
+"""``fleetd``: the daemon, and commands that work on its store while it runs or not.
+
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 store or broker out of reach. Heavy imports stand
+inside the commands, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeVar
+
+import typer
+
+from fleet import config as configuration
+from fleet.config import FleetConfig
+from fleet.errors import ConfigError, FleetError, InvalidError
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+_UNREACHABLE_CODES: Final = frozenset({"store", "broker"})
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="fleetd",
+    help="Fleet service of a battery-swap network: ledger, broker, REST, rider and operator pages.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+cabinet_app = typer.Typer(help="Register and list cabinets.", no_args_is_help=True)
+battery_app = typer.Typer(help="Register batteries.", no_args_is_help=True)
+rider_app = typer.Typer(help="Register riders.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Read the custody ledger.", no_args_is_help=True)
+app.add_typer(cabinet_app, name="cabinet")
+app.add_typer(battery_app, name="battery")
+app.add_typer(rider_app, name="rider")
+app.add_typer(ledger_app, name="ledger")
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", help="Configuration file.", envvar="FLEETD_CONFIG")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(epilog="Example: fleetd run --config fleet.toml")
+def run(
+    config: ConfigFile,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,  # noqa: FBT002
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; prints `ready URL` when the pages answer."""
+    from fleet import pages, service  # noqa: PLC0415
+
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    _go(service.run(_load(config), pages.make_app, lambda url: typer.echo(f"ready {url}")))
+
+
+@app.command("check-config", epilog="Example: fleetd check-config fleet.toml")
+def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+    """Check a configuration; each mistake is named with line, key and remedy."""
+    _load(file)
+    typer.echo(f"{file}: ok")
+
+
+@app.command("example-config", epilog="Example: fleetd example-config > fleet.toml")
+def example_config() -> None:
+    """Print a commented configuration with every key at its default."""
+    typer.echo(configuration.example(), nl=False)
+
+
+@app.command(epilog="Example: fleetd audit --config fleet.toml")
+def audit(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+    """Check the ledger's invariants; exit code 1 when one is broken, and each is named."""
+    from fleet import oneshot  # noqa: PLC0415
+
+    violations = _go(oneshot.audit(_load(config)))
+    if as_json:
+        typer.echo(oneshot.to_json(violations))
+    for violation in () if as_json else violations:
+        typer.echo(f"{violation.code} {violation.subject}: {violation.detail}")
+    if violations:
+        raise typer.Exit(EXIT_FAILED)
+    if not as_json:
+        typer.echo("ok: the ledger holds together")
+
+
+@app.command(epilog="Example: fleetd restored --config fleet.toml")
+def restored(config: ConfigFile) -> None:
+    """Say that the database came from a backup, with fleetd stopped.
+
+    Cabinets then send again the events that the backup does not know.
+    """
+    from fleet import oneshot  # noqa: PLC0415
+
+    typer.echo(f"new incarnation {_go(oneshot.restored(_load(config)))}")
+
+
+@cabinet_app.command(
+    "add",
+    epilog='Example: fleetd cabinet add DH-0001 --name "Dongmen 1" --slots 12 --lat 22.54 '
+    "--lon 114.12 --config fleet.toml --json",
+)
+def cabinet_add(
+    cabinet: Annotated[str, typer.Argument(metavar="ID", help="Such as DH-0001.")],
+    *,
+    config: ConfigFile,
+    name: Annotated[str, typer.Option(help="What riders read; the id when left out.")] = "",
+    slots: Annotated[int, typer.Option(help="How many slots it has.")] = 12,
+    lat: Annotated[float | None, typer.Option(help="Latitude in degrees.")] = None,
+    lon: Annotated[float | None, typer.Option(help="Longitude in degrees.")] = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Register a cabinet and print its credentials, once: only a hash is kept."""
+    from fleet import oneshot  # noqa: PLC0415
+    from fleet.core.records import CabinetRecord  # noqa: PLC0415
+
+    record = CabinetRecord(cabinet, name or cabinet, slots, lat, lon)
+    answer = _go(oneshot.add_cabinet(_load(config), record))
+    if as_json:
+        typer.echo(oneshot.to_json(answer))
+    else:
+        _table([(key, str(value)) for key, value in answer.items()])
+
+
+@cabinet_app.command("list", epilog="Example: fleetd cabinet list --config fleet.toml")
+def cabinet_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the registered cabinets."""
+    from fleet import oneshot  # noqa: PLC0415
+
+    records = _go(oneshot.list_cabinets(_load(config)))
+    if as_json:
+        typer.echo(oneshot.to_json(records))
+    else:
+        _table([(record.id, f"{record.slots} slots", record.name) for record in records])
+
+
+@battery_app.command(
+    "import", epilog="Example: fleetd battery import batteries.csv --config fleet.toml"
+)
+def battery_import(
+    file: Annotated[Path, typer.Argument(help="CSV: serial,model,capacity_wh,holder.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Register batteries where the papers say they are.
+
+    A battery that is known already keeps its place: sensors know better than papers.
+    """
+    from fleet import oneshot  # noqa: PLC0415
+
+    outcome = _go(oneshot.import_batteries(_load(config), file))
+    if as_json:
+        typer.echo(oneshot.to_json(outcome))
+        return
+    typer.echo(f"{outcome.added} added, {outcome.updated} known already")
+    for serial in outcome.kept:
+        typer.echo(f"{serial} is elsewhere; its place was kept")
+
+
+@rider_app.command(
+    "add", epilog="Example: fleetd rider add --phone +8613800138000 --config fleet.toml --json"
+)
+def rider_add(
+    config: ConfigFile,
+    phone: Annotated[str, typer.Option(help="E.164, such as +8613800138000.")],
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Register a rider, or find the one of this phone; prints the id."""
+    from fleet import oneshot  # noqa: PLC0415
+
+    rider = _go(oneshot.add_rider(_load(config), phone))
+    typer.echo(oneshot.to_json({"id": rider}) if as_json else rider)
+
+
+@ledger_app.command(
+    "battery", epilog="Example: fleetd ledger battery YZ48-000001 --config fleet.toml"
+)
+def ledger_battery(
+    serial: Annotated[str, typer.Argument(help="Serial of the battery.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show where a battery is and every movement that brought it there."""
+    from fleet import oneshot  # noqa: PLC0415
+
+    battery, movements = _go(oneshot.battery_history(_load(config), serial))
+    if as_json:
+        typer.echo(oneshot.to_json({**battery, "movements": movements}))
+        return
+    disputed = ", disputed" if battery["disputed"] else ""
+    typer.echo(f"{serial} at {battery['holder']} ({battery['state']}{disputed})")
+    _movements(movements)
+
+
+@ledger_app.command("swap", epilog="Example: fleetd ledger swap 01JD… --config fleet.toml --json")
+def ledger_swap(
+    swap: Annotated[str, typer.Argument(metavar="ID", help="Id of the swap.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Show a swap and its movements."""
+    from fleet import oneshot  # noqa: PLC0415
+
+    view = _go(oneshot.swap_view(_load(config), swap))
+    if as_json:
+        typer.echo(oneshot.to_json(view))
+        return
+    step = view.step.value if view.step else "asked for"
+    reason = f" ({view.reason})" if view.reason else ""
+    typer.echo(f"{view.kind.value} of {view.rider_id} at {view.cabinet_id}: {step}{reason}")
+    _movements(view.movements)
+
+
+def _movements(movements: Sequence[Any]) -> None:
+    _table(
+        [
+            (str(row.id), row.serial, row.from_holder, "->", row.to_holder, " ".join(row.flags))
+            for row in movements
+        ]
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _load(file: Path) -> FleetConfig:
+    try:
+        return configuration.load(file, os.environ)
+    except ConfigError as error:
+        _fail(error)
+
+
+def _go(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except FleetError as error:
+        _fail(error)
+
+
+def _fail(error: FleetError) -> NoReturn:
+    typer.echo(str(error), err=True)
+    if isinstance(error, InvalidError):
+        raise typer.Exit(EXIT_USAGE)
+    raise typer.Exit(EXIT_UNREACHABLE if error.code in _UNREACHABLE_CODES else EXIT_FAILED)

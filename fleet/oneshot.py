@@ -1,0 +1,164 @@
+"""What the one-shot commands do: on the store directly, while fleetd runs or not."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from fleet.adapters.clock import SystemClock
+from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
+from fleet.adapters.secret_files import command_key, phone_key
+from fleet.config import FleetConfig
+from fleet.core.audit import Violation
+from fleet.core.ids import valid_holder, valid_serial
+from fleet.core.records import BatteryRecord, CabinetRecord, Credential, ImportOutcome
+from fleet.core.views import MovementView, SwapView
+from fleet.errors import InvalidError
+from fleet.runtime.commands import new_id
+from fleet.runtime.riders import RiderService
+from fleet.stores import open_stores
+from protocols import signing
+from protocols.errors import MessageError
+from protocols.messages import SLOTS_MAX
+from protocols.topics import check_cabinet_id
+
+CSV_COLUMNS: Final = ("serial", "model", "capacity_wh", "holder")
+IMPORT_ROWS_MAX: Final = 2_000_000
+_MODEL_CHARS_MAX: Final = 100
+
+
+async def add_cabinet(config: FleetConfig, record: CabinetRecord) -> dict[str, Any]:
+    """Register a cabinet; its password is told this once and kept as a hash.
+
+    Raises:
+        InvalidError: the id is malformed or taken, or a figure is out of range.
+    """
+    try:
+        check_cabinet_id(record.id)
+    except MessageError as error:
+        raise InvalidError(str(error)) from error
+    if not 1 <= record.slots <= SLOTS_MAX:
+        raise InvalidError(f"slots {record.slots}: expected 1 to {SLOTS_MAX}")
+    for name, value, limit in (("lat", record.lat, 90), ("lon", record.lon, 180)):
+        if value is not None and not -limit <= value <= limit:
+            raise InvalidError(f"{name} {value}: expected {-limit} to {limit} degrees")
+    password = new_password()
+    credential = Credential(record.id, mosquitto_hash(password), nats_hash(password))
+    async with open_stores(config.store_url) as stores:
+        await stores.cabinets.add(record, credential, SystemClock().wall_ms())
+    return {
+        "id": record.id,
+        "epoch": record.epoch,
+        "mqtt_username": record.id,
+        "mqtt_password": password,
+        "command_key": signing.public_of(command_key(config.data_dir)),
+    }
+
+
+async def list_cabinets(config: FleetConfig) -> list[CabinetRecord]:
+    """Every cabinet, by id."""
+    async with open_stores(config.store_url) as stores:
+        return await stores.cabinets.all()
+
+
+async def import_batteries(config: FleetConfig, file: Path) -> ImportOutcome:
+    """Register the batteries of a CSV file; raise InvalidError naming the line."""
+    records = list(read_csv(file))
+    async with open_stores(config.store_url) as stores:
+        return await stores.batteries.add(records, SystemClock().wall_ms())
+
+
+def read_csv(file: Path) -> Iterator[BatteryRecord]:
+    """The rows of an import file; raise InvalidError naming the line."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            missing = [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                expected = ",".join(CSV_COLUMNS)
+                raise InvalidError(f"{file}:1: no column {missing[0]!r}; expected {expected}")
+            seen: dict[str, int] = {}
+            for row in reader:
+                record = _record(f"{file}:{reader.line_num}", row)
+                if (before := seen.setdefault(record.serial, reader.line_num)) != reader.line_num:
+                    text = (
+                        f"{file}:{reader.line_num}: serial {record.serial} is in line {before} too"
+                    )
+                    raise InvalidError(text)
+                if len(seen) > IMPORT_ROWS_MAX:
+                    raise InvalidError(f"{file}: more than {IMPORT_ROWS_MAX} rows; split it")
+                yield record
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidError(f"{file}: can't be read: {error}") from error
+
+
+def _record(place: str, row: dict[str, str | None]) -> BatteryRecord:
+    cells = {name: (row[name] or "").strip() for name in CSV_COLUMNS}
+    if not valid_serial(cells["serial"]):
+        raise InvalidError(
+            f"{place}: serial {cells['serial']!r}: expected 1 to 50 of A-Z a-z 0-9 ._-"
+        )
+    if not valid_holder(cells["holder"]):
+        raise InvalidError(
+            f"{place}: holder {cells['holder']!r}: expected slot:CABINET:N, rider:ID, depot:NAME, "
+            "transit:NAME, workshop:NAME, lost, scrapped or unknown"
+        )
+    capacity = cells["capacity_wh"]
+    if capacity and not (capacity.isascii() and capacity.isdigit() and len(capacity) <= 6):
+        raise InvalidError(f"{place}: capacity_wh {capacity!r}: expected whole watt-hours")
+    if len(cells["model"]) > _MODEL_CHARS_MAX:
+        raise InvalidError(f"{place}: model: longer than {_MODEL_CHARS_MAX} characters")
+    return BatteryRecord(
+        serial=cells["serial"],
+        model=cells["model"] or None,
+        capacity_wh=int(capacity) if capacity else None,
+        holder=cells["holder"],
+    )
+
+
+async def add_rider(config: FleetConfig, phone: str) -> str:
+    """The id of the rider of this E.164 phone, registered if need be; raise InvalidError."""
+    key = phone_key(config.data_dir)
+    async with open_stores(config.store_url) as stores:
+        riders = RiderService(rows=stores.riders, key=key, clock=SystemClock())
+        rider = await riders.by_phone(phone, create=True)
+    if rider is None:
+        raise InvalidError(f"phone {phone!r}: could not be registered")
+    return rider.id
+
+
+async def battery_history(
+    config: FleetConfig, serial: str
+) -> tuple[dict[str, Any], list[MovementView]]:
+    """A battery and its rows in the ledger; raise NotFoundError."""
+    async with open_stores(config.store_url) as stores:
+        return await stores.batteries.history(serial)
+
+
+async def swap_view(config: FleetConfig, swap_id: str) -> SwapView:
+    """A swap with its movements; raise NotFoundError."""
+    async with open_stores(config.store_url) as stores:
+        return await stores.swaps.view(swap_id)
+
+
+async def audit(config: FleetConfig) -> list[Violation]:
+    """Every broken invariant of the ledger."""
+    async with open_stores(config.store_url) as stores:
+        return await stores.batteries.audit()
+
+
+async def restored(config: FleetConfig) -> str:
+    """Give the ledger a new incarnation, so that cabinets send again what a backup lacks."""
+    fresh = new_id(SystemClock().wall_ms())
+    async with open_stores(config.store_url) as stores:
+        await stores.meta.renew_incarnation(fresh)
+    return fresh
+
+
+def to_json(value: object) -> str:
+    """One line of JSON of records, views and dictionaries."""
+    return msgspec.json.encode(value).decode()

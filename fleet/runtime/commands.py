@@ -1,0 +1,247 @@
+"""The command dispatcher: from the outbox, by challenge, nonce and signature, to a result."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from fleet.core.commands import Ask, Expired, Lane, QueuedCommand, Send, Wait
+from fleet.core.ids import ulid
+from fleet.core.ledger import SwapState
+from fleet.core.records import NewCommand
+from fleet.core.swaps import NO_ANSWER
+from fleet.errors import FleetError
+from fleet.ports import Clock
+from fleet.runtime.hub import Hub
+from fleet.runtime.ingest import Publisher
+from fleet.runtime.metrics import FleetMetrics
+from protocols import topics
+from protocols.messages import (
+    NONCE_LIFE_MS,
+    Challenge,
+    Command,
+    Result,
+    Step,
+    encode,
+)
+from protocols.topics import Leaf
+
+log = logging.getLogger(__name__)
+
+COMMAND_LIFE_MS: Final = 20_000  # a person waits before the door; later he has gone
+NONCES_ASKED: Final = 2
+COMMAND_QOS: Final = 1
+STORE_RETRY_S: Final = 0.5
+_IDLE_S: Final = 60.0
+
+
+class CommandRows(Protocol):
+    """What the dispatcher needs of the store."""
+
+    async def add(self, new: NewCommand) -> QueuedCommand:
+        """Queue a command."""
+        ...
+
+    async def waiting(self) -> list[QueuedCommand]:
+        """What is neither answered nor expired, in order."""
+        ...
+
+    async def settle(
+        self,
+        command: QueuedCommand,
+        state: str,
+        now_ms: int,
+        *,
+        reason: str | None = None,
+        evidence: str = "",
+        verdict: Step | None = None,
+    ) -> SwapState | None:
+        """Record how it ended."""
+        ...
+
+
+class Commands:
+    """All lanes. ``submit`` takes what is stored already and may be called from anywhere."""
+
+    def __init__(
+        self,
+        *,
+        rows: CommandRows,
+        publisher: Publisher,
+        sign: Callable[[Command], Command],
+        clock: Clock,
+        metrics: FleetMetrics,
+        swap_hub: Hub,
+    ) -> None:
+        self._rows = rows
+        self._publisher = publisher
+        self._sign = sign
+        self._clock = clock
+        self._metrics = metrics
+        self._swap_hub = swap_hub
+        self._lanes: dict[str, Lane] = {}
+        self._wake = asyncio.Event()
+        self._settled: list[tuple[QueuedCommand, Result | None, bool]] = []
+
+    async def load(self) -> None:
+        """Take up what an earlier process left; those too old expire in the first round."""
+        for command in await self._rows.waiting():
+            self.submit(command)
+
+    async def order(
+        self,
+        cabinet: str,
+        type_: str,
+        *,
+        actor: str,
+        args: dict[str, object] | None = None,
+        swap_id: str | None = None,
+        reason: str = "",
+    ) -> QueuedCommand:
+        """Store a command and send it."""
+        now_ms = self._clock.wall_ms()
+        command = await self._rows.add(
+            NewCommand(
+                id=new_id(now_ms),
+                cabinet=cabinet,
+                type=type_,
+                args=args or {},
+                actor=actor,
+                now_ms=now_ms,
+                expires_ms=now_ms + COMMAND_LIFE_MS,
+                swap_id=swap_id,
+                reason=reason,
+            )
+        )
+        self.submit(command)
+        return command
+
+    def submit(self, command: QueuedCommand) -> None:
+        """Send a stored command as soon as its turn comes."""
+        life_ms = command.expires_ms - self._clock.wall_ms()
+        lane = self._lanes.setdefault(command.cabinet, Lane())
+        lane.add(command, self._clock.monotonic_ms() + life_ms)
+        self._wake.set()
+
+    def on_result(self, cabinet: str, result: Result) -> None:
+        """Take a result from the broker's callback."""
+        lane = self._lanes.get(cabinet)
+        if lane is None:
+            return
+        if (command := lane.take(result, self._clock.monotonic_ms())) is not None:
+            self._settled.append((command, result, True))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send, repeat and settle until cancelled."""
+        while True:
+            self._wake.clear()
+            until_ms = await self._round()
+            while self._settled:
+                await self._settle(*self._settled[0])
+                self._settled.pop(0)
+            idle_s = _IDLE_S
+            if until_ms is not None:
+                idle_s = max(0.0, (until_ms - self._clock.monotonic_ms()) / 1_000)
+            try:
+                async with asyncio.timeout(min(idle_s, _IDLE_S)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> int | None:
+        """Let every lane move until it waits; the earliest moment to look again."""
+        earliest: int | None = None
+        lanes = list(self._lanes.items())
+        waits = await asyncio.gather(*(self._advance(cabinet, lane) for cabinet, lane in lanes))
+        for (cabinet, lane), until_ms in zip(lanes, waits, strict=True):
+            if until_ms is None:
+                if not lane.nonces and not lane.queue:
+                    del self._lanes[cabinet]
+            else:
+                earliest = until_ms if earliest is None else min(earliest, until_ms)
+        return earliest
+
+    async def _advance(self, cabinet: str, lane: Lane) -> int | None:
+        while True:
+            match lane.next(self._clock.monotonic_ms()):
+                case Ask():
+                    await self._challenge(cabinet)
+                case Send(command, nonce):
+                    await self._send(command, nonce.value, nonce.boot_id)
+                case Expired(command, sent):
+                    self._settled.append((command, None, sent))
+                case Wait(until_ms):
+                    return until_ms
+
+    async def _challenge(self, cabinet: str) -> None:
+        challenge = Challenge(id=new_id(self._clock.wall_ms()), count=NONCES_ASKED)
+        await self._publish(cabinet, Leaf.CHALLENGE, encode(challenge), qos=0)
+
+    async def _send(self, command: QueuedCommand, nonce: str, boot_id: str) -> None:
+        message = Command(
+            id=command.id,
+            cabinet=command.cabinet,
+            seq=command.seq,
+            type=command.type,
+            args=command.args,
+            expires_at_ms=command.expires_ms,
+            ttl_ms=NONCE_LIFE_MS,
+            nonce=nonce,
+            boot_id=boot_id,
+            actor=command.actor,
+            reason=command.reason,
+            swap_id=command.swap_id,
+            precondition=command.precondition,
+        )
+        self._metrics.commands_sent.inc()
+        payload = encode(self._sign(message))
+        await self._publish(command.cabinet, Leaf.COMMAND, payload, qos=COMMAND_QOS)
+
+    async def _publish(self, cabinet: str, leaf: Leaf, payload: bytes, *, qos: int) -> None:
+        try:
+            await self._publisher.publish(topics.build(cabinet, leaf), payload, qos=qos)
+        except FleetError as error:
+            log.warning("cabinet %s: %s not sent: %s", cabinet, leaf.value, error)  # and repeated
+
+    async def _settle(self, command: QueuedCommand, result: Result | None, sent: bool) -> None:  # noqa: FBT001
+        state = "expired" if result is None else result.outcome
+        reason = NO_ANSWER if result is None else result.reason
+        log.info("command %s %s at %s: %s", command.id, command.type, command.cabinet, state)
+        self._metrics.commands.labels(state).inc()
+        evidence = "sent, unanswered" if result is None and sent else ""
+        while True:
+            try:
+                ended = await self._rows.settle(
+                    command,
+                    state,
+                    self._clock.wall_ms(),
+                    reason=reason,
+                    evidence=evidence if result is None else result.evidence,
+                    verdict=_verdict(command, result),
+                )
+                break
+            except FleetError as error:
+                log.warning("command %s: %s; trying again", command.id, error)
+                await self._clock.sleep(STORE_RETRY_S)
+        if ended is not None:
+            self._metrics.swap_attempts.labels(reason or state).inc()
+        if command.swap_id is not None:
+            self._swap_hub.tell([command.swap_id])
+
+
+def new_id(wall_ms: int) -> str:
+    """A fresh identifier that sorts by time."""
+    return ulid(wall_ms, secrets.token_bytes(10))
+
+
+def _verdict(command: QueuedCommand, result: Result | None) -> Step | None:
+    """How the swap ends when its start did not come about."""
+    if command.type != "swap.start":
+        return None
+    if result is None:
+        return Step.CANCELLED
+    return {"refused": Step.REJECTED, "failed": Step.FAULTED}.get(result.outcome)

@@ -1,0 +1,167 @@
+"""Desired documents: retained, signed, versioned. Today the list of known packs, and plans if any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from fleet.core.records import ListsState
+from fleet.errors import FleetError
+from fleet.ports import Clock
+from fleet.runtime.ingest import Publisher
+from protocols import topics
+from protocols.errors import MessageError
+from protocols.messages import DesiredList, DesiredPlan, Signed, decode, encode
+from protocols.topics import Leaf
+
+log = logging.getLogger(__name__)
+
+PACKS_PER_CHUNK: Final = 1_000  # 53 bytes each at most, well below 64 KiB with the signature
+POLL_S: Final = 0.5  # how soon a registration or an import takes effect
+
+
+class DesiredRows(Protocol):
+    """What the publisher needs of the store."""
+
+    async def lists_state(self) -> dict[str, ListsState]:
+        """What was last published."""
+        ...
+
+    async def save_lists_state(self, states: Sequence[ListsState], now_ms: int) -> None:
+        """Remember what was published."""
+        ...
+
+    async def plans(self) -> dict[str, str]:
+        """Plans that exist, as JSON text."""
+        ...
+
+
+class PackRows(Protocol):
+    """Where the known packs come from."""
+
+    async def serials(self) -> list[str]:
+        """All registered packs."""
+        ...
+
+
+class Revisions(Protocol):
+    """Counters that rise with every change of the registers."""
+
+    async def revisions(self) -> tuple[int, int]:
+        """Of the cabinets and of the batteries."""
+        ...
+
+
+class DesiredPublisher:
+    """Publishes to every cabinet what it should know."""
+
+    def __init__(
+        self,
+        *,
+        rows: DesiredRows,
+        packs: PackRows,
+        publisher: Publisher,
+        sign: Callable[[Signed], Signed],
+        clock: Clock,
+    ) -> None:
+        self._rows = rows
+        self._packs = packs
+        self._publisher = publisher
+        self._sign = sign
+        self._clock = clock
+
+    async def publish(self, cabinets: Sequence[str]) -> None:
+        """Publish lists and plans to these cabinets; raise FleetError when the broker is away.
+
+        The version is the wall clock in milliseconds, but always above the one before.
+        """
+        serials = await self._packs.serials()
+        before = await self._rows.lists_state()
+        plans = await self._rows.plans()
+        parts = [
+            tuple(serials[start : start + PACKS_PER_CHUNK])
+            for start in range(0, max(len(serials), 1), PACKS_PER_CHUNK)
+        ]
+        now_ms = self._clock.wall_ms()
+        olds = [before.get(cabinet, ListsState(cabinet, 0, 0)) for cabinet in cabinets]
+        states = [ListsState(old.cabinet, max(now_ms, old.version + 1), len(parts)) for old in olds]
+        # Remembered first: a version must not be given twice, not even to a lost document.
+        await self._rows.save_lists_state(states, now_ms)
+        for old, state in zip(olds, states, strict=True):
+            await self._publish_lists(state, parts, old.chunks)
+            if (plan := plans.get(state.cabinet)) is not None:
+                await self._publish_plan(state.cabinet, plan)
+        log.info("desired lists: %d packs for %d cabinets", len(serials), len(states))
+
+    async def _publish_lists(
+        self, state: ListsState, parts: Sequence[tuple[str, ...]], old_chunks: int
+    ) -> None:
+        for chunk, packs in enumerate(parts):
+            document = DesiredList(
+                cabinet=state.cabinet,
+                version=state.version,
+                chunk=chunk,
+                chunks=len(parts),
+                packs=packs,
+            )
+            topic = topics.build(state.cabinet, Leaf.DESIRED_LISTS, chunk)
+            await self._retain(topic, encode(self._sign(document)))
+        for chunk in range(len(parts), old_chunks):  # an empty payload clears what is retained
+            await self._retain(topics.build(state.cabinet, Leaf.DESIRED_LISTS, chunk), b"")
+
+    async def _publish_plan(self, cabinet: str, text: str) -> None:
+        try:
+            plan = decode(text.encode(), DesiredPlan)
+        except MessageError as error:
+            log.warning("cabinet %s: stored plan is unreadable: %s", cabinet, error)
+            return
+        await self._retain(topics.build(cabinet, Leaf.DESIRED_PLAN), encode(self._sign(plan)))
+
+    async def _retain(self, topic: str, payload: bytes) -> None:
+        await self._publisher.publish(topic, payload, qos=1, retain=True)
+
+
+class RegisterWatch:
+    """Notices cabinets and batteries that another process registered, such as the CLI."""
+
+    def __init__(
+        self,
+        *,
+        revisions: Revisions,
+        clock: Clock,
+        on_cabinets: Callable[[], Awaitable[list[str]]],
+        desired: DesiredPublisher,
+    ) -> None:
+        self._revisions = revisions
+        self._clock = clock
+        self._on_cabinets = on_cabinets
+        self._desired = desired
+        self._republish = asyncio.Event()
+
+    def broker_up(self) -> None:
+        """The broker came (back): what it retains may be lost."""
+        self._republish.set()
+
+    async def run(self, all_cabinets: Callable[[], list[str]]) -> None:
+        """Poll until cancelled."""
+        seen = (-1, -1)  # so that the first round takes in everything
+        pending: set[str] = set()
+        while True:
+            try:
+                now = await self._revisions.revisions()
+                if now[0] != seen[0]:
+                    pending.update(await self._on_cabinets())
+                if now[1] != seen[1]:
+                    pending.update(all_cabinets())
+                seen = now
+                if self._republish.is_set():
+                    self._republish.clear()
+                    pending.update(all_cabinets())
+                if pending:
+                    await self._desired.publish(sorted(pending))
+                    pending.clear()
+            except FleetError as error:
+                log.warning("registers: %s; trying again", error)
+            await self._clock.sleep(POLL_S)

@@ -1,0 +1,220 @@
+"""From the broker into the store: events in batches, acknowledged after their commit.
+
+``on_message`` is called for every message by the broker's client and must not block; everything it
+holds is bounded. What it drops comes again (events), or is replaced by the next (telemetry).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from fleet.core.ingest import Arrival, BatchOutcome, Watermark, open_payload
+from fleet.core.records import LatestRow
+from fleet.errors import FleetError
+from fleet.ports import Clock
+from fleet.runtime.hub import Hub
+from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
+from protocols import topics
+from protocols.errors import MessageError
+from protocols.messages import Ack, Result, Status, Telemetry, decode, encode
+from protocols.topics import Leaf
+
+log = logging.getLogger(__name__)
+
+BATCH_WAIT_S: Final = 0.02  # one fsync per batch; a lone event waits no longer than this
+BATCH_MAX: Final = 500
+EVENTS_MAX: Final = 10_000  # beyond it the cabinets' outboxes are the queue
+LATEST_WRITE_S: Final = 1.0
+STORE_RETRY_S: Final = 0.5
+ACK_CONCURRENCY: Final = 50
+
+
+class EventRows(Protocol):
+    """What ingest needs of the store."""
+
+    async def commit(self, arrivals: Sequence[Arrival], now_ms: int) -> BatchOutcome:
+        """Commit a batch; raise FleetError when the store is out of reach."""
+        ...
+
+    async def watermarks(self) -> dict[str, Watermark]:
+        """What is committed of every cabinet."""
+        ...
+
+
+class LatestRows(Protocol):
+    """Where the latest of each cabinet is kept."""
+
+    async def save_latest(self, rows: Sequence[LatestRow]) -> None:
+        """Keep it."""
+        ...
+
+
+class Publisher(Protocol):
+    """The way to the cabinets."""
+
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
+    ) -> None:
+        """Hand one message to the broker; raise FleetError."""
+        ...
+
+
+class Ingest:
+    """Takes reports, stores them, acknowledges, and tells watchers."""
+
+    def __init__(
+        self,
+        *,
+        rows: EventRows,
+        latest: LatestRows,
+        live: LivePicture,
+        publisher: Publisher,
+        incarnation: str,
+        clock: Clock,
+        metrics: FleetMetrics,
+        swap_hub: Hub,
+        cabinet_hub: Hub,
+        on_result: Callable[[str, Result], None],
+    ) -> None:
+        self._rows = rows
+        self._latest = latest
+        self._live = live
+        self._publisher = publisher
+        self._incarnation = incarnation
+        self._clock = clock
+        self._metrics = metrics
+        self._swap_hub = swap_hub
+        self._cabinet_hub = cabinet_hub
+        self._on_result = on_result
+        self._queue: deque[tuple[int, Arrival]] = deque()
+        self._queued = asyncio.Event()
+        self.store_ok = True
+        self._greet: set[str] = set()  # cabinets that came online and want their watermark
+
+    def on_message(self, topic: str, payload: bytes) -> None:
+        """Take one message; never raises, never blocks."""
+        try:
+            parsed = topics.parse(topic)
+            if not self._live.known(parsed.cabinet):
+                self._metrics.events_dropped.labels("stranger").inc()
+                return
+            match parsed.leaf:
+                case Leaf.EVENT:
+                    self._take_event(parsed.cabinet, payload)
+                case Leaf.TELEMETRY:
+                    self._take_telemetry(parsed.cabinet, decode(payload, Telemetry))
+                case Leaf.STATUS:
+                    self._take_status(parsed.cabinet, payload)
+                case Leaf.RESULT:
+                    self._on_result(parsed.cabinet, decode(payload, Result))
+                case _:
+                    pass
+        except MessageError as error:
+            self._metrics.events_dropped.labels("malformed").inc()
+            log.warning("%s: %s", topic, error)
+
+    async def run(self) -> None:
+        """Commit and acknowledge until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._commit_loop(), name="ingest-commit")
+            group.create_task(self._latest_loop(), name="ingest-latest")
+
+    def _take_event(self, cabinet: str, payload: bytes) -> None:
+        if len(self._queue) >= EVENTS_MAX:
+            self._metrics.events_dropped.labels("overload").inc()
+            return
+        self._queue.append((self._clock.monotonic_ms(), open_payload(cabinet, payload)))
+        self._queued.set()
+
+    def _take_telemetry(self, cabinet: str, telemetry: Telemetry) -> None:
+        self._metrics.telemetry.inc()
+        if self._live.take_telemetry(cabinet, telemetry):
+            self._cabinet_hub.tell([cabinet])
+
+    def _take_status(self, cabinet: str, payload: bytes) -> None:
+        if not payload:
+            return  # a retained status was cleared
+        status = decode(payload, Status)
+        if self._live.take_status(cabinet, status):
+            self._cabinet_hub.tell([cabinet])
+            if status.online:
+                self._greet.add(cabinet)
+                self._queued.set()
+
+    async def _commit_loop(self) -> None:
+        while True:
+            await self._queued.wait()
+            await self._clock.sleep(BATCH_WAIT_S)
+            self._queued.clear()
+            while self._queue:
+                await self._commit_batch()
+            if self._greet:
+                await self._greet_all()
+
+    async def _commit_batch(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+        arrivals = [arrival for _, arrival in batch]
+        while True:
+            try:
+                outcome = await self._rows.commit(arrivals, self._clock.wall_ms())
+                self.store_ok = True
+                break
+            except FleetError as error:
+                self.store_ok = False
+                log.warning("ingest: %s; trying again", error)
+                await self._clock.sleep(STORE_RETRY_S)
+        waited_s = (self._clock.monotonic_ms() - batch[0][0]) / 1_000
+        self._metrics.commit_seconds.observe(waited_s)
+        self._count(outcome)
+        await self._acknowledge(outcome.acks.items())
+        self._greet -= outcome.acks.keys()
+        self._swap_hub.tell(outcome.swaps)
+
+    def _count(self, outcome: BatchOutcome) -> None:
+        for verdict, number in outcome.counts.items():
+            self._metrics.events.labels(verdict.value).inc(number)
+        if outcome.poison:
+            self._metrics.events.labels("poison").inc(outcome.poison)
+        for swap in outcome.ended:
+            if swap.step is not None:
+                self._metrics.swap_attempts.labels(swap.step.value).inc()
+
+    async def _greet_all(self) -> None:
+        """Tell cabinets that came online where we stand: after a restore that may be far back."""
+        greet, self._greet = self._greet, set()
+        try:
+            marks = await self._rows.watermarks()
+        except FleetError as error:
+            log.warning("ingest: no watermarks: %s", error)
+            return
+        await self._acknowledge((cabinet, marks[cabinet]) for cabinet in greet if cabinet in marks)
+
+    async def _acknowledge(self, acks: Iterable[tuple[str, Watermark]]) -> None:
+        rows = list(acks)
+        for start in range(0, len(rows), ACK_CONCURRENCY):
+            part = rows[start : start + ACK_CONCURRENCY]
+            await asyncio.gather(*(self._send_ack(cabinet, mark) for cabinet, mark in part))
+
+    async def _send_ack(self, cabinet: str, mark: Watermark) -> None:
+        ack = Ack(epoch=mark.epoch, seq=mark.seq, incarnation=self._incarnation)
+        # A lost acknowledgement is asked for again: the cabinet repeats its events.
+        with contextlib.suppress(FleetError):
+            await self._publisher.publish(topics.build(cabinet, Leaf.ACK), encode(ack))
+
+    async def _latest_loop(self) -> None:
+        while True:
+            await self._clock.sleep(LATEST_WRITE_S)
+            self._metrics.set_cabinets(self._live.online_count(), len(self._live.ids()))
+            rows = self._live.drain()
+            if not rows:
+                continue
+            try:
+                await self._latest.save_latest(rows)
+            except FleetError as error:
+                log.warning("latest state not stored: %s", error)

@@ -1,0 +1,205 @@
+"""What cabinets last told, in memory: status by session, telemetry by arrival.
+
+The store holds a copy, written once a second, so that a restart shows something at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from fleet.core.records import CabinetRecord, LatestRow
+from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts
+from fleet.core.views import CabinetView
+from fleet.errors import NotFoundError
+from fleet.ports import Clock
+from protocols.errors import MessageError
+from protocols.messages import SlotState, Status, Telemetry, decode, encode
+
+log = logging.getLogger(__name__)
+
+
+class CabinetRows(Protocol):
+    """What the live picture needs of the store."""
+
+    async def all(self) -> list[CabinetRecord]:
+        """Every registered cabinet."""
+        ...
+
+    async def latest(self) -> list[LatestRow]:
+        """The last that each told."""
+        ...
+
+    async def save_latest(self, rows: list[LatestRow]) -> None:
+        """Keep it."""
+        ...
+
+
+@dataclass(slots=True)
+class _Live:
+    record: CabinetRecord
+    status: Status | None = None
+    telemetry: Telemetry | None = None
+    received_ms: int | None = None  # wall clock
+    status_dirty: bool = False
+    telemetry_dirty: bool = False
+
+
+class LivePicture:
+    """All cabinets as they stand. ``take_*`` are called from the broker's callback."""
+
+    def __init__(self, rows: CabinetRows, clock: Clock) -> None:
+        self._rows = rows
+        self._clock = clock
+        self._live: dict[str, _Live] = {}
+        self._dirty: set[str] = set()
+
+    async def load(self) -> None:
+        """Take in the registered cabinets and what the store remembers of them."""
+        await self.refresh()
+        for row in await self._rows.latest():
+            live = self._live.get(row.cabinet)
+            if live is None:
+                continue
+            try:
+                if row.telemetry is not None:
+                    live.telemetry = decode(row.telemetry.encode(), Telemetry)
+                    live.received_ms = row.received_ms
+                if row.status is not None:
+                    # Whether it is still there only the broker can tell.
+                    live.status = _offline(decode(row.status.encode(), Status))
+            except MessageError as error:
+                log.warning("cabinet %s: stored state is unreadable: %s", row.cabinet, error)
+
+    async def refresh(self) -> list[str]:
+        """Take in cabinets that were registered meanwhile; their ids."""
+        fresh: list[str] = []
+        for record in await self._rows.all():
+            live = self._live.get(record.id)
+            if live is None:
+                self._live[record.id] = _Live(record)
+                fresh.append(record.id)
+            else:
+                live.record = record
+        return fresh
+
+    def known(self, cabinet: str) -> bool:
+        """True for a registered cabinet."""
+        return cabinet in self._live
+
+    def ids(self) -> list[str]:
+        """Every registered cabinet, by id."""
+        return sorted(self._live)
+
+    def take_status(self, cabinet: str, status: Status) -> bool:
+        """Take up a status; False when a newer session has spoken.
+
+        After a reboot with a clock that was set back the session is lower and the boot another;
+        only a will, which never says online, can come that late from an older boot.
+        """
+        live = self._live.get(cabinet)
+        if live is None:
+            return False
+        if (known := live.status) is not None and status.session < known.session:
+            reborn = status.online and status.boot_id != known.boot_id
+            if not reborn:
+                return False
+        live.status = status
+        live.status_dirty = True
+        self._dirty.add(cabinet)
+        return True
+
+    def take_telemetry(self, cabinet: str, telemetry: Telemetry) -> bool:
+        """Take up telemetry; False from a stranger."""
+        live = self._live.get(cabinet)
+        if live is None:
+            return False
+        live.telemetry = telemetry
+        live.received_ms = self._clock.wall_ms()
+        live.telemetry_dirty = True
+        self._dirty.add(cabinet)
+        return True
+
+    def drain(self) -> list[LatestRow]:
+        """What is to be stored; it counts as stored from now on."""
+        dirty, self._dirty = self._dirty, set()
+        rows: list[LatestRow] = []
+        for cabinet in sorted(dirty):
+            live = self._live[cabinet]
+            telemetry = live.telemetry if live.telemetry_dirty else None
+            status = live.status if live.status_dirty else None
+            live.telemetry_dirty = live.status_dirty = False
+            rows.append(
+                LatestRow(
+                    cabinet,
+                    telemetry=None if telemetry is None else encode(telemetry).decode(),
+                    received_ms=live.received_ms,
+                    status=None if status is None else encode(status).decode(),
+                    session=0 if status is None else status.session,
+                )
+            )
+        return rows
+
+    def facts(self, cabinet: str) -> CabinetFacts:
+        """What decides whether a swap may start; raise NotFoundError."""
+        view = self.view(cabinet)
+        return CabinetFacts(
+            online=view.online,
+            age_ms=view.age_ms,
+            full=view.full,
+            empty=view.empty,
+            alarms=view.alarms,
+            active_swap=view.active_swap,
+        )
+
+    def view(self, cabinet: str) -> CabinetView:
+        """One cabinet as it stands; raise NotFoundError."""
+        live = self._live.get(cabinet)
+        if live is None:
+            raise NotFoundError(f"no cabinet {cabinet}")
+        record, status, seen = live.record, live.status, live.telemetry
+        slots = () if seen is None else seen.slots
+        return CabinetView(
+            id=record.id,
+            name=record.name,
+            slots_total=record.slots,
+            online=status is not None and status.online,
+            age_ms=self._age_ms(live),
+            slots=slots,
+            full=sum(slot.state is SlotState.READY for slot in slots),
+            empty=sum(slot.state is SlotState.EMPTY for slot in slots),
+            power_w=None if seen is None else seen.power_w,
+            power_limit_w=None if seen is None else seen.power_limit_w,
+            temp_c=None if seen is None else seen.temp_c,
+            alarms=() if seen is None else seen.alarms,
+            active_swap=None if seen is None else seen.active_swap,
+            software="" if status is None else status.software,
+            lat=record.lat,
+            lon=record.lon,
+        )
+
+    def online_count(self) -> int:
+        """Cabinets that are connected and have told something lately."""
+        return sum(
+            live.status is not None
+            and live.status.online
+            and (self._age_ms(live) or 0) <= TELEMETRY_AGE_MAX_MS
+            for live in self._live.values()
+        )
+
+    def _age_ms(self, live: _Live) -> int | None:
+        if live.received_ms is None:
+            return None
+        return max(0, self._clock.wall_ms() - live.received_ms)
+
+
+def _offline(status: Status) -> Status:
+    return Status(
+        online=False,
+        session=0,
+        boot_id=status.boot_id,
+        epoch=status.epoch,
+        software=status.software,
+        slots=status.slots,
+    )

@@ -1,0 +1,79 @@
+"""What the fleet counts, in a registry of its own; rendered by the pages at ``/metrics``.
+
+Aggregates only: series per cabinet would block the loop at tens of thousands of them.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_COMMIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
+_SWAP_BUCKETS_S = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+
+
+class FleetMetrics:
+    """All series of one fleetd."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.swap_attempts = Counter(
+            "swap_attempts_total",
+            "Transactions asked for, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        self.swap_seconds = Histogram(
+            "swap_duration_seconds",
+            "From the rider's tap to the end of the transaction",
+            ["result"],
+            buckets=_SWAP_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.cabinets = Gauge(
+            "cabinet_up", "Cabinets by connection state", ["state"], registry=self.registry
+        )
+        self.events = Counter(
+            "ingest_events_total",
+            "Events received, by verdict",
+            ["verdict"],
+            registry=self.registry,
+        )
+        self.events_dropped = Counter(
+            "ingest_dropped_total",
+            "Messages dropped before they were stored, by reason",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.commit_seconds = Histogram(
+            "ingest_commit_seconds",
+            "From the arrival of the oldest event of a batch to its commit",
+            buckets=_COMMIT_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.telemetry = Counter(
+            "telemetry_messages_total", "Telemetry messages received", registry=self.registry
+        )
+        self.commands = Counter(
+            "unlock_commands_total",
+            "Commands to cabinets, by how they ended",
+            ["result"],
+            registry=self.registry,
+        )
+        self.commands_sent = Counter(
+            "commands_sent_total", "Commands published, repeats included", registry=self.registry
+        )
+        self.connects = Counter(
+            "mqtt_connects_total",
+            "Connections to the broker that came up",
+            ["link"],
+            registry=self.registry,
+        )
+
+    def set_cabinets(self, online: int, total: int) -> None:
+        """Update the aggregate of connection states."""
+        self.cabinets.labels("online").set(online)
+        self.cabinets.labels("offline").set(total - online)
+
+    def render(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)

@@ -1,0 +1,156 @@
+"""``fleet.ports.Swaps``: what a rider may do, over store, live picture and dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from fleet.core.commands import QueuedCommand
+from fleet.core.records import NewSwap
+from fleet.core.swaps import REFUSALS, RIDER_KINDS, LedgerFacts, refuse
+from fleet.core.views import SwapView
+from fleet.errors import DeniedError, InvalidError, RefusedError
+from fleet.ports import Clock
+from fleet.runtime.commands import COMMAND_LIFE_MS, Commands, new_id
+from fleet.runtime.hub import Hub
+from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
+from protocols.messages import STEP_RANK, Kind, Step
+
+KEY_CHARS_MAX: Final = 128
+OF_RIDER_MAX: Final = 100
+
+
+class SwapRows(Protocol):
+    """What the service needs of the store."""
+
+    async def begin(
+        self, new: NewSwap, decide: Callable[[LedgerFacts], str | None]
+    ) -> QueuedCommand | str:
+        """Authorise a swap in one transaction, or return the id of an earlier one."""
+        ...
+
+    async def view(self, swap_id: str) -> SwapView:
+        """One swap; raise NotFoundError."""
+        ...
+
+    async def of_rider(self, rider: str, limit: int) -> list[SwapView]:
+        """A rider's swaps, newest first."""
+        ...
+
+
+class SwapService:
+    """Implements ``fleet.ports.Swaps``."""
+
+    def __init__(
+        self,
+        *,
+        rows: SwapRows,
+        live: LivePicture,
+        commands: Commands,
+        hub: Hub,
+        clock: Clock,
+        metrics: FleetMetrics,
+    ) -> None:
+        self._rows = rows
+        self._live = live
+        self._commands = commands
+        self._hub = hub
+        self._clock = clock
+        self._metrics = metrics
+
+    async def start(
+        self, *, rider_id: str, cabinet_id: str, kind: Kind, idempotency_key: str
+    ) -> SwapView:
+        """Authorise one transaction and order the cabinet; the same key returns the same swap.
+
+        Raises:
+            NotFoundError: no such cabinet or rider.
+            InvalidError: the key is malformed or began something else, or the kind is not a
+                rider's.
+            RefusedError: the code says why; see ``fleet.core.swaps.REFUSALS``.
+        """
+        if not 1 <= len(idempotency_key) <= KEY_CHARS_MAX or not idempotency_key.isprintable():
+            raise InvalidError(
+                f"idempotency key: expected 1 to {KEY_CHARS_MAX} printable characters"
+            )
+        if kind not in RIDER_KINDS:
+            raise InvalidError(f"kind {kind.value!r}: is for technicians")
+        cabinet = self._live.facts(cabinet_id)
+        now_ms = self._clock.wall_ms()
+        swap_id = new_id(now_ms)
+        new = NewSwap(
+            id=swap_id,
+            command_id=f"start-{swap_id}",
+            cabinet=cabinet_id,
+            rider=rider_id,
+            kind=kind,
+            key=idempotency_key,
+            now_ms=now_ms,
+            expires_ms=now_ms + COMMAND_LIFE_MS,
+        )
+        try:
+            begun = await self._rows.begin(new, lambda facts: refuse(kind, cabinet, facts))
+        except RefusedError as error:
+            self._metrics.swap_attempts.labels(error.code).inc()
+            raise
+        if isinstance(begun, str):
+            return await self._rows.view(begun)
+        self._commands.submit(begun)
+        return await self._rows.view(swap_id)
+
+    async def resume(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """Open the waited-for door once more; raise RefusedError ``done`` when it has ended."""
+        return await self._order(swap_id, rider_id, "swap.resume")
+
+    async def cancel(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """Ask the cabinet to cancel.
+
+        Raises:
+            RefusedError: ``done``: it has ended; ``too-late``: a pack has been taken in.
+        """
+        view = await self._of(swap_id, rider_id)
+        if view.rank >= STEP_RANK[Step.VERIFYING] and view.kind is not Kind.PICKUP:
+            raise RefusedError("a battery has been taken in", code="too-late")
+        return await self._order(swap_id, rider_id, "swap.cancel")
+
+    async def get(self, swap_id: str) -> SwapView:
+        """The swap as it stands; raise NotFoundError."""
+        return await self._rows.view(swap_id)
+
+    async def of_rider(self, rider_id: str, limit: int = 20) -> list[SwapView]:
+        """The rider's swaps, newest first."""
+        return await self._rows.of_rider(rider_id, min(limit, OF_RIDER_MAX))
+
+    @asynccontextmanager
+    async def watch(self, swap_id: str) -> AsyncIterator[AsyncIterator[SwapView]]:
+        """Whole views, the present one first, then at every change; ends at shutdown."""
+        with self._hub.watcher(swap_id) as watcher:
+            first = await self._rows.view(swap_id)
+
+            async def views() -> AsyncIterator[SwapView]:
+                yield first
+                last = first
+                async for _ in watcher.changes():
+                    view = await self._rows.view(swap_id)
+                    if view != last:
+                        yield view
+                        last = view
+
+            yield views()
+
+    async def _order(self, swap_id: str, rider_id: str, type_: str) -> SwapView:
+        view = await self._of(swap_id, rider_id)
+        if view.done:
+            raise RefusedError("the transaction has ended", code="done")
+        if not self._live.view(view.cabinet_id).online:
+            raise RefusedError(REFUSALS["offline"], code="offline")
+        await self._commands.order(view.cabinet_id, type_, actor=rider_id, swap_id=swap_id)
+        return view
+
+    async def _of(self, swap_id: str, rider_id: str) -> SwapView:
+        view = await self._rows.view(swap_id)
+        if view.rider_id != rider_id:
+            raise DeniedError("another rider's transaction")
+        return view

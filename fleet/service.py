@@ -1,0 +1,388 @@
+"""The composition root of a running fleetd: store, broker, runtime and pages in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+
+from fleet.adapters.broker import EmbeddedBroker
+from fleet.adapters.clock import SystemClock
+from fleet.adapters.mqtt import BrokerAddress, MqttLink
+from fleet.adapters.secret_files import command_key, phone_key, write_private
+from fleet.config import BrokerConfig, FleetConfig, HttpConfig
+from fleet.errors import ConfigError, FleetError
+from fleet.runtime.cabinets import CabinetService
+from fleet.runtime.commands import Commands, new_id
+from fleet.runtime.desired import DesiredPublisher, RegisterWatch
+from fleet.runtime.hub import Hub
+from fleet.runtime.ingest import Ingest
+from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.riders import RiderService
+from fleet.runtime.swaps import SwapService
+from fleet.stores import Stores, open_stores
+from protocols import signing, topics
+from protocols.topics import Leaf
+
+log = logging.getLogger(__name__)
+
+#: Open pages get this long to end after their streams were told to.
+PAGES_STOP_S: Final = 2
+READY_FILE: Final = "ready.json"
+_BACKLOG: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the pages are built from."""
+
+    swaps: SwapService
+    cabinets: CabinetService
+    riders: RiderService
+    stores: Stores
+    clock: SystemClock
+    metrics: FleetMetrics
+    checks: dict[str, Callable[[], bool]]
+    phone_key: bytes
+    public_url: str
+
+
+AppFactory = Callable[[FleetConfig, Parts], Any]
+
+
+async def run(config: FleetConfig, make_app: AppFactory, on_ready: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        FleetError: something that it needs could not be had.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        with _only_one(config.data_dir):
+            async with open_stores(config.store_url) as stores:
+                await _run_with(config, stores, make_app, on_ready, stop=stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _run_with(
+    config: FleetConfig,
+    stores: Stores,
+    make_app: AppFactory,
+    on_ready: Callable[[str], None],
+    *,
+    stop: asyncio.Event,
+) -> None:
+    clock = SystemClock()
+    listener = _listen(config.http)
+    broker: EmbeddedBroker | None = None
+    try:
+        if config.broker.mode == "embedded":
+            broker = EmbeddedBroker(
+                host=config.broker.host,
+                port=config.broker.port,
+                folder=config.data_dir / "broker",
+                prefer=config.broker.prefer,
+                clock=clock,
+            )
+            await broker.start(await stores.cabinets.credentials())
+        fleet = await _Fleet.build(config, stores, clock, broker)
+        url = config.http.public_url or _url(config.http, listener)
+        server = _server(config.http, make_app(config, fleet.parts(url)))
+
+        def ready() -> None:
+            local = _url(config.http, listener)
+            _write_ready(config, local, fleet.address, broker)
+            on_ready(local)
+
+        async with asyncio.TaskGroup() as outer:
+            keeper = outer.create_task(broker.run(), name="broker") if broker else None
+            await fleet.run(server, listener, stop, ready)
+            if keeper is not None:
+                keeper.cancel()
+    finally:
+        listener.close()
+        if broker is not None:
+            await broker.stop()
+
+
+class _Fleet:
+    """The runtime objects and how they hang together."""
+
+    def __init__(
+        self,
+        config: FleetConfig,
+        stores: Stores,
+        clock: SystemClock,
+        broker: EmbeddedBroker | None,
+        incarnation: str,
+    ) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._broker = broker
+        self._key = command_key(config.data_dir)
+        self._phone_key = phone_key(config.data_dir)
+        self.address = broker.address if broker else _external(config.broker)
+        self.metrics = FleetMetrics()
+        self.swap_hub, self.cabinet_hub = Hub(), Hub()
+        self.live = LivePicture(stores.cabinets, clock)
+        self.events = MqttLink(
+            address=self.address,
+            identifier=f"fleet-events-{secrets.token_hex(4)}",
+            subscriptions=[
+                (topics.fleet_subscription(leaf), 1)
+                for leaf in (Leaf.STATUS, Leaf.EVENT, Leaf.RESULT)
+            ],
+            on_message=self._on_message,
+            clock=clock,
+            on_up=self._events_up,
+        )
+        # A connection of its own, so that telemetry can never delay events.
+        self.telemetry = MqttLink(
+            address=self.address,
+            identifier=f"fleet-telemetry-{secrets.token_hex(4)}",
+            subscriptions=[(topics.fleet_subscription(Leaf.TELEMETRY), 0)],
+            on_message=self._on_message,
+            clock=clock,
+            on_up=self._telemetry_up,
+        )
+        self.commands = Commands(
+            rows=stores.commands,
+            publisher=self.events,
+            sign=lambda command: signing.sign(command, self._key),
+            clock=clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+        )
+        self.ingest = Ingest(
+            rows=stores.events,
+            latest=stores.cabinets,
+            live=self.live,
+            publisher=self.events,
+            incarnation=incarnation,
+            clock=clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+            cabinet_hub=self.cabinet_hub,
+            on_result=self.commands.on_result,
+        )
+        desired = DesiredPublisher(
+            rows=stores.cabinets,
+            packs=stores.batteries,
+            publisher=self.events,
+            sign=lambda document: signing.sign(document, self._key),
+            clock=clock,
+        )
+        self.watch = RegisterWatch(
+            revisions=stores.meta,
+            clock=clock,
+            on_cabinets=self._new_cabinets,
+            desired=desired,
+        )
+
+    @classmethod
+    async def build(
+        cls,
+        config: FleetConfig,
+        stores: Stores,
+        clock: SystemClock,
+        broker: EmbeddedBroker | None,
+    ) -> _Fleet:
+        """Make everything and read what the store remembers."""
+        incarnation = await stores.meta.incarnation(new_id(clock.wall_ms()))
+        fleet = cls(config, stores, clock, broker, incarnation)
+        await fleet.live.load()
+        await fleet.commands.load()
+        return fleet
+
+    def parts(self, public_url: str) -> Parts:
+        """What the pages need."""
+        return Parts(
+            swaps=SwapService(
+                rows=self._stores.swaps,
+                live=self.live,
+                commands=self.commands,
+                hub=self.swap_hub,
+                clock=self._clock,
+                metrics=self.metrics,
+            ),
+            cabinets=CabinetService(live=self.live, hub=self.cabinet_hub),
+            riders=RiderService(rows=self._stores.riders, key=self._phone_key, clock=self._clock),
+            stores=self._stores,
+            clock=self._clock,
+            metrics=self.metrics,
+            checks={
+                "broker": lambda: self.events.up and self.telemetry.up,
+                "store": lambda: self.ingest.store_ok,
+            },
+            phone_key=self._phone_key,
+            public_url=public_url,
+        )
+
+    async def run(
+        self,
+        server: uvicorn.Server,
+        listener: socket.socket,
+        stop: asyncio.Event,
+        on_ready: Callable[[], None],
+    ) -> None:
+        """Run everything until ``stop``; then let pages end before the rest does."""
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(work, name=name)
+                for name, work in (
+                    ("mqtt-events", self.events.run()),
+                    ("mqtt-telemetry", self.telemetry.run()),
+                    ("ingest", self.ingest.run()),
+                    ("commands", self.commands.run()),
+                    ("registers", self.watch.run(self.live.ids)),
+                )
+            ]
+            pages = group.create_task(self._serve(server, listener, stop), name="pages")
+            while not server.started and not pages.done():
+                await self._clock.sleep(0.01)
+            if server.started:
+                on_ready()
+            await stop.wait()
+            self.swap_hub.close()
+            self.cabinet_hub.close()
+            server.should_exit = True
+            await pages
+            for worker in workers:
+                worker.cancel()
+
+    async def _serve(
+        self, server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event
+    ) -> None:
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        self.ingest.on_message(topic, payload)
+
+    async def _events_up(self) -> None:
+        self.metrics.connects.labels("events").inc()
+        self.watch.broker_up()
+
+    async def _telemetry_up(self) -> None:
+        self.metrics.connects.labels("telemetry").inc()
+
+    async def _new_cabinets(self) -> list[str]:
+        fresh = await self.live.refresh()
+        if self._broker is not None:
+            await self._broker.reload(await self._stores.cabinets.credentials())
+        self.cabinet_hub.tell(fresh)
+        return fresh
+
+
+class _Server(uvicorn.Server):
+    """Signals are handled by ``run``, for the whole program."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder: two daemons in one would fight over broker and ready file."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "fleetd.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise FleetError(f"data_dir {data_dir}: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+        (data_dir / READY_FILE).unlink(missing_ok=True)
+    except BlockingIOError as error:
+        raise FleetError(f"data_dir {data_dir}: another fleetd runs here") from error
+    finally:
+        os.close(descriptor)
+
+
+def _server(http: HttpConfig, app: Any) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=PAGES_STOP_S,
+        ssl_certfile=http.tls_cert_file,
+        ssl_keyfile=http.tls_key_file,
+    )
+    return _Server(config)
+
+
+def _listen(http: HttpConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((http.host, http.port))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)  # noqa: FBT003 - its only parameter
+    except OSError as error:
+        listener.close()
+        raise FleetError(f"http: can't listen on {http.host}:{http.port}: {error}") from error
+    return listener
+
+
+def _url(http: HttpConfig, listener: socket.socket) -> str:
+    scheme = "https" if http.tls_cert_file else "http"
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what was configured
+    host = everywhere.get(http.host, http.host)
+    port = listener.getsockname()[1]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _external(broker: BrokerConfig) -> BrokerAddress:
+    password = None
+    try:
+        if broker.password_file is not None:
+            password = broker.password_file.read_text(encoding="utf-8").strip()
+        tls = None
+        if broker.ca_file is not None:
+            tls = ssl.create_default_context(cafile=broker.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"broker: {error}") from error
+    return BrokerAddress(broker.host, broker.port, broker.username or None, password, tls)
+
+
+def _write_ready(
+    config: FleetConfig, url: str, address: BrokerAddress, broker: EmbeddedBroker | None
+) -> None:
+    """Where we are, for scripts: free ports are known only now."""
+    kind = "external" if broker is None else broker.kind
+    scheme = "mqtt" if address.tls is None else "mqtts"
+    text = msgspec.json.encode(
+        {
+            "http": url,
+            "mqtt": f"{scheme}://{address.host}:{address.port}",
+            "broker": kind,
+            "broker_pid": broker.pid if broker else None,
+            "pid": os.getpid(),
+        }
+    ).decode()
+    write_private(config.data_dir / READY_FILE, text + "\n")

@@ -1,0 +1,147 @@
+"""The command outbox: what cabinets are to do, until they answered or it is too late."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.commands import QUEUE_MAX, QueuedCommand
+from fleet.core.ledger import SwapState
+from fleet.core.records import NewCommand
+from fleet.core.swaps import FLEET_VERDICT_RANK
+from fleet.errors import NotFoundError, RefusedError
+from fleet.store import tables as t
+from fleet.store.custody import swap_of
+from fleet.store.engine import Database
+from protocols.messages import Precondition, Step
+
+QUEUED: Final = "queued"
+
+
+class CommandStore:
+    """Access to ``command_outbox``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, new: NewCommand) -> QueuedCommand:
+        """Queue a command; raise RefusedError ``busy`` when the cabinet's queue is full."""
+        async with self._database.write() as connection:
+            return await add_command(connection, new)
+
+    async def waiting(self) -> list[QueuedCommand]:
+        """What is neither answered nor expired, in order."""
+        outbox = t.command_outbox
+        query = select(outbox).where(outbox.c.state == QUEUED)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(outbox.c.cabinet, outbox.c.seq))
+            return [
+                QueuedCommand(
+                    id=row.id,
+                    cabinet=row.cabinet,
+                    seq=row.seq,
+                    type=row.type,
+                    args=msgspec.json.decode(row.args),
+                    actor=row.actor,
+                    created_ms=row.created_ms,
+                    expires_ms=row.expires_ms,
+                    swap_id=row.swap_id,
+                    reason=row.reason,
+                    precondition=row.precondition
+                    and msgspec.json.decode(row.precondition, type=Precondition),
+                )
+                for row in rows
+            ]
+
+    async def settle(
+        self,
+        command: QueuedCommand,
+        state: str,
+        now_ms: int,
+        *,
+        reason: str | None = None,
+        evidence: str = "",
+        verdict: Step | None = None,
+    ) -> SwapState | None:
+        """Record how a command ended.
+
+        ``verdict`` ends its swap, provisionally: it stands until the cabinet reports a step of
+        that swap. The swap that it ended is returned, or None.
+        """
+        outbox = t.command_outbox
+        guard = (outbox.c.id == command.id) & (outbox.c.state == QUEUED)
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(outbox)
+                .where(guard)
+                .values(state=state, answered_ms=now_ms, result_reason=reason, evidence=evidence)
+            )
+            if verdict is None or command.swap_id is None:
+                return None
+            values = {"step": verdict.value, "reason": reason, "detail": evidence}
+            return await _end_swap(connection, command.swap_id, {**values, "updated_ms": now_ms})
+
+
+async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
+    """Queue a command within a transaction; its sequence number rises per cabinet."""
+    rise = (
+        update(t.cabinet)
+        .where(t.cabinet.c.id == new.cabinet)
+        .values(command_seq=t.cabinet.c.command_seq + 1)
+        .returning(t.cabinet.c.command_seq)
+    )
+    seq = (await connection.execute(rise)).scalar_one_or_none()
+    if seq is None:
+        raise NotFoundError(f"no cabinet {new.cabinet}")
+    outbox = t.command_outbox
+    ahead = select(outbox.c.id).where(outbox.c.cabinet == new.cabinet, outbox.c.state == QUEUED)
+    if len((await connection.execute(ahead.limit(QUEUE_MAX))).all()) >= QUEUE_MAX:
+        raise RefusedError(f"cabinet {new.cabinet}: {QUEUE_MAX} commands wait", code="busy")
+    await connection.execute(
+        insert(outbox).values(
+            id=new.id,
+            cabinet=new.cabinet,
+            seq=seq,
+            type=new.type,
+            args=msgspec.json.encode(new.args).decode(),
+            swap_id=new.swap_id,
+            actor=new.actor,
+            reason=new.reason,
+            state=QUEUED,
+            created_ms=new.now_ms,
+            expires_ms=new.expires_ms,
+        )
+    )
+    return QueuedCommand(
+        id=new.id,
+        cabinet=new.cabinet,
+        seq=seq,
+        type=new.type,
+        args=new.args,
+        actor=new.actor,
+        created_ms=new.now_ms,
+        expires_ms=new.expires_ms,
+        swap_id=new.swap_id,
+        reason=new.reason,
+    )
+
+
+async def _end_swap(
+    connection: AsyncConnection, swap_id: str, values: dict[str, Any]
+) -> SwapState | None:
+    guard = (t.swap.c.id == swap_id) & (t.swap.c.rank < FLEET_VERDICT_RANK)
+    query = (
+        update(t.swap)
+        .where(guard)
+        .values(rank=FLEET_VERDICT_RANK, open=False, **values)
+        .returning(t.swap)
+    )
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        return None
+    reserved = (t.transfer.c.swap_id == swap_id) & (t.transfer.c.state == "reserved")
+    await connection.execute(update(t.transfer).where(reserved).values(state="void"))
+    return swap_of(row)

@@ -1,0 +1,61 @@
+"""Small facts about the store itself: its incarnation, and revisions that a running fleetd watches."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.store import tables as t
+from fleet.store.engine import Database
+
+INCARNATION: Final = "incarnation"
+CABINETS: Final = "cabinets-revision"
+BATTERIES: Final = "batteries-revision"
+
+
+class MetaStore:
+    """Access to the ``meta`` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def incarnation(self, fresh: str) -> str:
+        """The ledger's incarnation; takes ``fresh`` when it has none yet."""
+        async with self._database.write() as connection:
+            known = await _get(connection, INCARNATION)
+            if known is None:
+                await _set(connection, INCARNATION, fresh, exists=False)
+            return known or fresh
+
+    async def renew_incarnation(self, fresh: str) -> None:
+        """After a backup was restored: cabinets send again what the backup does not know."""
+        async with self._database.write() as connection:
+            known = await _get(connection, INCARNATION)
+            await _set(connection, INCARNATION, fresh, exists=known is not None)
+
+    async def revisions(self) -> tuple[int, int]:
+        """Counters that rise with every change of the cabinets and of the batteries."""
+        async with self._database.read() as connection:
+            cabinets = await _get(connection, CABINETS)
+            batteries = await _get(connection, BATTERIES)
+            return int(cabinets or 0), int(batteries or 0)
+
+
+async def bump(connection: AsyncConnection, name: str) -> None:
+    """Raise a revision within a transaction."""
+    known = await _get(connection, name)
+    await _set(connection, name, str(int(known or 0) + 1), exists=known is not None)
+
+
+async def _get(connection: AsyncConnection, name: str) -> str | None:
+    query = select(t.meta.c.value).where(t.meta.c.name == name)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def _set(connection: AsyncConnection, name: str, value: str, *, exists: bool) -> None:
+    if exists:
+        await connection.execute(update(t.meta).where(t.meta.c.name == name).values(value=value))
+    else:
+        await connection.execute(insert(t.meta).values(name=name, value=value))

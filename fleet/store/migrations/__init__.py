@@ -1,0 +1,1 @@
+"""Schema migrations, run by ``fleet.store.engine.Database.migrate`` at start."""

@@ -1,0 +1,173 @@
+"""Swaps: beginning one in a single transaction, and reading them as views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.commands import QueuedCommand
+from fleet.core.ids import rider_holder
+from fleet.core.ledger import SwapState, reserve
+from fleet.core.records import NewCommand, NewSwap
+from fleet.core.swaps import REFUSALS, LedgerFacts
+from fleet.core.views import MovementView, SwapView
+from fleet.errors import InvalidError, NotFoundError, RefusedError
+from fleet.store import tables as t
+from fleet.store.commands import add_command
+from fleet.store.custody import insert_transfers, swap_of, swap_values
+from fleet.store.engine import Database
+from protocols.messages import Step
+
+
+class SwapStore:
+    """Access to ``swap``, with its transfers, command and movements."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(
+        self, new: NewSwap, decide: Callable[[LedgerFacts], str | None]
+    ) -> QueuedCommand | str:
+        """Authorise a swap: row, reserved transfers and command in one transaction.
+
+        Returns the queued command, or the id of the swap that this key began earlier.
+
+        Raises:
+            NotFoundError: no such cabinet or rider.
+            InvalidError: the key began another transaction.
+            RefusedError: ``decide`` returned a code.
+        """
+        async with self._database.write() as connection:
+            rider = select(t.rider.c.id).where(t.rider.c.id == new.rider).with_for_update()
+            if (await connection.execute(rider)).first() is None:
+                raise NotFoundError(f"no rider {new.rider}")
+            if (known := await _by_key(connection, new)) is not None:
+                return known
+            facts = await _facts(connection, new)
+            if (code := decide(facts)) is not None:
+                raise RefusedError(REFUSALS[code], code=code)
+            serial = facts.rider_serials[0] if len(facts.rider_serials) == 1 else None
+            command = await add_command(connection, _start(new, serial))
+            swap = SwapState(new.id, new.cabinet, new.rider, new.kind)
+            values = swap_values(swap, new.now_ms)
+            await connection.execute(
+                insert(t.swap).values(
+                    id=new.id, idempotency_key=new.key, created_ms=new.now_ms, **values
+                )
+            )
+            await insert_transfers(connection, reserve(swap, serial))
+            return command
+
+    async def view(self, swap_id: str) -> SwapView:
+        """One swap with its movements; raise NotFoundError."""
+        async with self._database.read() as connection:
+            views = await _views(connection, select(t.swap).where(t.swap.c.id == swap_id))
+        if not views:
+            raise NotFoundError(f"no swap {swap_id}")
+        return views[0]
+
+    async def of_rider(self, rider: str, limit: int) -> list[SwapView]:
+        """A rider's swaps, newest first."""
+        query = select(t.swap).where(t.swap.c.rider == rider)
+        query = query.order_by(t.swap.c.created_ms.desc(), t.swap.c.id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return await _views(connection, query)
+
+
+def _start(new: NewSwap, serial: str | None) -> NewCommand:
+    args: dict[str, Any] = {"kind": new.kind.value, "rider_id": new.rider}
+    if serial is not None:
+        args["expected_serial"] = serial
+    return NewCommand(
+        id=new.command_id,
+        cabinet=new.cabinet,
+        type="swap.start",
+        args=args,
+        actor=new.rider,
+        now_ms=new.now_ms,
+        expires_ms=new.expires_ms,
+        swap_id=new.id,
+    )
+
+
+async def _by_key(connection: AsyncConnection, new: NewSwap) -> str | None:
+    query = select(t.swap).where(t.swap.c.rider == new.rider, t.swap.c.idempotency_key == new.key)
+    row = (await connection.execute(query)).first()
+    if row is None:
+        return None
+    if (row.cabinet, row.kind) != (new.cabinet, new.kind.value):
+        text = f"idempotency key {new.key!r} belongs to a {row.kind} at {row.cabinet}"
+        raise InvalidError(text, code="key-reused")
+    return str(row.id)
+
+
+async def _facts(connection: AsyncConnection, new: NewSwap) -> LedgerFacts:
+    # One row per cabinet is locked here, so that two riders at once queue up behind it.
+    lock = select(t.cabinet.c.id).where(t.cabinet.c.id == new.cabinet).with_for_update()
+    if (await connection.execute(lock)).first() is None:
+        raise NotFoundError(f"no cabinet {new.cabinet}")
+    is_open = select(t.swap.c.id).where(t.swap.c.open).limit(1)
+    of_rider = is_open.where(t.swap.c.rider == new.rider)
+    at_cabinet = is_open.where(t.swap.c.cabinet == new.cabinet, t.swap.c.rider != new.rider)
+    return LedgerFacts(
+        rider_serials=await serials_of(connection, new.rider),
+        rider_open_swap=(await connection.execute(of_rider)).scalar_one_or_none(),
+        cabinet_open_swap=(await connection.execute(at_cabinet)).scalar_one_or_none(),
+    )
+
+
+async def serials_of(connection: AsyncConnection, rider: str) -> tuple[str, ...]:
+    """The packs that the ledger says a rider holds."""
+    query = select(t.battery.c.serial).where(t.battery.c.holder == rider_holder(rider))
+    return tuple((await connection.execute(query.order_by(t.battery.c.serial))).scalars())
+
+
+async def _views(connection: AsyncConnection, query: Any) -> list[SwapView]:
+    rows = list((await connection.execute(query)).mappings())
+    ids = [row["id"] for row in rows]
+    moves = select(t.movement).where(t.movement.c.swap_id.in_(ids)).order_by(t.movement.c.id)
+    by_swap: dict[str, list[MovementView]] = {}
+    for move in movement_views((await connection.execute(moves)).mappings()):
+        by_swap.setdefault(move.swap_id or "", []).append(move)
+    return [_view(row, tuple(by_swap.get(row["id"], ()))) for row in rows]
+
+
+def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
+    """Rows of ``movement`` as they are shown."""
+    return [
+        MovementView(
+            id=row["id"],
+            serial=row["serial"],
+            from_holder=row["from_holder"],
+            to_holder=row["to_holder"],
+            at_ms=row["at_ms"],
+            swap_id=row["swap_id"],
+            flags=tuple(flag for flag in row["flags"].split(",") if flag),
+        )
+        for row in rows
+    ]
+
+
+def _view(row: RowMapping, movements: tuple[MovementView, ...]) -> SwapView:
+    swap = swap_of(row)
+    step: Step | None = swap.step
+    return SwapView(
+        id=swap.id,
+        cabinet_id=swap.cabinet,
+        rider_id=swap.rider,
+        kind=swap.kind,
+        step=step,
+        rank=swap.rank,
+        done=not swap.open,
+        slot_in=swap.slot_in,
+        slot_out=swap.slot_out,
+        reason=swap.reason,
+        detail=swap.detail,
+        created_ms=row["created_ms"],
+        updated_ms=row["updated_ms"],
+        movements=movements,
+    )

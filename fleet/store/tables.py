@@ -1,0 +1,253 @@
+"""The fleet's tables, as SQLAlchemy Core. Times are milliseconds of Unix time (``*_ms``).
+
+The schema is built by the migrations; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite counts rows up only in a column called INTEGER, which holds 64 bits there anyway.
+_ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
+_HOLDER = String(96)
+_ID = String(64)
+
+#: ``incarnation`` of the ledger, and revisions that a running fleetd watches.
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(128), nullable=False),
+)
+
+cabinet = Table(
+    "cabinet",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("epoch", BigInteger, nullable=False),  # minted at registration
+    Column("command_seq", BigInteger, nullable=False, server_default="0"),
+    Column("mqtt_pbkdf2", String(256), nullable=False),  # mosquitto's format
+    Column("mqtt_bcrypt", String(128)),  # NATS's format
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+cabinet_latest = Table(
+    "cabinet_latest",
+    metadata,
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), primary_key=True),
+    Column("telemetry", Text),
+    Column("received_ms", BigInteger),
+    Column("status", Text),
+    Column("session", BigInteger, nullable=False, server_default="0"),
+)
+
+battery = Table(
+    "battery",
+    metadata,
+    Column("serial", String(50), primary_key=True),
+    Column("model", String(100)),
+    Column("capacity_wh", Integer),
+    Column("holder", _HOLDER, nullable=False, index=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("disputed", Boolean, nullable=False, server_default=false()),
+    Column("since_ms", BigInteger, nullable=False),
+)
+
+movement = Table(
+    "movement",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("serial", String(50), nullable=False, index=True),
+    Column("from_holder", _HOLDER, nullable=False),
+    Column("to_holder", _HOLDER, nullable=False),
+    Column("swap_id", _ID, index=True),
+    Column("cabinet", _ID),
+    Column("epoch", BigInteger),
+    Column("seq", BigInteger),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("flags", String(200), nullable=False, server_default=""),
+    Column("moves", Boolean, nullable=False),
+    UniqueConstraint("cabinet", "epoch", "seq", "serial"),
+)
+
+transfer = Table(
+    "transfer",
+    metadata,
+    Column("swap_id", _ID, primary_key=True),
+    Column("leg", String(3), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("from_holder", _HOLDER),
+    Column("to_holder", _HOLDER),
+    Column("serial", String(50)),
+)
+
+#: Departures that another cabinet's report implied and that are yet to be told.
+owed = Table(
+    "owed",
+    metadata,
+    Column("serial", String(50), primary_key=True),
+    Column("holder", _HOLDER, primary_key=True),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("cabinet", _ID, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("boot_id", _ID, nullable=False),
+    Column("mono_ms", BigInteger, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("wall_synced", Boolean, nullable=False),
+    Column("type", _ID, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("cabinet", _ID, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)
+
+#: Events that could not be understood; the digest keeps a repeat from filling the disk.
+quarantine_event = Table(
+    "quarantine_event",
+    metadata,
+    Column("cabinet", _ID, primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("epoch", BigInteger),
+    Column("seq", BigInteger),
+    Column("payload", LargeBinary, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+    Index("ix_quarantine_event_epoch_seq", "cabinet", "epoch", "seq"),
+)
+
+swap = Table(
+    "swap",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("cabinet", _ID, nullable=False),
+    Column("rider", _ID, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("idempotency_key", String(128), nullable=False),
+    Column("step", String(32)),
+    Column("rank", Integer, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("slot_in", Integer),
+    Column("slot_out", Integer),
+    Column("reason", _ID),
+    Column("detail", String(500), nullable=False, server_default=""),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    UniqueConstraint("rider", "idempotency_key"),
+    Index("ix_swap_cabinet_open", "cabinet", "open"),
+    Index("ix_swap_rider_open", "rider", "open"),
+)
+
+command_outbox = Table(
+    "command_outbox",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", _ID, nullable=False),
+    Column("args", Text, nullable=False),
+    Column("precondition", Text),
+    Column("swap_id", _ID, index=True),
+    Column("actor", _ID, nullable=False),
+    Column("reason", String(500), nullable=False, server_default=""),
+    Column("state", String(16), nullable=False, index=True),  # queued, or how it ended
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("answered_ms", BigInteger),
+    Column("result_reason", _ID),
+    Column("evidence", String(500)),
+    UniqueConstraint("cabinet", "seq"),
+)
+
+rider = Table(
+    "rider",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("phone_hash", String(64), nullable=False, unique=True),
+    Column("phone_tail", String(4), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+login_code = Table(
+    "login_code",
+    metadata,
+    Column("phone_hash", String(64), primary_key=True),
+    Column("code_hash", String(64), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("sent_ms", BigInteger, nullable=False),
+    Column("sends", Integer, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("rider_id", _ID),
+    Column("operator", Boolean, nullable=False, server_default=false()),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False, index=True),
+)
+
+#: Desired documents of a cabinet: what was last published, or what is to be (a plan).
+desired = Table(
+    "desired",
+    metadata,
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # "plan", "config" or "lists"
+    Column("version", BigInteger, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("doc", Text, nullable=False, server_default=""),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", _ID, nullable=False),
+    Column("action", _ID, nullable=False),
+    Column("subject", String(128), nullable=False, index=True),
+    Column("detail", Text, nullable=False, server_default=""),
+)

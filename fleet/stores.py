@@ -1,0 +1,55 @@
+"""The fleet's stores over one database, for fleetd and for the one-shot commands alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fleet.store.batteries import BatteryStore
+from fleet.store.cabinets import CabinetStore
+from fleet.store.commands import CommandStore
+from fleet.store.engine import Database
+from fleet.store.events import EventStore
+from fleet.store.meta import MetaStore
+from fleet.store.riders import RiderStore
+from fleet.store.swaps import SwapStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """One of each."""
+
+    database: Database
+    meta: MetaStore
+    cabinets: CabinetStore
+    batteries: BatteryStore
+    riders: RiderStore
+    swaps: SwapStore
+    commands: CommandStore
+    events: EventStore
+
+
+@asynccontextmanager
+async def open_stores(url: str) -> AsyncIterator[Stores]:
+    """Open the database, bring its schema up to date, close it at the end.
+
+    Raises:
+        StoreError: it is out of reach.
+        ConfigError: the URL is not one of ours.
+    """
+    database = Database(url)
+    try:
+        await database.migrate()
+        yield Stores(
+            database=database,
+            meta=MetaStore(database),
+            cabinets=CabinetStore(database),
+            batteries=BatteryStore(database),
+            riders=RiderStore(database),
+            swaps=SwapStore(database),
+            commands=CommandStore(database),
+            events=EventStore(database),
+        )
+    finally:
+        await database.close()

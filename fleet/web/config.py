@@ -1,0 +1,43 @@
+"""What the pages must be told, once, at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fleet.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """``public_url`` is what QR codes lead to; over https, cookies are for https only.
+
+    ``operator_token`` opens the operator's pages. ``support_phone`` is shown where a rider is stuck.
+    """
+
+    public_url: str
+    operator_token: str
+    locale: str = "zh"
+    timezone: str = "Asia/Shanghai"
+    support_phone: str = ""
+    heartbeat_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.public_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ConfigError(
+                f"public_url {self.public_url!r}: expected http(s)://host[:port], as riders reach it"
+            )
+        if len(self.operator_token) < 16:
+            raise ConfigError("operator_token: expected at least 16 characters")
+
+    @property
+    def secure(self) -> bool:
+        """Whether riders come over https."""
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of ``public_url``."""
+        parts = urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}"

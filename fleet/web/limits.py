@@ -1,0 +1,74 @@
+"""Small bounded tables of one process: how often, and whether already. Time is a parameter."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from fleet.errors import LimitedError
+
+KEYS_MAX: Final = 20_000  # more callers than this at once: the oldest are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many times in a window."""
+
+    name: str
+    times_max: int
+    window_ms: int
+
+
+#: Many riders share one address behind a carrier's NAT, so limits per address are wide.
+CODES_PER_ADDRESS: Final = Rate("codes-address", 20, 10 * 60_000)
+CODES_IN_ALL: Final = Rate("codes-all", 2_000, 60 * 60_000)  # a flood of texts costs money
+CHECKS_PER_ADDRESS: Final = Rate("checks-address", 60, 10 * 60_000)
+STARTS_PER_RIDER: Final = Rate("starts-rider", 20, 60_000)
+OPERATOR_LOGINS: Final = Rate("operator-logins", 20, 60_000)
+
+
+class Throttle:
+    """Counts per rate and caller in fixed windows."""
+
+    def __init__(self, keys_max: int = KEYS_MAX) -> None:
+        self._keys_max = keys_max
+        self._windows: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+
+    def spend(self, rate: Rate, who: str, now_ms: int) -> None:
+        """Count one; raise LimitedError when that is one too many."""
+        key = (rate.name, who)
+        since_ms, times = self._windows.get(key, (now_ms, 0))
+        if now_ms - since_ms >= rate.window_ms:
+            since_ms, times = now_ms, 0
+        if times >= rate.times_max:
+            left_ms = since_ms + rate.window_ms - now_ms
+            raise LimitedError("too many requests", retry_after_s=-(-left_ms // 1_000))
+        self._windows[key] = (since_ms, times + 1)
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._keys_max:
+            self._windows.popitem(last=False)
+
+
+class Once:
+    """Remembers keys for a while, so that a repeated request is not carried out again."""
+
+    def __init__(self, life_ms: int = 10 * 60_000, keys_max: int = KEYS_MAX) -> None:
+        self._life_ms = life_ms
+        self._keys_max = keys_max
+        self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
+
+    def first(self, key: tuple[str, ...], now_ms: int) -> bool:
+        """Whether the key is new; from now on it is not."""
+        since_ms = self._seen.get(key)
+        if since_ms is not None and now_ms - since_ms < self._life_ms:
+            return False
+        self._seen[key] = now_ms
+        self._seen.move_to_end(key)
+        if len(self._seen) > self._keys_max:
+            self._seen.popitem(last=False)
+        return True
+
+    def forget(self, key: tuple[str, ...]) -> None:
+        """It did not work out: the key may be used again."""
+        self._seen.pop(key, None)

@@ -1,0 +1,274 @@
+"""What a rider sees and may do: pure functions of the views. Nothing is remembered here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import asin, cos, radians, sin, sqrt
+from typing import Final, Literal
+
+from fleet.core import ids
+from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse, refuse_cabinet
+from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
+from fleet.web.i18n import Catalogue
+from protocols.messages import Kind, Step
+
+#: How long a cabinet waits at a step, by its usual limits; shown as "about".
+STEP_TIME_S: Final = {
+    Step.AWAIT_RETURN: 120,
+    Step.GIVING_BACK: 120,
+    Step.AWAIT_PICKUP: 120,
+    Step.AWAIT_CLOSE: 60,
+}
+ACT_STEPS: Final = frozenset(STEP_TIME_S)
+IN_STEPS: Final = frozenset(
+    {Step.OPENING_RETURN, Step.AWAIT_RETURN, Step.VERIFYING, Step.GIVING_BACK}
+)
+OUT_STEPS: Final = frozenset({Step.OPENING_PICKUP, Step.AWAIT_PICKUP, Step.AWAIT_CLOSE})
+#: Where a door is waited for, so that it may be opened once more.
+REOPEN_STEPS: Final = frozenset(
+    {
+        Step.OPENING_RETURN,
+        Step.AWAIT_RETURN,
+        Step.GIVING_BACK,
+        Step.OPENING_PICKUP,
+        Step.AWAIT_PICKUP,
+    }
+)
+#: Until here nothing has changed hands.
+EARLY_STEPS: Final = frozenset({None, Step.RESERVED, Step.OPENING_RETURN, Step.AWAIT_RETURN})
+_STEP_NAMES: Final = frozenset(step.value for step in Step)
+NEARBY_MAX: Final = 2
+EARTH_RADIUS_M: Final = 6_371_000
+
+Mood = Literal["wait", "act", "done", "bad"]
+Stage = tuple[str, Literal["past", "now", "next"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What changed hands: the movements that the ledger posted."""
+
+    given: MovementView | None
+    taken: MovementView | None
+
+
+@dataclass(frozen=True, slots=True)
+class SwapPage:
+    """One swap as its rider sees it."""
+
+    swap: SwapView
+    mood: Mood
+    title: str
+    todo: str
+    slot: int | None
+    arrow: Literal["in", "out", ""]
+    left_s: int | None
+    stages: tuple[Stage, ...]
+    can_reopen: bool
+    can_cancel: bool
+    receipt: Receipt
+    advice: str = ""
+    held: str = ""
+
+    @property
+    def say(self) -> str:
+        """The step in one sentence, for screen readers."""
+        return f"{self.title} {self.todo}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing a rider may do at a cabinet; ``refusal`` says why not now."""
+
+    kind: Kind
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Nearby:
+    """Another cabinet that could help."""
+
+    cabinet: CabinetView
+    distance_m: int
+
+
+def choices(
+    cabinet: CabinetView, rider: RiderView | None, open_swap: SwapView | None
+) -> tuple[Choice, ...]:
+    """What the rider may do, the main thing first. Of a stranger only the cabinet is judged."""
+    facts = cabinet_facts(cabinet)
+    if rider is None:
+        refusal = refuse_cabinet(facts) or (None if cabinet.full else "no-full-battery")
+        return (Choice(Kind.SWAP, refusal),)
+    ledger = LedgerFacts(
+        rider_serials=rider.serials, rider_open_swap=open_swap.id if open_swap else None
+    )
+    kinds = (Kind.SWAP, Kind.RETURN) if rider.serials else (Kind.PICKUP,)
+    return tuple(Choice(kind, refuse(kind, facts, ledger)) for kind in kinds)
+
+
+def cabinet_facts(cabinet: CabinetView) -> CabinetFacts:
+    """The cabinet as the fleet's rules look at it."""
+    return CabinetFacts(
+        online=cabinet.online,
+        age_ms=cabinet.age_ms,
+        full=cabinet.full,
+        empty=cabinet.empty,
+        alarms=cabinet.alarms,
+        active_swap=cabinet.active_swap,
+    )
+
+
+def nearby(here: CabinetView, others: Sequence[CabinetView]) -> list[Nearby]:
+    """The nearest cabinets that serve riders now and have a full pack and an empty slot."""
+    found = []
+    for other in others:
+        able = refuse_cabinet(cabinet_facts(other)) is None and other.full and other.empty
+        distance_m = _distance_m(here, other)
+        if other.id != here.id and able and distance_m is not None:
+            found.append(Nearby(other, distance_m))
+    return sorted(found, key=lambda each: each.distance_m)[:NEARBY_MAX]
+
+
+def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
+    """The page of a swap: the same view gives the same page, but for the countdown."""
+    receipt = receipt_of(swap)
+    step = step_now(swap)
+    slot = _slot(swap, step)
+    key = step.value if step else "asked"
+    if step is Step.OPENING_RETURN and swap.reason == "reseat":
+        key = "reseat"
+    ended_badly = swap.done and step is not Step.COMPLETED
+    if swap.done and step is None:
+        key = Step.FAULTED.value
+    if step is Step.COMPLETED:
+        title = texts.text(f"swap.completed.title-{_kind_key(swap.kind)}")
+    else:
+        title = texts.text(f"swap.{key}.title", slot=slot or "?")
+    reasoned = swap.reason is not None and (ended_badly or step is Step.GIVING_BACK)
+    reason = texts.reason(swap.reason) if reasoned and swap.reason else ""
+    todo = texts.text(f"swap.{key}.todo", slot=slot or "?", reason=reason).strip()
+    return SwapPage(
+        swap=swap,
+        mood=_mood(swap, step),
+        title=title,
+        todo=todo,
+        slot=None if swap.done else slot,
+        arrow=_arrow(step),
+        left_s=_left_s(swap, step, now_ms),
+        stages=_stages(swap, step),
+        can_reopen=not swap.done and step in REOPEN_STEPS,
+        can_cancel=_can_cancel(swap, receipt),
+        receipt=receipt,
+        advice=texts.advice(swap.reason or "unknown") if ended_badly else "",
+        held=texts.text(f"held.{_held(swap, receipt)}") if ended_badly else "",
+    )
+
+
+def step_now(swap: SwapView) -> Step | None:
+    """Where the rider stands.
+
+    A cabinet never reports a step back: when a door is opened again it repeats the furthest step,
+    and the detail begins with the step that it is really at.
+    """
+    if swap.step is None or swap.done:
+        return swap.step
+    first = swap.detail.partition(" ")[0]
+    return Step(first) if first in _STEP_NAMES else swap.step
+
+
+def receipt_of(swap: SwapView) -> Receipt:
+    """The pack given and the pack taken, as posted."""
+    rider = ids.rider_holder(swap.rider_id)
+    given = next((row for row in swap.movements if row.from_holder == rider), None)
+    taken = next((row for row in swap.movements if row.to_holder == rider), None)
+    return Receipt(given, taken)
+
+
+def slot_of_holder(holder: str) -> str:
+    """The number of a slot out of its holder's name, empty for another place."""
+    return holder.rpartition(":")[2] if ids.is_slot(holder) else ""
+
+
+def _slot(swap: SwapView, step: Step | None) -> int | None:
+    if step in OUT_STEPS:
+        return swap.slot_out
+    if step in IN_STEPS:
+        return swap.slot_in
+    return None
+
+
+def _kind_key(kind: Kind) -> str:
+    return kind.value if kind in (Kind.PICKUP, Kind.RETURN) else Kind.SWAP.value
+
+
+def _mood(swap: SwapView, step: Step | None) -> Mood:
+    if swap.done:
+        return "done" if step is Step.COMPLETED else "bad"
+    return "act" if step in ACT_STEPS else "wait"
+
+
+def _arrow(step: Step | None) -> Literal["in", "out", ""]:
+    if step is Step.AWAIT_RETURN:
+        return "in"
+    return "out" if step in (Step.AWAIT_PICKUP, Step.GIVING_BACK) else ""
+
+
+def _left_s(swap: SwapView, step: Step | None, now_ms: int) -> int | None:
+    limit_s = STEP_TIME_S.get(step) if step else None
+    if limit_s is None or swap.done or not swap.updated_ms:
+        return None
+    left_s = limit_s - max(0, now_ms - swap.updated_ms) // 1_000
+    return left_s if left_s > 0 else None
+
+
+def _stages(swap: SwapView, step: Step | None) -> tuple[Stage, ...]:
+    """Give, check, take: those that this kind has, and where the rider stands."""
+    names = {
+        Kind.PICKUP: ("take",),
+        Kind.UNLOAD: ("take",),
+        Kind.RETURN: ("give", "check"),
+        Kind.LOAD: ("give", "check"),
+        Kind.SWAP: ("give", "check", "take"),
+    }[swap.kind]
+    if step is Step.COMPLETED:
+        return tuple((name, "past") for name in names)
+    current = "give"
+    if step in (Step.VERIFYING, Step.GIVING_BACK):
+        current = "check"
+    elif step in OUT_STEPS or "give" not in names:
+        current = "take"
+    at = names.index(current) if current in names else 0
+    return tuple(
+        (name, "past" if index < at else "now" if index == at else "next")
+        for index, name in enumerate(names)
+    )
+
+
+def _can_cancel(swap: SwapView, receipt: Receipt) -> bool:
+    if swap.done or receipt.given or receipt.taken:
+        return False
+    late_pickup = swap.kind is Kind.PICKUP and swap.step in (
+        Step.OPENING_PICKUP,
+        Step.AWAIT_PICKUP,
+    )
+    return swap.step in EARLY_STEPS or late_pickup
+
+
+def _held(swap: SwapView, receipt: Receipt) -> str:
+    """Who has what after a swap that did not complete."""
+    if receipt.taken:
+        return "full"
+    if receipt.given:
+        return "owed" if swap.kind is Kind.SWAP else "returned"
+    return "nothing" if swap.kind is Kind.PICKUP else "kept"
+
+
+def _distance_m(one: CabinetView, other: CabinetView) -> int | None:
+    if one.lat is None or one.lon is None or other.lat is None or other.lon is None:
+        return None
+    lat_a, lat_b = radians(one.lat), radians(other.lat)
+    half_lat, half_lon = (lat_b - lat_a) / 2, radians(other.lon - one.lon) / 2
+    root = sin(half_lat) ** 2 + cos(lat_a) * cos(lat_b) * sin(half_lon) ** 2
+    return round(2 * EARTH_RADIUS_M * asin(sqrt(root)))

@@ -1,0 +1,182 @@
+"""Server-sent events that survive a flickering network.
+
+Every event is a default one with a ``type`` in its JSON and carries whole state, so that a missed
+one does no harm. A heartbeat is an event too: a comment would be invisible to the page, which uses
+the silence to notice a dead connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fleet.errors import FleetError
+
+STREAMS_MAX: Final = 2_000  # open at once in this process
+PENDING_MAX: Final = 1_000  # changed views waiting for one slow browser
+RETRY_MS: Final = 2_000
+GAP_S: Final = 0.25  # between two events of one stream: many changes go out as one
+HEARTBEAT: Final = {"type": "heartbeat"}
+
+Item = TypeVar("Item")
+#: Changed views by id, None when too many were missed and the whole must be sent.
+Batch = Mapping[str, Item] | None
+
+
+class StreamsFullError(FleetError):
+    """Too many open streams; poll instead."""
+
+    code = "streams-full"
+    status = 503
+
+
+class Streams:
+    """The open streams of this process; ``stop`` ends them, so that the server can stop."""
+
+    def __init__(self, *, heartbeat_s: float, streams_max: int = STREAMS_MAX) -> None:
+        self.heartbeat_s = heartbeat_s
+        self.stopped = asyncio.Event()
+        self.open = 0
+        self._streams_max = streams_max
+
+    def stop(self) -> None:
+        """End every stream, now and from now on."""
+        self.stopped.set()
+
+    def check_room(self) -> None:
+        """Raise StreamsFullError when no more streams may be opened."""
+        if self.stopped.is_set() or self.open >= self._streams_max:
+            raise StreamsFullError("too many open streams; poll every 2 s instead")
+
+
+class _Mailbox(Generic[Item]):
+    """The newest view per id; a browser that reads slowly gets fewer, never older ones."""
+
+    def __init__(self, key: Callable[[Item], str]) -> None:
+        self.filled = asyncio.Event()
+        self.ended = False
+        self._key = key
+        self._views: dict[str, Item] = {}
+        self._overflow = False
+
+    def put(self, view: Item) -> None:
+        self._views[self._key(view)] = view
+        if len(self._views) > PENDING_MAX:
+            self._views.clear()
+            self._overflow = True
+        self.filled.set()
+
+    def take(self) -> Batch[Item]:
+        views, self._views = self._views, {}
+        overflow, self._overflow = self._overflow, False
+        self.filled.clear()
+        return None if overflow else views
+
+    def end(self) -> None:
+        self.ended = True
+        self.filled.set()
+
+
+class EventStream(Response, Generic[Item]):
+    """Streams what ``render`` makes of the views that ``source`` yields.
+
+    ``render`` gets the changed views, or None for all of them (after an overflow), and returns the
+    JSON to send, None to send nothing.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        streams: Streams,
+        source: Callable[[], AbstractAsyncContextManager[AsyncIterator[Item]]],
+        key: Callable[[Item], str],
+        render: Callable[[Batch[Item]], Awaitable[Any]],
+    ) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._streams = streams
+        self._source = source
+        self._mailbox = _Mailbox(key)
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Stream until the browser leaves, the source ends or the server stops."""
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        self._streams.open += 1
+        try:
+            jobs = (self._read(), self._write(send), _left(receive), self._streams.stopped.wait())
+            await _first_of(*jobs)
+        finally:
+            self._streams.open -= 1
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _read(self) -> None:
+        async with self._source() as views:
+            async for view in views:
+                self._mailbox.put(view)
+        self._mailbox.end()
+        await self._streams.stopped.wait()  # the writer ends the stream, after the last view
+
+    async def _write(self, send: Send) -> None:
+        await _send(send, f"retry: {RETRY_MS}\n".encode() + _event(HEARTBEAT))
+        while True:
+            try:
+                async with asyncio.timeout(self._streams.heartbeat_s):
+                    await self._mailbox.filled.wait()
+            except TimeoutError:
+                await _send(send, _event(HEARTBEAT))
+                continue
+            ended = self._mailbox.ended
+            batch = self._mailbox.take()
+            if batch is None or batch:
+                document = await self._render(batch)
+                if document is not None:
+                    await _send(send, _event(document))
+            if ended:
+                return
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Let changes gather, but not past the server's stop."""
+        try:
+            async with asyncio.timeout(GAP_S):
+                await self._streams.stopped.wait()
+        except TimeoutError:
+            return
+
+
+async def _first_of(*jobs: Any) -> None:
+    """Run jobs side by side until the first ends; cancel the others."""
+    done = asyncio.Event()
+
+    async def run(job: Any) -> None:
+        await job
+        done.set()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run(job)) for job in jobs]
+        await done.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _event(document: Any) -> bytes:
+    return b"data: " + msgspec.json.encode(document) + b"\n\n"

@@ -1,0 +1,1 @@
+"""Register maps, one module per device type: data only."""

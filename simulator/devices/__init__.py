@@ -1,0 +1,1 @@
+"""The devices' protocols: registers and frames over the models, byte for byte."""

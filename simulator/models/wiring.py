@@ -1,0 +1,95 @@
+"""Which relay and which input of which board does what; fixed, as the cabinet leaves the factory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+SLOTS_MAX: Final = 12
+BOARDS: Final = (1, 2, 3, 4)
+PER_BOARD: Final = 8
+
+
+class Output(StrEnum):
+    """Cabinet-wide relays."""
+
+    CONTACTOR = "contactor"
+    SIREN = "siren"
+    EXTINGUISHER = "extinguisher"
+    FAN = "fan"
+
+
+class Alarm(StrEnum):
+    """Cabinet-wide contacts, wired as closed loops: current flows while all is well."""
+
+    SMOKE = "smoke"
+    FLOOD = "flood"
+    SERVICE_DOOR = "service-door"
+    ESTOP = "e-stop"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """One relay or input of a board."""
+
+    board: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockRelay:
+    """The lock of a slot."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class MainsRelay:
+    """The alternating current of a slot."""
+
+    slot: int
+
+
+Role: TypeAlias = LockRelay | MainsRelay | Output
+
+
+def door_pin(slot: int) -> Pin:
+    """Lock relay and door input of a slot share board and channel."""
+    return Pin(1 + (slot - 1) // PER_BOARD, (slot - 1) % PER_BOARD)
+
+
+def presence_pin(slot: int) -> Pin:
+    """Mains relay and presence input of a slot share board and channel."""
+    return Pin(3 + (slot - 1) // PER_BOARD, (slot - 1) % PER_BOARD)
+
+
+OUTPUT_PINS: Final = {
+    Output.CONTACTOR: Pin(2, 4),
+    Output.SIREN: Pin(2, 5),
+    Output.EXTINGUISHER: Pin(2, 6),
+    Output.FAN: Pin(2, 7),
+}
+ALARM_PINS: Final = {
+    Alarm.SMOKE: Pin(2, 4),
+    Alarm.FLOOD: Pin(2, 5),
+    Alarm.SERVICE_DOOR: Pin(2, 6),
+    Alarm.ESTOP: Pin(2, 7),
+}
+
+
+def roles(slots: int) -> dict[Pin, Role]:
+    """What every wired relay does, in a cabinet of this many slots."""
+    table: dict[Pin, Role] = {pin: output for output, pin in OUTPUT_PINS.items()}
+    for slot in range(1, slots + 1):
+        table[door_pin(slot)] = LockRelay(slot)
+        table[presence_pin(slot)] = MainsRelay(slot)
+    return table
+
+
+def device_names(slots: int) -> tuple[str, ...]:
+    """Every device that can be silenced."""
+    boards = [f"board-{board}" for board in BOARDS]
+    chargers = [f"charger-{slot:02d}" for slot in range(1, slots + 1)]
+    packs = [f"bms-{slot:02d}" for slot in range(1, slots + 1)]
+    return (*boards, "meter", "climate", *chargers, *packs)

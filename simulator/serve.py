@@ -1,0 +1,154 @@
+"""Run one virtual cabinet: physics, wires and control API in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from simulator.clock import SystemClock
+from simulator.config import Config
+from simulator.control.app import create_app
+from simulator.devices.rack import Rack
+from simulator.errors import SimulatorError
+from simulator.models.cabinet import Cabinet
+from simulator.models.truth import TruthLog
+from simulator.ticker import Ticker
+from simulator.wires.panel import Panel, connectors
+
+READY_FILE: Final = "ready.json"
+HTTP_BACKLOG: Final = 128
+#: Open requests get this long when the simulator ends.
+HTTP_GRACE_S: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where to show the cabinet."""
+
+    run_dir: Path
+    http_port: int
+    http_host: str = "127.0.0.1"
+    tcp_port: int | None = None
+
+
+def build(config: Config, clock: SystemClock) -> Ticker:
+    """The cabinet that a configuration describes, and what drives its time."""
+    cabinet = Cabinet(
+        cabinet_id=config.cabinet.id,
+        slots_count=config.cabinet.slots,
+        seed=config.physics.seed,
+        ambient_c=config.physics.ambient_c,
+        pace=config.physics.speed,
+        log=TruthLog(wall_ms=clock.wall_ms),
+    )
+    for pack in config.packs:
+        cabinet.stock(pack.slot, pack.order)
+    return Ticker(cabinet, clock, config.physics.tick_ms / 1_000.0)
+
+
+async def serve(config: Config, options: Options, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; ``say`` gets one line when everything listens.
+
+    Raises:
+        SimulatorError: a port cannot be opened.
+    """
+    ticker = build(config, SystemClock())
+    stop = _stop_on_signal()
+    rack = Rack.of(ticker.now(), ticker.catch_up, reserved=config.wire.meter_reserved)
+    lines, panel = connectors(rack, config.wire), Panel()
+    try:
+        options.run_dir.mkdir(parents=True, exist_ok=True)
+        with _listen(options.http_host, options.http_port) as control:
+            panel.open_ptys(lines, options.run_dir)
+            if options.tcp_port is not None:
+                await panel.open_tcp(lines, options.tcp_port)
+
+            def announce(url: str) -> None:
+                _announce(options.run_dir, url, panel)
+                say(f"ready {url} docs {url}/docs wires {options.run_dir}")
+
+            await _serve_http(ticker, control, stop, announce)
+    except OSError as error:
+        raise SimulatorError(f"cannot open a port: {error}") from error
+    finally:
+        panel.close()
+        _withdraw(options.run_dir)
+
+
+class _HttpServer(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def _serve_http(
+    ticker: Ticker,
+    control: socket.socket,
+    stop: asyncio.Event,
+    announce: Callable[[str], None],
+) -> None:
+    server = _HttpServer(
+        uvicorn.Config(
+            create_app(ticker),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=HTTP_GRACE_S,
+        )
+    )
+    async with asyncio.TaskGroup() as group:
+        ticking = group.create_task(ticker.run(), name="ticker")
+        serving = group.create_task(server.serve(sockets=[control]), name="control")
+        host, port = control.getsockname()
+        announce(f"http://{host}:{port}")
+        await stop.wait()
+        server.should_exit = True
+        await serving
+        ticking.cancel()
+
+
+def _stop_on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    control = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        control.bind((host, port))
+        control.listen(HTTP_BACKLOG)
+    except OSError:
+        control.close()
+        raise
+    return control
+
+
+def _announce(run_dir: Path, url: str, panel: Panel) -> None:
+    ready = {"http": url, "ports": panel.ptys, "tcp": panel.tcp, "pid": os.getpid()}
+    staged = run_dir / f".{READY_FILE}.{os.getpid()}"
+    staged.write_text(json.dumps(ready, indent=2) + "\n", encoding="utf-8")
+    staged.replace(run_dir / READY_FILE)
+
+
+def _withdraw(run_dir: Path) -> None:
+    """Remove the ready file, unless a newer simulator has taken it over."""
+    path = run_dir / READY_FILE
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(path.read_text(encoding="utf-8")).get("pid") == os.getpid():
+            path.unlink()

