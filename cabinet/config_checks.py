@@ -72,8 +72,11 @@ def _by_name(entries: Sequence[Entry], table: str, report: Report) -> dict[str, 
     return found
 
 
-def _twice(report: Report, path: Path, what: str, first: Path, remedy: str) -> None:
-    report.add(path, f"{what} is already used on line {report.line(first)}", remedy)
+def _twice(
+    report: Report, path: Path, what: str, first: Path, remedy: str, *, by: str = ""
+) -> None:
+    by = f" by {by!r}" if by else ""
+    report.add(path, f"{what} is already used{by} on line {report.line(first)}", remedy)
 
 
 def _ports(buses: Sequence[Entry], report: Report) -> None:
@@ -106,7 +109,7 @@ def _is_endpoint(url: str) -> bool:
 
 
 def _devices(devices: Sequence[Entry], buses: Mapping[str, Entry], report: Report) -> None:
-    taken: dict[tuple[str, int], Path] = {}
+    taken: dict[tuple[str, int], tuple[Path, str]] = {}
     for number, device in enumerate(devices):
         path: Path = ("device", number)
         bus = buses.get(device["bus"])
@@ -132,8 +135,9 @@ def _devices(devices: Sequence[Entry], buses: Mapping[str, Entry], report: Repor
             address = f"address {device['address']} on {device['bus']!r}"
             what = address if addressed else f"bus {device['bus']!r} (one battery per port)"
             at = (*path, "address" if addressed else "bus")
-            _twice(report, at, what, taken[key], "give each device its own")
-        taken.setdefault(key, (*path, "address"))
+            first, by = taken[key]
+            _twice(report, at, what, first, "give each device its own", by=by)
+        taken.setdefault(key, ((*path, "address" if addressed else "bus"), device["name"] or ""))
 
 
 def _slot_numbers(values: Mapping[str, Any], report: Report) -> None:

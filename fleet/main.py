@@ -117,7 +117,7 @@ def cabinet_add(
     slots: Annotated[int, typer.Option(help="How many slots it has.")] = 12,
     lat: Annotated[float | None, typer.Option(help="Latitude in degrees.")] = None,
     lon: Annotated[float | None, typer.Option(help="Longitude in degrees.")] = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Register a cabinet and print its credentials, once: only a hash is kept."""
     from fleet import oneshot  # noqa: PLC0415

@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,21 +56,35 @@ class Parts:
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
-    checks: dict[str, Callable[[], bool]]
+    checks: dict[str, Callable[[], Awaitable[bool]]]
     phone_key: bytes
     public_url: str
 
 
-AppFactory = Callable[[FleetConfig, Parts], Any]
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """An ASGI application, and what ends its open streams."""
+
+    app: Any
+    stop: Callable[[], None]
 
 
-async def run(config: FleetConfig, make_app: AppFactory, on_ready: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT.
+AppFactory = Callable[[FleetConfig, Parts], Pages]
+
+
+async def run(
+    config: FleetConfig,
+    make_app: AppFactory,
+    on_ready: Callable[[str], None],
+    *,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run until SIGTERM, SIGINT or ``stop``; ``on_ready`` gets the URL of the pages.
 
     Raises:
         FleetError: something that it needs could not be had.
     """
-    stop = asyncio.Event()
+    stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -106,7 +120,8 @@ async def _run_with(
             await broker.start(await stores.cabinets.credentials())
         fleet = await _Fleet.build(config, stores, clock, broker)
         url = config.http.public_url or _url(config.http, listener)
-        server = _server(config.http, make_app(config, fleet.parts(url)))
+        pages = make_app(config, fleet.parts(url))
+        server = _server(config.http, pages.app)
 
         def ready() -> None:
             local = _url(config.http, listener)
@@ -115,7 +130,7 @@ async def _run_with(
 
         async with asyncio.TaskGroup() as outer:
             keeper = outer.create_task(broker.run(), name="broker") if broker else None
-            await fleet.run(server, listener, stop, ready)
+            await fleet.run(server, listener, stop, ready, pages.stop)
             if keeper is not None:
                 keeper.cancel()
     finally:
@@ -229,10 +244,7 @@ class _Fleet:
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,
-            checks={
-                "broker": lambda: self.events.up and self.telemetry.up,
-                "store": lambda: self.ingest.store_ok,
-            },
+            checks={"broker": self._broker_ok, "store": self._store_ok},
             phone_key=self._phone_key,
             public_url=public_url,
         )
@@ -243,6 +255,7 @@ class _Fleet:
         listener: socket.socket,
         stop: asyncio.Event,
         on_ready: Callable[[], None],
+        stop_pages: Callable[[], None],
     ) -> None:
         """Run everything until ``stop``; then let pages end before the rest does."""
         async with asyncio.TaskGroup() as group:
@@ -264,6 +277,7 @@ class _Fleet:
             await stop.wait()
             self.swap_hub.close()
             self.cabinet_hub.close()
+            stop_pages()
             server.should_exit = True
             await pages
             for worker in workers:
@@ -276,6 +290,16 @@ class _Fleet:
             await server.serve(sockets=[listener])
         finally:
             stop.set()
+
+    async def _broker_ok(self) -> bool:
+        return self.events.up and self.telemetry.up
+
+    async def _store_ok(self) -> bool:
+        try:
+            await self._stores.meta.revisions()
+        except FleetError:
+            return False
+        return self.ingest.store_ok
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         self.ingest.on_message(topic, payload)

@@ -256,13 +256,14 @@ def insert(
     serial: Annotated[str | None, typer.Option(help="Left out: an unreadable barcode.")] = None,
     soc: Annotated[float | None, typer.Option(min=0, max=100, help="Percent.")] = None,
     temp: Annotated[float | None, typer.Option(min=-40, max=150, help="Celsius.")] = None,
+    mute: Annotated[bool | None, typer.Option("--mute/--talk", help="Its BMS.")] = None,
     as_json: Json = False,
 ) -> None:
     """Put a pack in; the door must be open.
 
     Example: swapsim slot 3 insert --serial YZ48-000010 --soc 18
     """
-    body = {"serial": serial, "soc_pct": soc, "temp_c": temp}
+    body = {"serial": serial, "soc_pct": soc, "temp_c": temp, "bms_silent": mute}
     _tell(_at(context).post("insert", body), as_json=as_json)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import uvicorn
 
-from simulator.clock import SystemClock
+from simulator.clock import Clock, SystemClock
 from simulator.config import Config
 from simulator.control.app import create_app
 from simulator.devices.rack import Rack
@@ -41,7 +41,7 @@ class Options:
     tcp_port: int | None = None
 
 
-def build(config: Config, clock: SystemClock) -> Ticker:
+def build(config: Config, clock: Clock) -> Ticker:
     """The cabinet that a configuration describes, and what drives its time."""
     cabinet = Cabinet(
         cabinet_id=config.cabinet.id,

@@ -14,7 +14,7 @@ transaction that was under way be taken up again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cabinet.core import engine_commands, engine_inventory, engine_orders, engine_report, safety
@@ -28,6 +28,7 @@ from cabinet.core.engine_model import (
     Durable,
     EngineConfig,
     Input,
+    Issued,
     JournalOutrun,
     Now,
     Observed,
@@ -85,6 +86,22 @@ class Engine:
             lists=restored.lists,
             results={result.id: result for result in restored.results},
             safety=durable.safety,
+        )
+
+    def unwritten(self, state: State, outcome: Outcome) -> State:
+        """The old state after a decision that could not be written: only danger is remembered."""
+        seen = outcome.state
+        return replace(state, image=seen.image, safety=seen.safety, verdict=seen.verdict)
+
+    def resumed(self, state: State, restored: Restored) -> State:
+        """The state after the store had failed: what is on the disk, and this boot's knowledge.
+
+        Chargers and leases count as not told anything yet, since the shell has made them safe.
+        """
+        durable = self.initial(restored, state.boot_id).durable
+        results = {result.id: result for result in restored.results}
+        return replace(
+            state, durable=durable, lists=restored.lists, results=results, issued=Issued()
         )
 
     def step(self, state: State, event: Input, now: Now) -> Outcome:
@@ -158,6 +175,8 @@ class Engine:
 
     def _complete(self, draft: Draft, image: Image) -> bool:
         """Whether every slot has been read since start, or waiting longer would not help."""
+        if len(image.slots) < self.config.slots:
+            return False
         first_ms = draft.state.first_image_ms
         if first_ms is not None and draft.now_ms - first_ms >= self.config.recovery_wait_ms:
             return True

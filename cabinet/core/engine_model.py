@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -166,7 +165,7 @@ class State:
     since_ms: Mapping[tuple[str, int], int] = field(default_factory=dict)
     opened_by_hand: frozenset[int] = frozenset()  # by slot.open, until things are settled
     opens: Mapping[str, str] = field(default_factory=dict)  # attempt to command id
-    refusals: Mapping[str, int] = MappingProxyType({})  # reason to count, for metrics
+    refusals: Mapping[str, int] = field(default_factory=dict)  # reason to count, for metrics
 
 
 # --- inputs -------------------------------------------------------------------------------------

@@ -415,9 +415,9 @@ def job_of(state: State) -> Job | None:
 
 def reserved_slots(state: State) -> frozenset[int]:
     """The slots that belong to the transaction under way."""
-    if not isinstance(state, ACTIVE):
+    job = job_of(state)
+    if job is None or not is_active(state):
         return frozenset()
-    job = state.job
     return frozenset(slot for slot in (job.slot_in, job.slot_out) if slot is not None)
 
 

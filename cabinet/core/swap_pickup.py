@@ -209,7 +209,7 @@ def cancel_held(state: PickupHeld, _event: Cancel, _ctx: Context) -> Turn:
 def resume_held(state: PickupHeld, _event: Resume, ctx: Context) -> Turn:
     """Open the pickup door again."""
     slot = ctx.view.slot(state.job.slot_out or 0)
-    if slot.locked or ctx.view.doors_locked:
+    if ctx.barred(slot):
         return refuse(state, "slot-locked")
     if slot.door is not Door.CLOSED or not ctx.shut(state.job.slot_in):
         return refuse(state, "door-not-shut")

@@ -187,7 +187,7 @@ def verifying(state: Verifying, _event: Sensed, ctx: Context) -> Turn:
         return Turn(ReturnShut(job=job, since_ms=ctx.now_ms), ())
     if not late:
         return stay(state)
-    if slot.locked or ctx.view.doors_locked:
+    if ctx.barred(slot):
         return fault(job, "no-bms", detail="slot locked")
     if job.reseats == 0:
         return open_return(replace(job, reseats=1), number, ctx, reason="reseat")
@@ -218,7 +218,7 @@ def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
     refusal = _refusal(job, pack)
     slot = ctx.view.slot(number)
     if refusal is not None:
-        if slot.locked or ctx.view.doors_locked:
+        if ctx.barred(slot):
             return fault(job, refusal, detail=f"{pack.serial} behind a locked door")
         return _give_back(job, refusal, ctx)
     job, booked, detail = _book_in(job, number, pack)
@@ -296,7 +296,7 @@ def cancelling(state: Cancelling, _event: Sensed, ctx: Context) -> Turn:
         if returning and ctx.vacant(slot):
             return cancelled(job, state.reason)
         if returning and slot.presence is Presence.PRESENT:
-            if slot.locked or ctx.view.doors_locked:
+            if ctx.barred(slot):
                 return fault(job, "slot-locked")
             return _give_back(job, "cancelled", ctx)
     if ctx.now_ms - state.since_ms < ctx.limits.cancel_ms:
@@ -322,7 +322,7 @@ def cancel_return(
 def cancel_verifying(state: Verifying, _event: Cancel, ctx: Context) -> Turn:
     """The rider wants the own pack back."""
     slot = ctx.view.slot(state.job.slot_in or 0)
-    if slot.locked or ctx.view.doors_locked:
+    if ctx.barred(slot):
         return refuse(state, "slot-locked")
     if slot.door is not Door.CLOSED:
         return refuse(state, "door-not-shut")
@@ -337,8 +337,8 @@ def resume_shut(state: ReturnShut, _event: Resume, ctx: Context) -> Turn:
     """Open the same return door again."""
     number = state.job.slot_in or 0
     slot = ctx.view.slot(number)
-    if slot.locked or slot.door is not Door.CLOSED:
-        return refuse(state, "slot-locked" if slot.locked else "door-not-shut")
+    if ctx.barred(slot) or slot.door is not Door.CLOSED:
+        return refuse(state, "slot-locked" if ctx.barred(slot) else "door-not-shut")
     turn = open_return(state.job, number, ctx, reason="resumed")
     return Turn(turn.state, (Accepted(), *turn.actions))
 
@@ -348,8 +348,8 @@ def resume_back(state: AwaitBack, _event: Resume, ctx: Context) -> Turn:
     slot = ctx.view.slot(state.job.slot_in or 0)
     if slot.door is Door.OPEN:
         return Turn(state, (Accepted(),))
-    if slot.locked or slot.door is Door.UNKNOWN:
-        return refuse(state, "slot-locked" if slot.locked else "door-not-shut")
+    if ctx.barred(slot) or slot.door is Door.UNKNOWN:
+        return refuse(state, "slot-locked" if ctx.barred(slot) else "door-not-shut")
     turn = _give_back(state.job, state.reason, ctx)
     return Turn(turn.state, (Accepted(), *turn.actions))
 

@@ -50,6 +50,10 @@ class Context:
         """Whether the slot is surely empty."""
         return vacant(slot, self.now_ms, self.limits.bms_gone_ms)
 
+    def barred(self, slot: SlotView) -> bool:
+        """Whether safety forbids to open this slot's door."""
+        return slot.locked or self.view.doors_locked
+
     def shut(self, number: int | None) -> bool:
         """Whether this door is read shut; no slot counts as shut."""
         return number is None or self.view.slot(number).door is Door.CLOSED
@@ -109,9 +113,9 @@ def verdict_on(door: Try, ctx: Context) -> Literal["wait", "again"] | Stuck:
     if ctx.now_ms < door.due_ms:
         return "wait"
     if slot.door is not Door.CLOSED:
-        late = ctx.now_ms - max(door.since_ms, slot.door_at_ms) >= ctx.limits.door_unknown_ms
+        late = ctx.now_ms - door.due_ms >= ctx.limits.door_unknown_ms
         return "door-unknown" if late else "wait"
-    if slot.locked or ctx.view.doors_locked:
+    if ctx.barred(slot):
         return "slot-locked"
     return "door-stuck" if door.tries >= ctx.limits.open_tries else "again"
 

@@ -28,7 +28,7 @@ from cabinet.errors import CabinetError
 from cabinet.ports import Clock
 from cabinet.runtime.bus import Bus, Station
 from cabinet.runtime.line import Line
-from cabinet.runtime.wires_board import BoardWires
+from cabinet.runtime.wires_board import BoardWires, Lease
 from cabinet.runtime.wires_keeper import Keeper
 from cabinet.runtime.wires_picture import Picture
 from cabinet.runtime.wires_poll import Poll
@@ -53,6 +53,7 @@ class Wires:
 
     ``changed`` is set when something moved that the core should look at without waiting for its
     next tick: contacts, packs, chargers, devices coming and going. Whoever waits clears it.
+    ``ready`` is set once every board was made safe and read, or is known not to answer.
     """
 
     def __init__(self, config: Config, clock: Clock, drivers: Drivers) -> None:
@@ -71,6 +72,7 @@ class Wires:
             if device.traits.role is Role.BOARD
         }
         self._slots = {slot.number: slot for slot in config.slots}
+        self._contactor = self._lease(config.outputs[Output.CONTACTOR])
         self._outputs = {name: self._output(name, c) for name, c in config.outputs.items()}
         self._ac = {slot.number: self._lease(slot.ac) for slot in config.slots}
         self._chargers = {slot.number: self._charger(slot.number) for slot in config.slots}
@@ -109,7 +111,7 @@ class Wires:
             case SetCharger(slot=slot):
                 self._chargers[slot].keeper.want(effect)
             case SetSlotAc(slot=slot, on=on):
-                self._ac[slot].want(on)
+                self._ac[slot].keeper.want(on)
             case SetOutput(output=output, on=on):
                 if output in self._outputs:
                     self._outputs[output].want(on)
@@ -165,14 +167,14 @@ class Wires:
         station = self._stations[device.name]
         return BoardWires(self._driver(device), station, period_s, self._on_levels)
 
-    def _lease(self, channel: Channel) -> Keeper[bool]:
+    def _lease(self, channel: Channel) -> Lease:
         wiring = self._config.wiring
         board = self._boards[channel.board]
         return board.lease(channel.channel, wiring.lease_ms, wiring.renew_ms / 1_000)
 
     def _output(self, name: Output, channel: Channel) -> Keeper[bool]:
         if name is Output.CONTACTOR:
-            return self._lease(channel)
+            return self._contactor.keeper
         return self._boards[channel.board].level(channel.channel)
 
     def _charger(self, slot: int) -> ChargerWires:
@@ -191,10 +193,10 @@ class Wires:
         return BmsWires(slot, self._driver(device), station, self._on_bms)
 
     def _leases(self) -> list[Keeper[bool]]:
-        return [self._outputs[Output.CONTACTOR], *self._ac.values()]
+        return [self._contactor.keeper, *(lease.keeper for lease in self._ac.values())]
 
     def _has_mains(self, slot: int) -> bool:
-        return bool(self._outputs[Output.CONTACTOR].held and self._ac[slot].held)
+        return self._contactor.is_live and self._ac[slot].is_live
 
     # --- work ---------------------------------------------------------------------------------
 
@@ -216,6 +218,7 @@ class Wires:
     async def _announce(self) -> None:
         for board in self._boards.values():
             await board.started.wait()
+            await board.seen.wait()
         self.ready.set()
 
     def _single(self, device: DeviceConfig) -> Poll:

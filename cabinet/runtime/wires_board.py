@@ -36,6 +36,31 @@ class Board(ports.Lock, ports.Outlet, Protocol):
         ...
 
 
+class Lease:
+    """A relay held by renewing it; dropped by a safety write.
+
+    It is live until its last renewal has run out at the board, whatever became of later ones.
+    """
+
+    def __init__(self, lease_ms: int) -> None:
+        self.keeper: Keeper[bool]
+        self._lease_s = lease_ms / 1_000
+        self._live_until = 0.0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the board holds the relay, as far as it told us."""
+        return asyncio.get_running_loop().time() < self._live_until
+
+    def renewed(self) -> None:
+        """The board has started its time anew."""
+        self._live_until = asyncio.get_running_loop().time() + self._lease_s
+
+    def dropped(self) -> None:
+        """The board has switched the relay off."""
+        self._live_until = 0.0
+
+
 class BoardWires:
     """Owns the traffic of one board."""
 
@@ -49,6 +74,7 @@ class BoardWires:
         self.name = station.name
         self.station = station
         self.started = asyncio.Event()  # made safe, or known not to answer
+        self.seen = asyncio.Event()  # inputs read once, or known not to answer
         self._driver = driver
         self._on_levels = on_levels
         self._prepared = asyncio.Event()
@@ -67,17 +93,21 @@ class BoardWires:
             for keeper in self._keepers:
                 group.create_task(keeper.run(), name=f"{self.name} relay")
 
-    def lease(self, channel: int, lease_ms: int, renew_s: float) -> Keeper[bool]:
-        """A relay held by renewing it; dropped by a safety write."""
+    def lease(self, channel: int, lease_ms: int, renew_s: float) -> Lease:
+        """A relay that drops by itself when nobody renews it."""
+        lease = Lease(lease_ms)
 
         async def apply(on: bool) -> None:  # noqa: FBT001 - the goal itself
-            if not on:
+            if on:
+                self._need_prepared()
+                await self._driver.lease(channel, lease_ms)
+                lease.renewed()
+            else:
                 await self._driver.set_relay(channel, on=False)
-                return
-            self._need_prepared()
-            await self._driver.lease(channel, lease_ms)
+                lease.dropped()
 
-        return self._keep(f"lease {channel}", apply, lambda on: renew_s if on else None)
+        lease.keeper = self._keep(f"lease {channel}", apply, lambda on: renew_s if on else None)
+        return lease
 
     def level(self, channel: int) -> Keeper[bool]:
         """A relay set on or off."""
@@ -153,7 +183,9 @@ class BoardWires:
             levels = await self._driver.read_inputs(urgency)
         except CabinetError as error:
             log.debug("%s", error)
-            self._was_offline = self._was_offline or self.station.is_offline
+            if self.station.is_offline:
+                self._was_offline = True
+                self.seen.set()
             return
         if self._was_offline:
             # It may have been replaced or have restarted: check it and set its relays anew.
@@ -161,3 +193,4 @@ class BoardWires:
             self._prepared.clear()
             self._unprepared.set()
         self._on_levels(self.name, levels)
+        self.seen.set()

@@ -67,7 +67,7 @@ class ChargerWires:
 
     async def stop(self) -> None:
         """Output off now, outside the keeper: for the end of the daemon."""
-        if self._powered() or not self.station.is_offline:
+        if self._powered() or self._safe:
             await self._driver.set(on=False, voltage_v=0.0, current_a=0.0)
 
     async def _apply(self, order: SetCharger) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import ssl
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,6 +119,11 @@ class RiderClient:
         if code is None:
             raise DemoError(f"no 6-digit code in the message {text!r}")
         self._post("/api/v1/login", {"phone": phone, "code": code.group(1)})
+
+    def use_cookies(self, cookies: Mapping[str, str]) -> None:
+        """Take over the session of another client, such as a browser."""
+        for name, value in cookies.items():
+            self._http.cookies.set(name, value)
 
     def start(self, cabinet_id: str, kind: str = "swap", *, key: str | None = None) -> Json:
         """Tap once: start a transaction; the same key returns the same one."""

@@ -69,6 +69,7 @@ class EmbeddedBroker:
         self._fleet_password = new_password()
         self._process: asyncio.subprocess.Process | None = None
         self._users: list[Credential] = []
+        self._texts: Mapping[str, str] = {}
 
     @property
     def address(self) -> BrokerAddress:
@@ -100,7 +101,8 @@ class EmbeddedBroker:
 
     async def reload(self, cabinets: Sequence[Credential]) -> None:
         """Let the running broker know new cabinets; connections stay."""
-        self._write(cabinets)
+        if not self._write(cabinets):
+            return  # a needless reload can refuse a client that connects at that moment
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGHUP)
 
@@ -133,12 +135,18 @@ class EmbeddedBroker:
                 process.kill()
                 await process.wait()
 
-    def _write(self, cabinets: Sequence[Credential]) -> None:
+    def _write(self, cabinets: Sequence[Credential]) -> bool:
+        """Write the files; False when they say that already."""
         make: Callable[..., Mapping[str, str]]
         make = mosquitto_files if self.kind == "mosquitto" else nats_files
         self._place.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, text in make(self._place, [*self._users, *cabinets]).items():
+        texts = make(self._place, [*self._users, *cabinets])
+        if texts == self._texts:
+            return False
+        self._texts = texts
+        for name, text in texts.items():
             write_private(self._place.folder / name, text)
+        return True
 
     async def _spawn(self) -> None:
         config = self._place.folder / f"{self.kind}.conf"

@@ -101,6 +101,8 @@ class MqttLink:
                     async for _ in client.messages:
                         pass  # never: the feed takes them all; this raises when the link drops
             except (aiomqtt.MqttError, FleetError, OSError) as error:
+                if _cancelled():  # and the farewell to the broker failed on top of it
+                    raise asyncio.CancelledError from error
                 if not told:
                     log.warning("broker %s:%d: %s", self._address.host, self._address.port, error)
                     told = True
@@ -131,3 +133,8 @@ class MqttLink:
             max_queued_outgoing_messages=OUTGOING_MAX,
             tls_context=self._address.tls,
         )
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

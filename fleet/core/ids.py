@@ -57,6 +57,11 @@ def is_slot(holder: str) -> bool:
     return holder.startswith("slot:")
 
 
+def in_cabinet(holder: str, cabinet: str) -> bool:
+    """True for a slot of this cabinet."""
+    return holder.startswith(f"slot:{cabinet}:")
+
+
 def valid_holder(holder: str) -> bool:
     """True when the text names a holder."""
     return _HOLDER.fullmatch(holder) is not None

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from fleet.core.ids import UNKNOWN, is_slot, rider_holder, slot_holder, transit_holder
+from fleet.core.ids import UNKNOWN, in_cabinet, is_slot, rider_holder, slot_holder, transit_holder
 from protocols.messages import (
     STEP_RANK,
     TERMINAL_STEPS,
@@ -331,8 +331,10 @@ def _post(book: Book, swap: SwapState | None, changes: Changes, posted: Transfer
     return replace(changes, transfers=(posted,))
 
 
-def _arrive(book: Book, origin: Origin, sight: _Sighting) -> Changes:
-    """A sensor saw a battery come to a slot."""
+def _arrive(
+    book: Book, origin: Origin, sight: _Sighting, moving: frozenset[str] = frozenset()
+) -> Changes:
+    """A sensor saw a battery come to a slot; those ``moving`` are on their way out of theirs."""
     known = book.batteries.get(sight.serial)
     battery = known or Battery(sight.serial, UNKNOWN, state=FOREIGN)
     row = sight.movement(origin, battery.holder, sight.place)
@@ -346,17 +348,19 @@ def _arrive(book: Book, origin: Origin, sight: _Sighting) -> Changes:
         flags.append(FOUND)
     elif battery.holder != sight.person and known is not None:
         flags.append(MENDED)
-    from_slot = is_slot(battery.holder)
-    moved = _moved(battery, sight.place, origin, disputed=battery.disputed or from_slot)
+    # This cabinet reports in order; another one may have a departure to tell yet.
+    owes = is_slot(battery.holder) and not in_cabinet(battery.holder, origin.cabinet)
+    moved = _moved(battery, sight.place, origin, disputed=battery.disputed or owes)
     movements = [replace(row, flags=tuple(flags))]
     batteries = [moved]
-    if (other := book.occupant(sight.place)) is not None:
+    other = book.occupant(sight.place)
+    if other is not None and other.serial not in moving:
         movements.insert(0, _displaced(other, origin))
         batteries.insert(0, _moved(other, UNKNOWN, origin, disputed=True))
     return Changes(
         movements=tuple(movements),
         batteries=tuple(batteries),
-        owed=frozenset({(sight.serial, battery.holder)}) if from_slot else frozenset(),
+        owed=frozenset({(sight.serial, battery.holder)}) if owes else frozenset(),
         settled=frozenset({(sight.serial, sight.place)}) & book.owed,
     )
 
@@ -407,6 +411,12 @@ def _inventory(book: Book, origin: Origin, body: InventoryBody) -> Changes:
     }
     seen = [row.serial for row in body.slots if row.serial is not None]
     twice = {serial for serial in seen if seen.count(serial) > 1}
+    moving = frozenset(
+        row.serial
+        for row in body.slots
+        if row.serial is not None and row.slot not in busy and row.serial not in twice
+        if (known := book.batteries.get(row.serial)) is not None and not _is_late(known, origin)
+    )
     work = book.copy()
     steps: list[Changes] = []
 
@@ -429,7 +439,8 @@ def _inventory(book: Book, origin: Origin, body: InventoryBody) -> Changes:
                 take(Changes(batteries=(replace(clone, disputed=True),)))
             continue
         place = slot_holder(origin.cabinet, row.slot)
-        take(_arrive(work, origin, _Sighting(row.serial, place, None, FOUND)))
+        sight = _Sighting(row.serial, place, None, FOUND)
+        take(_arrive(work, origin, sight, moving))
     return _merge(steps)
 
 

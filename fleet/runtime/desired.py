@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -138,11 +137,11 @@ class RegisterWatch:
         self._clock = clock
         self._on_cabinets = on_cabinets
         self._desired = desired
-        self._republish = asyncio.Event()
+        self._connected = self._republish = False
 
     def broker_up(self) -> None:
         """The broker came (back): what it retains may be lost."""
-        self._republish.set()
+        self._connected = self._republish = True
 
     async def run(self, all_cabinets: Callable[[], list[str]]) -> None:
         """Poll until cancelled."""
@@ -156,10 +155,10 @@ class RegisterWatch:
                 if now[1] != seen[1]:
                     pending.update(all_cabinets())
                 seen = now
-                if self._republish.is_set():
-                    self._republish.clear()
+                if self._republish:
+                    self._republish = False
                     pending.update(all_cabinets())
-                if pending:
+                if pending and self._connected:
                     await self._desired.publish(sorted(pending))
                     pending.clear()
             except FleetError as error:

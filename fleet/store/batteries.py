@@ -72,7 +72,7 @@ class BatteryStore:
                 added.append(record)
             await insert_movements(connection, (_arrival(record, now_ms) for record in added))
             if added:
-                await connection.execute(insert(t.battery), [_row(r, now_ms) for r in added])
+                await connection.execute(insert(t.battery), [_row(record) for record in added])
             await bump(connection, BATTERIES)
         return ImportOutcome(len(added), len(records) - len(added), tuple(kept))
 
@@ -121,7 +121,7 @@ def _arrival(record: BatteryRecord, now_ms: int) -> Movement:
     return Movement(record.serial, UNKNOWN, record.holder, "import", now_ms)
 
 
-def _row(record: BatteryRecord, now_ms: int) -> dict[str, Any]:
+def _row(record: BatteryRecord) -> dict[str, Any]:
     return {
         "serial": record.serial,
         "model": record.model,
@@ -130,7 +130,7 @@ def _row(record: BatteryRecord, now_ms: int) -> dict[str, Any]:
         "version": 1,
         "state": "registered",
         "disputed": False,
-        "since_ms": now_ms,
+        "since_ms": 0,  # papers never outdate what a sensor reports, however late
     }
 
 

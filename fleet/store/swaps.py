@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,6 +69,13 @@ class SwapStore:
         if not views:
             raise NotFoundError(f"no swap {swap_id}")
         return views[0]
+
+    async def completed_since(self, since_ms: int) -> int:
+        """How many swaps were completed at or after this moment."""
+        done = (t.swap.c.step == Step.COMPLETED.value) & (t.swap.c.updated_ms >= since_ms)
+        query = select(func.count()).select_from(t.swap).where(done)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def of_rider(self, rider: str, limit: int) -> list[SwapView]:
         """A rider's swaps, newest first."""

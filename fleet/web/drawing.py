@@ -68,8 +68,8 @@ def is_live(cabinet: CabinetView) -> bool:
     return cabinet.online and fresh
 
 
-def draw(cabinet: CabinetView, target: int | None = None) -> Drawing:
-    """The picture of a cabinet; of a silent one every slot is unknown."""
+def draw(cabinet: CabinetView, target: int | None = None, *, last_known: bool = False) -> Drawing:
+    """The picture of a cabinet; of a silent one every slot is unknown, or as it was last known."""
     live = is_live(cabinet)
     by_number = {slot.slot: slot for slot in cabinet.slots}
     numbers = range(1, max((cabinet.slots_total, *by_number)) + 1)
@@ -79,7 +79,7 @@ def draw(cabinet: CabinetView, target: int | None = None) -> Drawing:
         row, column = divmod(number - 1, columns)
         x = MARGIN + column * (DOOR_WIDTH + GAP)
         y = HEAD + row * (DOOR_HEIGHT + GAP)
-        slot = by_number.get(number) if live else None
+        slot = by_number.get(number) if live or last_known else None
         doors.append(_door(number, x, y, slot, target=number == target))
     rows = -(-len(numbers) // columns)
     return Drawing(

@@ -65,12 +65,16 @@ class _Mailbox(Generic[Item]):
         self._views: dict[str, Item] = {}
         self._overflow = False
 
+    def want_all(self) -> None:
+        self._views.clear()
+        self._overflow = True
+        self.filled.set()
+
     def put(self, view: Item) -> None:
         self._views[self._key(view)] = view
-        if len(self._views) > PENDING_MAX:
-            self._views.clear()
-            self._overflow = True
         self.filled.set()
+        if len(self._views) > PENDING_MAX:
+            self.want_all()
 
     def take(self) -> Batch[Item]:
         views, self._views = self._views, {}
@@ -86,8 +90,8 @@ class _Mailbox(Generic[Item]):
 class EventStream(Response, Generic[Item]):
     """Streams what ``render`` makes of the views that ``source`` yields.
 
-    ``render`` gets the changed views, or None for all of them (after an overflow), and returns the
-    JSON to send, None to send nothing.
+    ``render`` gets the changed views, or None for all of them (at the start with ``whole_first``,
+    and after an overflow), and returns the JSON to send, None to send nothing.
     """
 
     media_type = "text/event-stream"
@@ -98,13 +102,19 @@ class EventStream(Response, Generic[Item]):
         source: Callable[[], AbstractAsyncContextManager[AsyncIterator[Item]]],
         key: Callable[[Item], str],
         render: Callable[[Batch[Item]], Awaitable[Any]],
+        *,
+        whole_first: bool = False,
+        gap_s: float = GAP_S,
     ) -> None:
+        streams.check_room()
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._streams = streams
         self._source = source
         self._mailbox = _Mailbox(key)
         self._render = render
+        self._whole_first = whole_first
+        self._gap_s = gap_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Stream until the browser leaves, the source ends or the server stops."""
@@ -121,6 +131,8 @@ class EventStream(Response, Generic[Item]):
 
     async def _read(self) -> None:
         async with self._source() as views:
+            if self._whole_first:
+                self._mailbox.want_all()
             async for view in views:
                 self._mailbox.put(view)
         self._mailbox.end()
@@ -148,7 +160,7 @@ class EventStream(Response, Generic[Item]):
     async def _pause(self) -> None:
         """Let changes gather, but not past the server's stop."""
         try:
-            async with asyncio.timeout(GAP_S):
+            async with asyncio.timeout(self._gap_s):
                 await self._streams.stopped.wait()
         except TimeoutError:
             return

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
+import subprocess
+import sys
 import tty
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from cabinet.adapters.clock import SystemClock
+from cabinet.adapters.devices import DRIVERS
+from cabinet.config import parse
+from cabinet.config_example import example_config
+from cabinet.core.model import Output, SetOutput, SetSlotAc
 from cabinet.runtime.bus import Bus
 from cabinet.runtime.line import Line
+from cabinet.runtime.poller import Wires
 from protocols.modbus import crc16
 
 #: What the peer does with a request: bytes to send, each after a delay in seconds.
@@ -114,3 +124,81 @@ async def until(condition: Callable[[], object], what: str, deadline_s: float = 
 async def gather_errors(*work: Awaitable[object]) -> list[object]:
     """Results and errors, in order."""
     return list(await asyncio.gather(*work, return_exceptions=True))
+
+
+class CabinetBench:
+    """A simulated cabinet as a process, and our wires on its ports, inside ``async with``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.run_dir = directory / "run"
+        self.run_dir.mkdir()
+        self.clock = SystemClock()
+        text = example_config(run_dir=self.run_dir, data_dir=directory / "data", fleet_url=None)
+        self.config = parse(text, directory / "cabinet.toml", {})
+        self.wires = Wires(self.config, self.clock, DRIVERS)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._group = asyncio.TaskGroup()
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> CabinetBench:
+        self._process = _start_simulator(self.run_dir)
+        await until((self.run_dir / "ready.json").exists, "the simulator's ports", 15)
+        await self._group.__aenter__()
+        self.task = self._group.create_task(self.wires.run())
+        async with asyncio.timeout(10):
+            await self.wires.ready.wait()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        assert self.task
+        assert self._process
+        self.task.cancel()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self._process.terminate()
+            self._process.wait(5)
+
+    async def power(self) -> None:
+        """Contactor and every slot's AC on; waits until every charger has answered."""
+        await self.wires.apply(SetOutput(Output.CONTACTOR, on=True))
+        for slot in self.config.slots:
+            await self.wires.apply(SetSlotAc(slot.number, on=True))
+        await until(lambda: all(slot.charger for slot in self.wires.image().slots), "chargers", 15)
+
+    async def post(self, path: str, **body: object) -> Any:
+        """Use the simulator's control API."""
+        return await asyncio.to_thread(self._call, "POST", path, body)
+
+    async def truth(self) -> Any:
+        """The simulator's state."""
+        return await asyncio.to_thread(self._call, "GET", "/state", None)
+
+    def _call(self, method: str, path: str, body: object) -> Any:
+        url = json.loads((self.run_dir / "ready.json").read_text())["http"]
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            url.rstrip("/") + path,
+            data=data,
+            method=method,
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return json.loads(reply.read() or b"null")
+
+
+def _start_simulator(run_dir: Path) -> subprocess.Popen[bytes]:
+    program = "from simulator.main import app; app()"
+    arguments = ("cabinet", "--run-dir", str(run_dir), "--http", "0")
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
+
+
+async def until_truth(
+    bench: CabinetBench, condition: Callable[[Any], object], what: str, deadline_s: float = 12.0
+) -> None:
+    """Wait for a condition on the simulator's state."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while not condition(await bench.truth()):
+        if asyncio.get_running_loop().time() > end:
+            raise AssertionError(f"not within {deadline_s} s: {what}")
+        await asyncio.sleep(0.05)

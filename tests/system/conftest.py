@@ -22,13 +22,19 @@ def stack_options() -> Options:
 
 
 @pytest.fixture(scope="module")
-def stack(
+def fresh_stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     stack_options: Options,
 ) -> Iterator[SystemStack]:
-    """Simulator, fleetd and cabinetd, with the rider logged in."""
+    """Simulator, fleetd and cabinetd; nobody is logged in."""
     name = Path(str(request.node.path)).stem
     with running(name, tmp_path_factory.mktemp("yz"), stack_options) as started:
-        started.login()
         yield started
+
+
+@pytest.fixture(scope="module")
+def stack(fresh_stack: SystemStack) -> SystemStack:
+    """The same, with the rider logged in."""
+    fresh_stack.login()
+    return fresh_stack

@@ -21,7 +21,7 @@ function apply(state) {
     say.textContent = state.say;
     if (state.buzz) navigator.vibrate?.([200, 80, 200]);
   }
-  if (state.done) { finished = true; close(); }
+  if (state.settled) { finished = true; close(); }
 }
 
 function close() { clearTimeout(timer); source?.close(); source = undefined; }
@@ -100,7 +100,7 @@ function tick() {
     } else {
       const age = Math.floor(each.dataset.age / 1000) + s;
       const [n, unit] = age < 60 ? [age, 0] : age < 3600 ? [age / 60, 1] : age < 86400 ? [age / 3600, 2] : [age / 86400, 3];
-      each.textContent = ages[unit].replace("{n}", Math.floor(n));
+      each.textContent = ages[unit].replace("#", Math.floor(n));
       each.closest("[data-fresh]")?.classList.toggle("stale", age * 1000 > each.closest("[data-fresh]").dataset.fresh);
     }
   }

@@ -12,7 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from simulator.errors import HandsError, UnknownNameError
 from simulator.models.cabinet import Cabinet, PackOrder
 from simulator.models.door import Door
+from simulator.models.pack import Pack
 from simulator.models.relay import Mode, RelayBoard
+from simulator.models.slot import Slot
 from simulator.models.truth import Kind, TruthLog
 from simulator.models.wiring import (
     ALARM_PINS,
@@ -199,6 +201,16 @@ def test_hands_are_refused_in_plain_words() -> None:
     with pytest.raises(UnknownNameError, match="known are"):
         cabinet.insert(1, PackOrder("B", protection=frozenset({"melting"})))
     assert cabinet.slot(1).pack is None
+
+
+def test_a_slot_itself_refuses_what_does_not_fit() -> None:
+    slot = Slot(1, TruthLog())
+    with pytest.raises(HandsError, match="the door is shut"):
+        slot.insert(Pack("A", 0.5, 25.0))
+    slot.energise_lock(on=True)
+    slot.insert(Pack("A", 0.5, 25.0))
+    with pytest.raises(HandsError, match="in it already"):
+        slot.insert(Pack("B", 0.5, 25.0))
 
 
 def test_a_pack_comes_back_as_it_left() -> None:

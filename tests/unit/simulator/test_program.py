@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from protocols import modbus
 from simulator.control.client import call
 from simulator.errors import RequestRefusedError
+from simulator.main import app
 from simulator.models.wiring import device_names
 from tests.support.simulator import SerialClient, SimProcess, swapsim
 
@@ -98,20 +100,22 @@ def test_events_tell_the_truth_in_order(sim: SimProcess) -> None:
     sim.post("/slots/11/door", action="close")
     sim.wait(lambda state: state["slots"][10]["latched"])
     page = sim.get(f"/events?since={since}")
-    assert [(event["kind"], event["slot"]) for event in page["events"]] == [
-        ("relay", 11),
-        ("lock-pulse", 11),
-        ("door-opened", 11),
-        ("door-closed", 11),
-        ("relay", 11),
-        ("lock-latched", 11),
-    ]
     seqs = [event["seq"] for event in page["events"]]
     assert seqs == list(range(since + 1, page["next"] + 1))
-    times = [event["sim_ms"] for event in page["events"]]
+    here = [event for event in page["events"] if event["slot"] == 11]
+    assert [event["kind"] for event in here] == [
+        "relay",
+        "lock-pulse",
+        "door-opened",
+        "door-closed",
+        "relay",
+        "lock-latched",
+    ]
+    times = [event["sim_ms"] for event in here]
     assert times == sorted(times)
     assert 500 <= times[4] - times[0] <= 501
-    assert all(abs(event["wall_ms"] - time.time() * 1_000) < 60_000 for event in page["events"])
+    wall = [event["wall_ms"] for event in page["events"]]
+    assert all(abs(at_ms - time.time_ns() / 1e6) < 60_000 for at_ms in wall)
 
 
 def test_a_jammed_lock_does_not_open(sim: SimProcess) -> None:
@@ -277,10 +281,6 @@ def test_exit_codes(sim: SimProcess, tmp_path: Path) -> None:
     ],
 )
 def test_every_command_helps_with_an_example(command: tuple[str, ...]) -> None:
-    from typer.testing import CliRunner
-
-    from simulator.main import app
-
     done = CliRunner().invoke(app, [*command, "--help"])
     assert done.exit_code == 0
     assert "Example: swapsim" in done.output
@@ -326,9 +326,9 @@ def test_a_clean_and_quick_end(tmp_path: Path, signal_number: int) -> None:
     assert len(sim.ready()["ports"]) == 14
     assert len(sim.ready()["tcp"]) == 14
     idle = socket.create_connection(("127.0.0.1", int(sim.url.rsplit(":", 1)[1])))
-    started_s = time.monotonic()
+    started_s = time.perf_counter()
     assert sim.stop(signal_number) == 0
-    assert time.monotonic() - started_s < 3.0
+    assert time.perf_counter() - started_s < 3.0
     assert not list(tmp_path.iterdir())
     idle.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ REPLY = modbus.rtu(7, SAID)
 @given(st.lists(st.integers(0, len(FRAME)), max_size=7))
 def test_a_frame_in_any_pieces(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(FRAME)]
-    chunks = [FRAME[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [FRAME[a:b] for a, b in pairwise(edges)]
     assert sent(rtu_session(Parrot(7)), *chunks, gap_s=0.01) == [REPLY]
 
 
@@ -176,7 +177,7 @@ def mbap_session(*devices: BusDevice) -> MbapSession:
 def test_tcp_frames_in_any_pieces(cuts: list[int]) -> None:
     stream = modbus.mbap(1, 7, READ) + modbus.mbap(2, 7, READ)
     edges = [0, *sorted(cuts), len(stream)]
-    chunks = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in pairwise(edges)]
     expected = [modbus.mbap(1, 7, SAID), modbus.mbap(2, 7, SAID)]
     assert sent(mbap_session(Parrot(7)), *chunks) == expected
 
@@ -219,7 +220,7 @@ def test_battery_requests_in_pieces_after_noise(cuts: list[int], noise: bytes) -
     sent(session, noise)
     edges = [0, *sorted(cuts), len(ASK)]
     replies = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         replies += session.feed(ASK[a:b], 20.0)
     assert [reply.data for reply in replies] == [jbd.reply(3, b"\x01\x02")]
 

@@ -12,8 +12,8 @@ from cabinet.adapters.devices import DRIVERS
 from cabinet.config import ConfigProblemsError, load, parse
 from cabinet.config_devices import TRAITS, Protocol, Role
 from cabinet.config_example import example_config
-from cabinet.config_schema import Problem
 from cabinet.config_lines import index_lines
+from cabinet.config_schema import Problem
 from cabinet.core.model import Input, Output
 
 EXAMPLE = example_config()
@@ -79,7 +79,7 @@ FAULTS = [
     ('id = "DH-0001"', "", "[cabinet]", "cabinet.id", "is missing; add id ="),
     ("telemetry_s = 5.0", "telemetry_s = nan", "telemetry_s", "fleet.telemetry_s", "out of range"),
     ('url = "mqtt://127.0.0.1:1883"', 'url = "http://x"', "url =", "fleet.url", "mqtt://host:port"),
-    ("address = 20", "address = 10", "address = 10\n\n[[device]]\nname = \"charger-01\"", "device[6].address", "already used on line"),
+    ("address = 20", "address = 10", "address = 10\n\n[[device]]\nname = \"charger-01\"", "device[6].address", "already used by 'meter' on line"),
     ("address = 20\n", "", 'name = "climate"', "device[6].address", "add address ="),
     ('name = "board-2"', 'name = "board-1"', 'name = "board-1"\ntype = "waveshare-relay-d"\nbus = "bus-a"\naddress = 2', "device[2].name", "already used on line"),
     ('type = "xy-md02"', 'type = "xy-md2"', "type = \"xy-md2\"", "device[6].type", "did you mean 'xy-md02'?"),

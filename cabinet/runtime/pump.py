@@ -1,0 +1,260 @@
+"""One task that turns inputs into decisions: step, commit, adopt, act, tell.
+
+Inputs wait in a bounded queue; images are not queued, the newest one counts. A decision's rows are
+committed before its state is adopted and before any of its effects runs. When the commit fails
+nothing is adopted and no door moves; what makes safe is done all the same, the chargers are
+switched off, and the store is tried again once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from cabinet.core.engine import Engine, Input, Now, Observed, Outcome, State, UnlockOutcome
+from cabinet.core.model import (
+    Effect,
+    Image,
+    Output,
+    SetCharger,
+    SetOutput,
+    SetSlotAc,
+    Unlock,
+    UnlockResult,
+)
+from cabinet.core.records import Restored, Write
+from cabinet.errors import DeviceRefusedError, LinkError, StoreError
+from cabinet.ports import Clock
+from protocols.messages import Telemetry
+
+log = logging.getLogger(__name__)
+
+#: Commands and documents waiting; the uplink waits when it is full.
+QUEUE_MAX: Final = 256
+#: With no news the engine looks this often, for its deadlines.
+TICK_S: Final = 0.1
+#: News come in swarms: look at most this often, or the wires get no time.
+LOOK_GAP_MS: Final = 20
+STORE_RETRY_MS: Final = 1_000
+#: As an alarm in telemetry and status; it cannot be an event while nothing can be written.
+STORE_ALARM: Final = "store"
+
+
+class Actuator(Protocol):
+    """Carries effects out. Only an ``Unlock`` may take long, and only it has a result."""
+
+    async def apply(self, effect: Effect) -> UnlockResult | None:
+        """Do it; an ``Unlock`` answers what became of the pulse."""
+        ...
+
+
+class Images(Protocol):
+    """Where readings come from. ``changed`` is set on news; whoever waits clears it."""
+
+    changed: asyncio.Event
+
+    def image(self) -> Image:
+        """Everything as last read."""
+        ...
+
+
+class Journal(Protocol):
+    """The store, as far as the pump needs it."""
+
+    async def commit(self, writes: Sequence[Write]) -> None:
+        """All rows or none; raises StoreError."""
+        ...
+
+    async def load(self) -> Restored:
+        """What is on the disk; raises StoreError."""
+        ...
+
+
+Listener = Callable[[Outcome], None]
+
+
+class Pump:
+    """Owns the engine's state. ``run`` it in a task group; it never returns by itself."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        state: State,
+        store: Journal,
+        actuator: Actuator,
+        images: Images,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._state = state
+        self._store = store
+        self._actuator = actuator
+        self._images = images
+        self._clock = clock
+        self._queue: asyncio.Queue[Input] = asyncio.Queue(maxsize=QUEUE_MAX)
+        self._wake = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._fresh = False
+        self._looked_ms: int | None = None
+        self._store_error: str | None = None
+        self._retry_ms = 0
+        self._made_safe: frozenset[Effect] = frozenset()
+        self.last_turn_ms = clock.monotonic_ms()  # for the watchdog
+
+    # --- what others may ask ------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """The last state that is on the disk."""
+        return self._state
+
+    @property
+    def store_error(self) -> str | None:
+        """Why nothing can be written, None while it can."""
+        return self._store_error
+
+    def telemetry(self) -> Telemetry:
+        """The cabinet as it stands."""
+        extra = (STORE_ALARM,) if self._store_error else ()
+        return self._engine.telemetry(self._state, self.now(), extra)
+
+    def now(self) -> Now:
+        """The present time, as decisions get it."""
+        wall_ms = int(self._clock.now_utc().timestamp() * 1000)
+        return Now(self._clock.monotonic_ms(), max(0, wall_ms), self._clock.wall_synced())
+
+    def listen(self, listener: Listener) -> None:
+        """Call this after every adopted decision; it must not block."""
+        self._listeners.append(listener)
+
+    async def submit(self, event: Input) -> None:
+        """Hand in an input; waits while the queue is full."""
+        await self._queue.put(event)
+        self._wake.set()
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Decide until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_images(), name="pump images")
+            group.create_task(self._watch_time(), name="pump ticks")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._drain(group)
+                await self._look(group)
+                self.last_turn_ms = self._clock.monotonic_ms()
+
+    async def _watch_images(self) -> None:
+        while True:
+            await self._images.changed.wait()
+            self._images.changed.clear()
+            self._fresh = True
+            self._wake.set()
+
+    async def _watch_time(self) -> None:
+        while True:
+            await self._clock.sleep(TICK_S)
+            self._wake.set()
+
+    async def _drain(self, group: asyncio.TaskGroup) -> None:
+        for _ in range(self._queue.qsize()):
+            await self._turn(self._queue.get_nowait(), group)
+
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        """Look at the newest image, or let time pass; too soon after the last look, wait."""
+        now_ms = self._clock.monotonic_ms()
+        if self._looked_ms is not None and now_ms - self._looked_ms < LOOK_GAP_MS:
+            if self._fresh:
+                await self._clock.sleep((LOOK_GAP_MS - (now_ms - self._looked_ms)) / 1000)
+                self._wake.set()
+            return
+        self._looked_ms = now_ms
+        self._fresh = False
+        await self._turn(Observed(self._images.image()), group)
+
+    async def _turn(self, event: Input, group: asyncio.TaskGroup) -> None:
+        if self._store_error is not None:
+            await self._try_store()
+        outcome = self._engine.step(self._state, event, self.now())
+        if self._store_error is not None:
+            await self._protect(outcome)
+            return
+        if outcome.writes:
+            try:
+                await self._store.commit(outcome.writes)
+            except StoreError as error:
+                await self._fail(error, outcome)
+                return
+        self._state = outcome.state
+        for effect in outcome.effects:
+            await self._act(effect, group)
+        for listener in self._listeners:
+            listener(outcome)
+
+    async def _act(self, effect: Effect, group: asyncio.TaskGroup) -> None:
+        if not isinstance(effect, Unlock):
+            await self._actuator.apply(effect)
+        else:
+            group.create_task(self._unlock(effect), name=f"unlock {effect.slot}")
+
+    async def _unlock(self, effect: Unlock) -> None:
+        """Pulse without holding up the pump; the outcome comes back as an input."""
+        try:
+            result = await self._actuator.apply(effect)
+        except LinkError as error:
+            result = UnlockResult.NO_REPLY if error.sent_maybe else UnlockResult.REFUSED
+        except DeviceRefusedError:
+            result = UnlockResult.REFUSED
+        if result is not None:
+            await self.submit(UnlockOutcome(effect.slot, effect.attempt, result))
+
+    # --- a store that fails -------------------------------------------------------------------
+
+    async def _fail(self, error: StoreError, outcome: Outcome) -> None:
+        log.error("the store fails, nothing moves: %s", error)
+        self._store_error = str(error)
+        self._retry_ms = self._clock.monotonic_ms() + STORE_RETRY_MS
+        self._made_safe = frozenset()
+        await self._protect(outcome)
+
+    async def _protect(self, outcome: Outcome) -> None:
+        """Chargers off, and of a decision that could not be written what makes safe."""
+        safe: list[Effect] = [effect for effect in outcome.effects if protects(effect)]
+        slots = range(1, self._engine.config.slots + 1)
+        safe += [SetCharger(slot, on=False) for slot in slots]
+        for effect in safe:
+            if effect not in self._made_safe:
+                await self._actuator.apply(effect)
+        self._made_safe = frozenset(safe)
+        self._state = self._engine.unwritten(self._state, outcome)
+
+    async def _try_store(self) -> None:
+        """Try again now and then; what is on the disk by then is what counts."""
+        if self._clock.monotonic_ms() < self._retry_ms:
+            return
+        self._retry_ms = self._clock.monotonic_ms() + STORE_RETRY_MS
+        try:
+            restored = await self._store.load()
+            await self._store.commit(())
+        except StoreError as error:
+            self._store_error = str(error)
+            return
+        log.info("the store works again")
+        self._store_error = None
+        self._state = self._engine.resumed(self._state, restored)
+
+
+def protects(effect: Effect) -> bool:
+    """Whether an effect only ever makes safe, so that it needs no journal."""
+    match effect:
+        case SetCharger(on=on) | SetSlotAc(on=on) | SetOutput(output=Output.CONTACTOR, on=on):
+            return not on
+        case SetOutput(output=Output.SIREN | Output.EXTINGUISHER, on=on):
+            return on
+        case _:
+            return False

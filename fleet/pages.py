@@ -1,0 +1,55 @@
+"""Builds the pages out of the running parts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from fleet.adapters.secret_files import operator_token
+from fleet.adapters.sms import ConsoleSmsSender
+from fleet.config import FleetConfig
+from fleet.errors import ConfigError
+from fleet.ports import Clock
+from fleet.service import Pages, Parts
+from fleet.store.accounts import AccountStore
+from fleet.web.app import create_app, stop_streams
+from fleet.web.config import WebConfig
+
+
+def make_app(config: FleetConfig, parts: Parts) -> Pages:
+    """The pages and the API, and how to end their streams; raise ConfigError."""
+    try:
+        zone = ZoneInfo(config.pages.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
+
+    async def swaps_today() -> int:
+        midnight = _midnight_ms(parts.clock, zone)
+        return await parts.stores.swaps.completed_since(midnight)
+
+    app = create_app(
+        swaps=parts.swaps,
+        cabinets=parts.cabinets,
+        riders=parts.riders,
+        accounts=AccountStore(parts.stores.database, key=parts.phone_key),
+        clock=parts.clock,
+        sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),
+        config=WebConfig(
+            public_url=parts.public_url,
+            operator_token=operator_token(config.operator_token_file),
+            locale=config.pages.locale,
+            timezone=config.pages.timezone,
+            support_phone=config.pages.support_phone,
+        ),
+        metrics_text=parts.metrics.render,
+        checks=parts.checks,
+        swaps_today=swaps_today,
+    )
+    return Pages(app, lambda: stop_streams(app))
+
+
+def _midnight_ms(clock: Clock, zone: ZoneInfo) -> int:
+    now: datetime = clock.now_utc().astimezone(zone)
+    return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000)

@@ -1,0 +1,310 @@
+"""REST under ``/api/v1``. Views go out as they are; errors as ``{"error": {"code", "message"}}``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Header, Query, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from fleet.core.login import normalise_phone
+from fleet.core.views import CabinetView, RiderView, SwapView
+from fleet.web import rider
+from fleet.web.live import (
+    cabinet_document,
+    detail_document,
+    fleet_document,
+    swap_document,
+    swap_json,
+)
+from fleet.web.pages import web_of
+from fleet.web.sessions import (
+    RIDER_COOKIE,
+    is_operator,
+    log_in,
+    log_out,
+    need_operator,
+    need_rider,
+    rider_of,
+    send_code,
+)
+from fleet.web.sse import Batch, EventStream
+from protocols.messages import STEP_RANK
+
+router = APIRouter(prefix="/api/v1")
+
+FLEET_GAP_S: Final = 1.0  # an operator's list of many cabinets changes once a second at most
+RESEND_AFTER_S: Final = 60
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Required. 8 to 128 visible ASCII characters, the same for every try.",
+    ),
+]
+#: ``page`` and ``ops`` ask for the parts of our own pages instead of plain views.
+View = Annotated[Literal["page", "ops"] | None, Query(include_in_schema=False)]
+
+
+class PhoneBody(BaseModel):
+    """Who asks for a code."""
+
+    phone: str = Field(max_length=40, examples=["+8613800138000"])
+
+
+class LoginBody(BaseModel):
+    """A phone and the code that was sent to it."""
+
+    phone: str = Field(max_length=40, examples=["+8613800138000"])
+    code: str = Field(max_length=12, examples=["123456"])
+
+
+class StartBody(BaseModel):
+    """What to start, and where."""
+
+    cabinet_id: str = Field(max_length=32, examples=["DH-0001"])
+    kind: Literal["swap", "pickup", "return"] = "swap"
+
+
+def _answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
+    one: dict[str, Any] = {"$ref": f"#/components/schemas/{schema}"}
+    shown = {"type": "array", "items": one} if many else one
+    error = {"$ref": "#/components/schemas/Error"}
+    return {
+        200: {"content": {"application/json": {"schema": shown}}},
+        "4XX": {"description": "Refused", "content": {"application/json": {"schema": error}}},
+    }
+
+
+def _events(schema: str) -> dict[int | str, dict[str, Any]]:
+    text = (
+        f"Default events whose JSON has a `type`: `heartbeat` every 2 s, else whole {schema} views."
+    )
+    return {200: {"description": text, "content": {"text/event-stream": {}}}}
+
+
+# --- login --------------------------------------------------------------------------------------
+
+
+@router.post("/login/code", status_code=202, tags=["login"])
+async def ask_code(request: Request, body: PhoneBody) -> JSONResponse:
+    """Send a login code. The answer is the same for every number."""
+    await send_code(request, normalise_phone(body.phone))
+    return JSONResponse({"sent": True, "resend_after_s": RESEND_AFTER_S}, status_code=202)
+
+
+@router.post("/login", tags=["login"])
+async def login(request: Request, response: Response, body: LoginBody) -> dict[str, str]:
+    """Log in; the session is a cookie."""
+    rider_id = await log_in(request, response, normalise_phone(body.phone), body.code)
+    return {"rider_id": rider_id}
+
+
+@router.post("/logout", tags=["login"])
+async def logout(request: Request) -> JSONResponse:
+    """End the session."""
+    response = JSONResponse({"rider_id": None})
+    await log_out(request, response, RIDER_COOKIE)
+    return response
+
+
+@router.get("/me", responses=_answers("RiderView"), tags=["login"])
+async def me(request: Request) -> Response:
+    """The rider who is logged in, and the packs that the ledger says are held."""
+    return _json(await web_of(request).riders.get(await need_rider(request)))
+
+
+# --- cabinets -----------------------------------------------------------------------------------
+
+
+@router.get("/cabinets", responses=_answers("CabinetView", many=True), tags=["cabinets"])
+async def cabinets(request: Request, view: View = None) -> Response:
+    """All cabinets. Serials are for operators only."""
+    web = web_of(request)
+    if view is not None:
+        await need_operator(request)
+        return _json(await fleet_document(web, web.catalogue(request), None))
+    operator = await is_operator(request)
+    return _json([_shown(each, operator=operator) for each in await web.cabinets.all()])
+
+
+@router.get("/cabinets/stream", responses=_events("CabinetView"), tags=["cabinets"])
+async def cabinets_stream(request: Request, view: View = None) -> Response:
+    """All cabinets first, then those that change."""
+    web = web_of(request)
+    if view is not None:
+        await need_operator(request)
+    texts, operator = web.catalogue(request), await is_operator(request)
+
+    async def render(batch: Batch[CabinetView]) -> Any:
+        if view is not None:
+            return await fleet_document(web, texts, batch)
+        changed = await web.cabinets.all() if batch is None else batch.values()
+        shown = [_shown(each, operator=operator) for each in changed]
+        return {"type": "cabinets", "all": batch is None, "cabinets": shown}
+
+    return EventStream(
+        web.streams,
+        web.cabinets.watch,
+        lambda each: each.id,
+        render,
+        whole_first=True,
+        gap_s=FLEET_GAP_S,
+    )
+
+
+@router.get("/cabinets/{cabinet_id}", responses=_answers("CabinetView"), tags=["cabinets"])
+async def cabinet(request: Request, cabinet_id: str, view: View = None) -> Response:
+    """One cabinet as it stands. Serials are for operators only."""
+    found = await web_of(request).cabinets.get(cabinet_id)
+    return _json(await _cabinet_json(request, found, view))
+
+
+@router.get("/cabinets/{cabinet_id}/stream", responses=_events("CabinetView"), tags=["cabinets"])
+async def cabinet_stream(
+    request: Request, cabinet_id: str, view: View = None
+) -> Response:
+    """One cabinet, first as it stands, then at every change."""
+    web = web_of(request)
+    await _cabinet_json(request, await web.cabinets.get(cabinet_id), view)  # may refuse
+
+    async def render(batch: Batch[CabinetView]) -> Any:
+        found = batch[cabinet_id] if batch else await web.cabinets.get(cabinet_id)
+        document = await _cabinet_json(request, found, view)
+        return document if view else {"type": "cabinet", "cabinet": document}
+
+    return EventStream(
+        web.streams,
+        lambda: web.cabinets.watch(cabinet_id),
+        lambda each: each.id,
+        render,
+        whole_first=True,
+    )
+
+
+async def _cabinet_json(request: Request, found: CabinetView, view: str | None) -> Any:
+    web = web_of(request)
+    if view == "ops":
+        await need_operator(request)
+        return detail_document(web, web.catalogue(request), found)
+    if view == "page":
+        return await cabinet_document(web, web.catalogue(request), found, await rider_of(request))
+    return _shown(found, operator=await is_operator(request))
+
+
+# --- swaps --------------------------------------------------------------------------------------
+
+
+@router.post("/swaps", status_code=201, responses=_answers("SwapView"), tags=["swaps"])
+async def start_swap(request: Request, body: StartBody, idempotency_key: Key = None) -> Response:
+    """Authorise a transaction and order the cabinet; the same key returns the same one."""
+    key = rider.check_key(idempotency_key)
+    rider_id = await need_rider(request)
+    swap = await rider.start(web_of(request), rider_id, body.cabinet_id, body.kind, key)
+    return _json(swap, status=201, headers={"Location": f"/api/v1/swaps/{swap.id}"})
+
+
+@router.get("/swaps", responses=_answers("SwapView", many=True), tags=["swaps"])
+async def my_swaps(request: Request, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
+    """The rider's own swaps, newest first."""
+    return _json(await web_of(request).swaps.of_rider(await need_rider(request), limit))
+
+
+@router.get("/swaps/{swap_id}", responses=_answers("SwapView"), tags=["swaps"])
+async def swap(
+    request: Request,
+    swap_id: str,
+    since: Annotated[int | None, Query(ge=0, le=max(STEP_RANK.values()))] = None,
+    view: View = None,
+) -> Response:
+    """One swap, for its rider and for operators; 204 when its rank is not above ``since``."""
+    found = await rider.readable_swap(request, swap_id)
+    web = web_of(request)
+    if view is not None:
+        return _json(await swap_document(web, web.catalogue(request), found))
+    return Response(status_code=204) if since is not None and found.rank <= since else _json(found)
+
+
+@router.get("/swaps/{swap_id}/stream", responses=_events("SwapView"), tags=["swaps"])
+async def swap_stream(request: Request, swap_id: str, view: View = None) -> Response:
+    """One swap, first as it stands, then at every change."""
+    await rider.readable_swap(request, swap_id)
+    web = web_of(request)
+    texts = web.catalogue(request)
+
+    async def render(batch: Batch[SwapView]) -> Any:
+        found = batch[swap_id] if batch else await web.swaps.get(swap_id)
+        return swap_json(found) if view is None else await swap_document(web, texts, found)
+
+    return EventStream(web.streams, lambda: web.swaps.watch(swap_id), lambda each: each.id, render)
+
+
+@router.post("/swaps/{swap_id}/resume", responses=_answers("SwapView"), tags=["swaps"])
+async def resume_swap(request: Request, swap_id: str, idempotency_key: Key = None) -> Response:
+    """Open the waited-for door once more, once per key."""
+    key = rider.check_key(idempotency_key)
+    rider_id = await need_rider(request)
+    await rider.readable_swap(request, swap_id)
+    return _json(await rider.resume(web_of(request), rider_id, swap_id, key))
+
+
+@router.post("/swaps/{swap_id}/cancel", responses=_answers("SwapView"), tags=["swaps"])
+async def cancel_swap(request: Request, swap_id: str) -> Response:
+    """Ask the cabinet to cancel; refused once a pack has been taken in."""
+    rider_id = await need_rider(request)
+    await rider.readable_swap(request, swap_id)
+    return _json(await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id))
+
+
+# --- OpenAPI ------------------------------------------------------------------------------------
+
+
+def publish_schemas(app: FastAPI) -> None:
+    """Add the views, which are Structs and not models, to the OpenAPI document."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            _, views = msgspec.json.schema_components(
+                (CabinetView, SwapView, RiderView), ref_template="#/components/schemas/{name}"
+            )
+            components = document.setdefault("components", {}).setdefault("schemas", {})
+            components.update(views, Error=_ERROR_SCHEMA)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+_ERROR_SCHEMA: Final = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {
+                "code": {"type": "string", "description": "stable, kebab-case"},
+                "message": {"type": "string", "description": "for developers, English"},
+            },
+        }
+    },
+}
+
+
+def _shown(view: CabinetView, *, operator: bool) -> CabinetView:
+    if operator:
+        return view
+    slots = tuple(msgspec.structs.replace(slot, serial=None, flags=()) for slot in view.slots)
+    return msgspec.structs.replace(view, slots=slots)
+
+
+def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = msgspec.json.encode(value)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")

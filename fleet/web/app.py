@@ -1,0 +1,85 @@
+"""Puts the pages and the API together; everything they need is given from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from fleet.ports import Accounts, Cabinets, Clock, Riders, SmsSender, Swaps
+from fleet.web import account, api, errors, operator, rider, system
+from fleet.web.config import WebConfig
+from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
+from fleet.web.security import SecurityMiddleware, content_policy
+from fleet.web.sse import Streams
+
+__all__ = ["WebConfig", "create_app", "stop_streams"]
+
+GZIP_MINIMUM_BYTES = 600
+
+
+def create_app(
+    *,
+    swaps: Swaps,
+    cabinets: Cabinets,
+    riders: Riders,
+    accounts: Accounts,
+    clock: Clock,
+    sms: SmsSender,
+    config: WebConfig,
+    metrics_text: Callable[[], bytes],
+    checks: Mapping[str, Callable[[], Awaitable[bool]]],
+    swaps_today: Callable[[], Awaitable[int]] | None = None,
+) -> FastAPI:
+    """The whole web side of the fleet.
+
+    Before the server is told to stop, call ``stop_streams``: uvicorn waits for open responses, and
+    streams end by this call only.
+    """
+    app = FastAPI(
+        title="Yizhan fleet",
+        version=_version(),
+        description="Battery-swap cabinets: availability, swaps, login.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # its pages load scripts from other sites
+        redoc_url=None,
+    )
+    app.state.web = Web(
+        swaps=swaps,
+        cabinets=cabinets,
+        riders=riders,
+        accounts=accounts,
+        clock=clock,
+        sms=sms,
+        config=config,
+        streams=Streams(heartbeat_s=config.heartbeat_s),
+        metrics_text=metrics_text,
+        checks=checks,
+        swaps_today=swaps_today,
+    )
+    errors.install(app)
+    for router in (api.router, rider.router, account.router, operator.router, system.router):
+        app.include_router(router)
+    api.publish_schemas(app)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
+    app.add_middleware(
+        SecurityMiddleware,
+        origin=config.origin,
+        policy=content_policy((RIDER_CSS, OPS_CSS)),
+    )
+    return app
+
+
+def stop_streams(app: FastAPI) -> None:
+    """End every open stream, so that the server can stop at once."""
+    web: Web = app.state.web
+    web.streams.stop()
+
+
+def _version() -> str:
+    try:
+        return version("yizhan")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0"

@@ -1,0 +1,96 @@
+"""Errors as people and programs get them: a page with a way out, or ``{"error": {...}}``."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
+from fleet.web.pages import OPS_CSS, explained, page, web_of
+from fleet.web.security import LoginRequiredError
+
+LOG = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Put our error handlers into the application."""
+    app.add_exception_handler(FleetError, _fleet_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def error_json(code: str, message: str, status: int) -> JSONResponse:
+    """The one shape of an error in the API."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
+
+
+async def _fleet_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FleetError)
+    response = _page_or_json(request, error)
+    if isinstance(error, LimitedError):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _page_or_json(request: Request, error: FleetError) -> Response:
+    path = request.url.path
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        LOG.warning("%s %s: %s: %s", request.method, path, error.code, error)
+    if path.startswith("/api/"):
+        return error_json(error.code, str(error), error.status)
+    texts = web_of(request).catalogue(request)
+    reason, advice = explained(texts, error)
+    if isinstance(error, LoginRequiredError):
+        if path.startswith("/ops"):
+            notice = None if request.method == "GET" else (reason, advice)
+            return page(
+                request, "ops_login.html", status=401, css=OPS_CSS, notice=notice, operator=False
+            )
+        if request.method == "GET":
+            return RedirectResponse(f"/login?next={quote(path)}", status_code=303)
+    return page(
+        request,
+        "error.html",
+        status=error.status,
+        reason=reason,
+        advice_text=advice,
+        code=error.code,
+        path="/",
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = "; ".join(
+        f"{'.'.join(str(step) for step in each['loc'])}: {each['msg']}" for each in error.errors()
+    )
+    return _page_or_json(request, InvalidError(found))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _page_or_json(request, NotFoundError(f"no {request.url.path}"))
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    if request.url.path.startswith("/api/"):
+        response: Response = error_json(code, str(error.detail), error.status_code)
+    else:
+        response = PlainTextResponse(f"{error.detail}\n", status_code=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """The server logs the traceback; the caller learns nothing of our inside."""
+    LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if request.url.path.startswith("/api/"):
+        return error_json("internal", "something went wrong on our side", 500)
+    return PlainTextResponse("something went wrong on our side (internal)\n", status_code=500)

@@ -1,0 +1,199 @@
+"""The documents of live pages: whole state as JSON, and the parts of the page that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from fleet.core.views import CabinetView, RiderView, SwapView
+from fleet.errors import NotFoundError
+from fleet.web.drawing import draw, is_live
+from fleet.web.i18n import Catalogue
+from fleet.web.pages import Part, Web, part
+from fleet.web.present import Choice, SwapPage, choices, nearby, step_now, swap_page
+from protocols.messages import Kind, Step
+
+OPEN_SWAPS_LOOKED_AT: Final = 5
+#: How many movements a completed transaction has, once the ledger has posted them.
+MOVEMENTS: Final = {Kind.SWAP: 2, Kind.PICKUP: 1, Kind.RETURN: 1, Kind.LOAD: 1, Kind.UNLOAD: 1}
+#: Refusals with which another cabinet would help.
+ELSEWHERE: Final = frozenset({"offline", "alarm", "no-full-battery", "no-empty-slot", "busy"})
+
+
+@dataclass(frozen=True, slots=True)
+class SwapDocument:
+    """A swap's page and its live parts; a settled one changes no more."""
+
+    page: SwapPage
+    parts: Mapping[str, Part]
+    settled: bool
+
+
+async def open_swap_of(web: Web, rider_id: str) -> SwapView | None:
+    """The rider's unfinished swap, if there is one."""
+    swaps = await web.swaps.of_rider(rider_id, OPEN_SWAPS_LOOKED_AT)
+    return next((swap for swap in swaps if not swap.done), None)
+
+
+async def cabinet_parts(
+    web: Web, texts: Catalogue, cabinet: CabinetView, rider_id: str | None
+) -> dict[str, Part]:
+    """A cabinet as a rider, or a stranger, sees it."""
+    rider, open_swap = await _rider(web, rider_id)
+    offered = choices(cabinet, rider, open_swap)
+    others = []
+    if offered[0].refusal in ELSEWHERE:
+        others = nearby(cabinet, await web.cabinets.all())
+    state = part(texts, web.config, "_cabinet_state.html", c=cabinet, drawing=draw(cabinet))
+    act = part(
+        texts,
+        web.config,
+        "_cabinet_act.html",
+        c=cabinet,
+        rider=rider,
+        open_swap=open_swap,
+        choices=offered,
+    )
+    why = part(
+        texts,
+        web.config,
+        "_cabinet_why.html",
+        choices=() if open_swap else offered,
+        nearby=others,
+        why=_why(texts, cabinet, offered),
+    )
+    return {"why": why, "state": state, "act": act}
+
+
+async def cabinet_document(
+    web: Web, texts: Catalogue, cabinet: CabinetView, rider_id: str | None
+) -> dict[str, Any]:
+    """What the cabinet's page gets at every change."""
+    return {"type": "cabinet", "parts": await cabinet_parts(web, texts, cabinet, rider_id)}
+
+
+async def swap_parts(web: Web, texts: Catalogue, swap: SwapView) -> SwapDocument:
+    """A swap as its rider sees it."""
+    cabinet = await web.cabinets.get(swap.cabinet_id)
+    page = swap_page(swap, texts, web.clock.wall_ms())
+    settled = swap.done and (
+        swap.step is not Step.COMPLETED or len(swap.movements) >= MOVEMENTS[swap.kind]
+    )
+    values = {"page": page, "c": cabinet, "settled": settled}
+    stage = part(
+        texts,
+        web.config,
+        "_swap_stage.html",
+        **values,
+        drawing=draw(cabinet, page.slot, last_known=True),
+        soc=_soc(cabinet, swap),
+    )
+    deed = part(texts, web.config, "_swap_act.html", **values)
+    return SwapDocument(page, {"stage": stage, "deed": deed}, settled)
+
+
+async def swap_document(web: Web, texts: Catalogue, swap: SwapView) -> dict[str, Any]:
+    """What the swap's page gets at every change: the whole view, and its parts."""
+    document = await swap_parts(web, texts, swap)
+    return {
+        **swap_json(swap),
+        "parts": document.parts,
+        "say": document.page.say,
+        "buzz": document.page.mood in ("act", "done", "bad"),
+        "settled": document.settled,
+    }
+
+
+def swap_json(swap: SwapView) -> dict[str, Any]:
+    """The event of a swap's stream: the whole view."""
+    return {"type": "swap", **msgspec.to_builtins(swap)}
+
+
+async def fleet_tiles(web: Web, texts: Catalogue, cabinets: Sequence[CabinetView]) -> Part:
+    """The operator's numbers."""
+    alive = [cabinet for cabinet in cabinets if is_live(cabinet)]
+    tiles = {
+        "total": len(cabinets),
+        "online": len(alive),
+        "faulted": sum(map(_faulted, alive)),
+        "full": sum(cabinet.full for cabinet in alive),
+        "empty": sum(cabinet.empty for cabinet in alive),
+        "power_w": sum(cabinet.power_w or 0.0 for cabinet in alive),
+        "swaps_today": await web.swaps_today() if web.swaps_today else None,
+    }
+    return part(texts, web.config, "_ops_tiles.html", tiles=tiles)
+
+
+def fleet_card(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
+    """One cabinet in the operator's list."""
+    return part(
+        texts,
+        web.config,
+        "_ops_card.html",
+        c=cabinet,
+        drawing=draw(cabinet),
+        last=draw(cabinet, last_known=True),
+    )
+
+
+async def fleet_document(
+    web: Web, texts: Catalogue, changed: Mapping[str, CabinetView] | None
+) -> dict[str, Any]:
+    """What the operator's list gets: the numbers, and the cards that changed."""
+    everyone = await web.cabinets.all()
+    shown = everyone if changed is None else changed.values()
+    parts = {f"cab-{each.id}": fleet_card(web, texts, each) for each in shown}
+    parts["tiles"] = await fleet_tiles(web, texts, everyone)
+    return {"type": "cabinets", "parts": parts}
+
+
+def detail_part(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
+    """All that is known of one cabinet."""
+    return part(
+        texts,
+        web.config,
+        "_ops_detail.html",
+        c=cabinet,
+        drawing=draw(cabinet),
+        last=draw(cabinet, last_known=True),
+    )
+
+
+def detail_document(web: Web, texts: Catalogue, cabinet: CabinetView) -> dict[str, Any]:
+    """What the operator's page of one cabinet gets at every change."""
+    return {"type": "cabinet", "parts": {"detail": detail_part(web, texts, cabinet)}}
+
+
+async def _rider(web: Web, rider_id: str | None) -> tuple[RiderView | None, SwapView | None]:
+    if rider_id is None:
+        return None, None
+    try:
+        rider = await web.riders.get(rider_id)
+    except NotFoundError:  # an account that was deleted: its session is a stranger's
+        return None, None
+    return rider, await open_swap_of(web, rider_id)
+
+
+def _why(texts: Catalogue, cabinet: CabinetView, offered: Sequence[Choice]) -> str:
+    refusal = offered[0].refusal
+    if refusal is None:
+        return ""
+    names = ", ".join(texts.alarm(code) for code in cabinet.alarms)
+    return texts.reason(refusal, alarm=names)
+
+
+def _soc(cabinet: CabinetView, swap: SwapView) -> int | None:
+    """The charge of the pack that waits behind the pick-up door."""
+    if step_now(swap) not in (Step.OPENING_PICKUP, Step.AWAIT_PICKUP):
+        return None
+    slots = (slot for slot in cabinet.slots if slot.slot == swap.slot_out)
+    return next((slot.soc_pct for slot in slots), None)
+
+
+def _faulted(cabinet: CabinetView) -> bool:
+    return bool(cabinet.alarms) or any(
+        slot.state in ("faulted", "quarantine", "out-of-service") for slot in cabinet.slots
+    )

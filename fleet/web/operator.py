@@ -1,0 +1,67 @@
+"""The operator's pages: every cabinet live, and one of them in detail."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from fleet.web.live import detail_part, fleet_card, fleet_tiles
+from fleet.web.pages import OPS_CSS, in_page, page, web_of
+from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out, need_operator
+
+router = APIRouter(prefix="/ops", include_in_schema=False)
+
+SEE_OTHER = 303
+
+
+@router.get("/login")
+async def login(request: Request, token: str = "") -> Response:
+    """The link that fleetd printed: its token becomes a cookie and leaves the address bar."""
+    response = RedirectResponse("/ops", SEE_OTHER)
+    if token and await log_in_operator(request, response, token):
+        return response
+    texts = web_of(request).catalogue(request)
+    notice = (texts.reason("operator-token"), texts.advice("operator-token")) if token else None
+    return page(
+        request,
+        "ops_login.html",
+        status=403 if token else 200,
+        css=OPS_CSS,
+        notice=notice,
+        operator=False,
+    )
+
+
+@router.post("/logout")
+async def logout(request: Request) -> Response:
+    """End the operator's session."""
+    response = RedirectResponse("/ops/login", SEE_OTHER)
+    await log_out(request, response, OPERATOR_COOKIE)
+    return response
+
+
+@router.get("")
+async def overview(request: Request) -> Response:
+    """All cabinets with their slots."""
+    await need_operator(request)
+    web = web_of(request)
+    texts = web.catalogue(request)
+    cabinets = await web.cabinets.all()
+    return page(
+        request,
+        "ops.html",
+        css=OPS_CSS,
+        operator=True,
+        tiles_part=in_page(await fleet_tiles(web, texts, cabinets)),
+        cards=[(each, in_page(fleet_card(web, texts, each))) for each in cabinets],
+    )
+
+
+@router.get("/cabinets/{cabinet_id}")
+async def cabinet(request: Request, cabinet_id: str) -> Response:
+    """One cabinet, every slot."""
+    await need_operator(request)
+    web = web_of(request)
+    view = await web.cabinets.get(cabinet_id)
+    detail = in_page(detail_part(web, web.catalogue(request), view))
+    return page(request, "ops_cabinet.html", css=OPS_CSS, operator=True, c=view, part=detail)

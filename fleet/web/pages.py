@@ -1,0 +1,234 @@
+"""What every page needs: the ports, the texts, the templates, and the parts of live pages."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse
+
+from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
+from fleet.errors import FleetError, LimitedError
+from fleet.ports import Accounts, Cabinets, Clock, Riders, SmsSender, Swaps
+from fleet.web import i18n
+from fleet.web.config import WebConfig
+from fleet.web.drawing import LOOKS, Door, Drawing
+from fleet.web.i18n import Catalogue
+from fleet.web.limits import Once, Throttle
+from fleet.web.present import slot_of_holder
+from fleet.web.sse import Streams
+
+FOLDER: Final = Path(__file__).parent
+NEXT_LENGTH_MAX: Final = 200
+Part = dict[str, str]
+
+#: The shape of a slot's state in a table of 14 by 14 units; the colour comes from the style.
+_STATE_MARKS: Final = {
+    "full": '<circle cx="7" cy="7" r="6" fill="currentColor"/>',
+    "charging": '<path d="M8 1 3 8h3.5L6 13l5-7H7.5z" fill="currentColor"/>',
+    "empty": '<circle cx="7" cy="7" r="5.5" fill="none" stroke="currentColor" stroke-width="2" stroke-dasharray="3 2"/>',
+    "busy": '<rect x="2" y="2" width="10" height="10" fill="none" stroke="currentColor" stroke-width="3"/>',
+    "off": '<path d="m2 2 10 10m0-10L2 12" stroke="currentColor" stroke-width="2.5"/>',
+    "unknown": '<path d="M3 7h8" stroke="currentColor" stroke-width="2.5"/>',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """A file with its content's hash in its name, so that it may be kept forever."""
+
+    url: str
+    body: bytes
+    media_type: str
+
+
+def _static(name: str, media_type: str) -> Static:
+    body = (FOLDER / "static" / name).read_bytes()
+    stem, _, suffix = name.rpartition(".")
+    digest = hashlib.sha256(body).hexdigest()[:12]
+    return Static(f"/static/{stem}.{digest}.{suffix}", body, media_type)
+
+
+SCRIPT: Final = _static("yz.mjs", "text/javascript")
+ICON: Final = _static("icon.svg", "image/svg+xml")
+RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
+OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")
+TEMPLATES: Final = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The collaborators of all pages."""
+
+    swaps: Swaps
+    cabinets: Cabinets
+    riders: Riders
+    accounts: Accounts
+    clock: Clock
+    sms: SmsSender
+    config: WebConfig
+    streams: Streams
+    metrics_text: Callable[[], bytes]
+    checks: Mapping[str, Callable[[], Awaitable[bool]]]
+    swaps_today: Callable[[], Awaitable[int]] | None = None
+    throttle: Throttle = field(default_factory=Throttle)
+    once: Once = field(default_factory=Once)
+
+    def catalogue(self, request: HTTPConnection) -> Catalogue:
+        """The texts in the reader's language."""
+        return i18n.catalogue(i18n.language_of(request, self.config.locale))
+
+
+def web_of(request: HTTPConnection) -> Web:
+    """The collaborators of the application that serves this request."""
+    web: Web = request.app.state.web
+    return web
+
+
+def page(
+    request: HTTPConnection,
+    template: str,
+    *,
+    status: int = 200,
+    css: str = RIDER_CSS,
+    **values: Any,
+) -> HTMLResponse:
+    """A whole page in the reader's language; ``?lang`` is remembered."""
+    web = web_of(request)
+    texts = web.catalogue(request)
+    other = next(each for each in i18n.LANGUAGES if each != texts.language)
+    query = {name: value for name, value in request.query_params.items() if name != "lang"}
+    html = TEMPLATES.get_template(template).render(
+        **helpers(texts, web.config),
+        html_lang=i18n.HTML_LANG[texts.language],
+        other_html_lang=i18n.HTML_LANG[other],
+        other_lang_url="?" + urlencode({**query, "lang": other}),
+        css=Markup(css),  # noqa: S704 - our own file, named in the policy by its hash
+        js_url=SCRIPT.url,
+        icon_url=ICON.url,
+        **values,
+    )
+    response = HTMLResponse(html, status_code=status, headers={"Vary": "Accept-Language, Cookie"})
+    if request.query_params.get("lang") in i18n.LANGUAGES:
+        response.set_cookie(
+            i18n.LANG_COOKIE,
+            texts.language,
+            max_age=i18n.LANG_COOKIE_AGE_S,
+            secure=web.config.secure,
+            httponly=True,
+            samesite="lax",
+        )
+    return response
+
+
+def part(texts: Catalogue, config: WebConfig, template: str, **values: Any) -> Part:
+    """A piece of a live page; ``v`` changes when the piece does."""
+    html = TEMPLATES.get_template(template).render(**helpers(texts, config), **values)
+    return {"v": hashlib.sha256(html.encode()).hexdigest()[:12], "html": html}
+
+
+def in_page(piece: Part) -> dict[str, Any]:
+    """A part, ready to stand in a template."""
+    return {"v": piece["v"], "html": Markup(piece["html"])}  # noqa: S704 - rendered with escaping
+
+
+def explained(texts: Catalogue, error: FleetError) -> tuple[str, str]:
+    """An error as its reason and what to do about it."""
+    wait = error.retry_after_s if isinstance(error, LimitedError) else 0
+    return texts.reason(error.code, wait=wait), texts.advice(error.code)
+
+
+def safe_next(path: str) -> str:
+    """A path of ours to go on to, or the first page: never another site."""
+    plain = path.isprintable() and "\\" not in path and len(path) <= NEXT_LENGTH_MAX
+    return path if plain and path.startswith("/") and not path.startswith("//") else "/"
+
+
+def helpers(texts: Catalogue, config: WebConfig) -> Mapping[str, Any]:
+    """The functions that templates may call."""
+    return _helpers(texts.language, config)
+
+
+@lru_cache(maxsize=8)
+def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
+    texts = i18n.catalogue(language)
+    return {
+        "t": texts.text,
+        "age": texts.age,
+        "alarm": texts.alarm,
+        "advice": texts.advice,
+        "distance": partial(_distance, texts),
+        "door_title": partial(_door_title, texts),
+        "picture_summary": partial(_picture_summary, texts),
+        "duration_text": partial(_duration_text, texts),
+        "when_text": partial(_when_text, ZoneInfo(config.timezone)),
+        "clock_text": _clock_text,
+        "num": _number,
+        "slot_of": slot_of_holder,
+        "state_mark": _state_mark,
+        "looks": LOOKS,
+        "stale_ms": TELEMETRY_AGE_MAX_MS,
+        "support_phone": config.support_phone,
+    }
+
+
+def _door_title(texts: Catalogue, door: Door) -> str:
+    word = texts.text(f"look.{door.look}")
+    if door.soc_pct is None:
+        return texts.text("picture.door", slot=door.slot, word=word)
+    return texts.text("picture.door-soc", slot=door.slot, word=word, soc=door.soc_pct)
+
+
+def _picture_summary(texts: Catalogue, drawing: Drawing) -> str:
+    looks = [door.look for door in drawing.doors]
+    return texts.text(
+        "picture.summary",
+        slots=len(looks),
+        full=looks.count("full"),
+        empty=looks.count("empty"),
+    )
+
+
+def _distance(texts: Catalogue, distance_m: int) -> str:
+    if distance_m < 1_000:
+        return texts.text("cabinet.metres", n=distance_m)
+    return texts.text("cabinet.kilometres", n=f"{distance_m / 1_000:.1f}")
+
+
+def _duration_text(texts: Catalogue, duration_ms: int) -> str:
+    minutes, seconds = divmod(max(0, duration_ms) // 1_000, 60)
+    if minutes:
+        return texts.text("swap.duration-m", m=minutes, s=seconds)
+    return texts.text("swap.duration-s", n=seconds)
+
+
+def _when_text(zone: ZoneInfo, wall_ms: int) -> str:
+    return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _clock_text(left_s: int) -> str:
+    return f"{left_s // 60}:{left_s % 60:02d}"
+
+
+def _number(value: float | None, digits: int, unit: str) -> str:
+    return "–" if value is None else f"{value:.{digits}f} {unit}"
+
+
+def _state_mark(look: str) -> Markup:
+    return Markup(_STATE_MARKS[look])  # noqa: S704 - a constant of this module

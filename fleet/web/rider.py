@@ -1,0 +1,205 @@
+"""The rider's pages: cabinets, the one tap, the swap, the account. They work without a script."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from fleet.core.views import SwapView
+from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError, RefusedError
+from fleet.web import limits
+from fleet.web.drawing import is_live
+from fleet.web.live import cabinet_parts, open_swap_of, swap_parts
+from fleet.web.pages import Web, in_page, page, web_of
+from fleet.web.security import KeyMissingError, LoginRequiredError
+from fleet.web.sessions import is_operator, need_rider, rider_of
+from protocols.messages import Kind
+
+router = APIRouter(include_in_schema=False)
+
+KEY: Final = re.compile(r"[\x21-\x7e]{8,128}")
+KEY_BYTES: Final = 18
+HISTORY_MAX: Final = 20
+RIDER_KINDS: Final = {kind.value: kind for kind in (Kind.SWAP, Kind.PICKUP, Kind.RETURN)}
+SEE_OTHER: Final = 303
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """All cabinets."""
+    cabinets = await web_of(request).cabinets.all()
+    return page(request, "home.html", cabinets=[(each, is_live(each)) for each in cabinets])
+
+
+@router.get("/c/{cabinet_id}")
+async def cabinet_page(request: Request, cabinet_id: str) -> Response:
+    """Where the QR code leads."""
+    web = web_of(request)
+    cabinet = await web.cabinets.get(cabinet_id)
+    parts = await cabinet_parts(web, web.catalogue(request), cabinet, await rider_of(request))
+    return page(
+        request,
+        "cabinet.html",
+        c=cabinet,
+        parts={name: in_page(piece) for name, piece in parts.items()},
+        key=fresh_key(),
+        notice=notice_of(request),
+    )
+
+
+@router.post("/c/{cabinet_id}/swap")
+async def start_swap(
+    request: Request, cabinet_id: str, kind: Annotated[str, Form()], key: Annotated[str, Form()]
+) -> Response:
+    """The one tap. The key of the form makes a second tap the same swap."""
+    here = f"/c/{cabinet_id}"
+    rider_id = await rider_of(request)
+    if rider_id is None:
+        return RedirectResponse(f"/login?{urlencode({'next': here})}", SEE_OTHER)
+    try:
+        swap = await start(web_of(request), rider_id, cabinet_id, kind, key)
+    except RefusedError as error:
+        if error.code == "open-swap":
+            unfinished = await open_swap_of(web_of(request), rider_id)
+            if unfinished is not None:
+                return RedirectResponse(f"/s/{unfinished.id}", SEE_OTHER)
+        return refused(here, error)
+    except LimitedError as error:
+        return refused(here, error)
+    return RedirectResponse(f"/s/{swap.id}", SEE_OTHER)
+
+
+@router.get("/s/{swap_id}")
+async def swap_page(request: Request, swap_id: str) -> Response:
+    """One swap, as a function of its state."""
+    web = web_of(request)
+    swap = await readable_swap(request, swap_id)
+    document = await swap_parts(web, web.catalogue(request), swap)
+    return page(
+        request,
+        "swap.html",
+        page=document.page,
+        parts={name: in_page(piece) for name, piece in document.parts.items()},
+        settled=document.settled,
+        key=fresh_key(),
+        notice=notice_of(request),
+    )
+
+
+@router.post("/s/{swap_id}/resume")
+async def resume_swap(request: Request, swap_id: str, key: Annotated[str, Form()]) -> Response:
+    """Open the waited-for door once more."""
+    rider_id = await need_rider(request)
+    try:
+        await resume(web_of(request), rider_id, swap_id, key)
+    except (RefusedError, LimitedError) as error:
+        return refused(f"/s/{swap_id}", error)
+    return RedirectResponse(f"/s/{swap_id}", SEE_OTHER)
+
+
+@router.post("/s/{swap_id}/cancel")
+async def cancel_swap(request: Request, swap_id: str) -> Response:
+    """Ask to cancel."""
+    rider_id = await need_rider(request)
+    try:
+        await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id)
+    except RefusedError as error:
+        return refused(f"/s/{swap_id}", error)
+    return RedirectResponse(f"/s/{swap_id}", SEE_OTHER)
+
+
+@router.get("/me")
+async def account(request: Request) -> Response:
+    """The rider's batteries and receipts."""
+    web = web_of(request)
+    rider_id = await need_rider(request)
+    rider = await web.riders.get(rider_id)
+    swaps = await web.swaps.of_rider(rider_id, HISTORY_MAX)
+    return page(request, "me.html", rider=rider, swaps=swaps)
+
+
+async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -> SwapView:
+    """Start a transaction of a rider; the same key returns the same one.
+
+    Raises:
+        InvalidError: not a rider's kind, or not a key.
+        LimitedError: too many taps.
+        NotFoundError, RefusedError: as ``fleet.ports.Swaps.start``.
+    """
+    if kind not in RIDER_KINDS:
+        raise InvalidError(f"kind {kind!r}: expected one of {', '.join(RIDER_KINDS)}")
+    check_key(key)
+    web.throttle.spend(limits.STARTS_PER_RIDER, rider_id, web.clock.monotonic_ms())
+    return await web.swaps.start(
+        rider_id=rider_id, cabinet_id=cabinet_id, kind=RIDER_KINDS[kind], idempotency_key=key
+    )
+
+
+async def resume(web: Web, rider_id: str, swap_id: str, key: str) -> SwapView:
+    """Open the waited-for door once more, once per key."""
+    check_key(key)
+    now_ms = web.clock.monotonic_ms()
+    once = ("resume", rider_id, swap_id, key)
+    if not web.once.first(once, now_ms):
+        return await web.swaps.get(swap_id)
+    try:
+        web.throttle.spend(limits.STARTS_PER_RIDER, rider_id, now_ms)
+        return await web.swaps.resume(swap_id=swap_id, rider_id=rider_id)
+    except FleetError:
+        web.once.forget(once)
+        raise
+
+
+async def readable_swap(request: Request, swap_id: str) -> SwapView:
+    """The swap, for its rider and for operators.
+
+    Raises:
+        LoginRequiredError, DeniedError, NotFoundError.
+    """
+    rider_id = await rider_of(request)
+    operator = await is_operator(request)
+    if rider_id is None and not operator:
+        raise LoginRequiredError("log in to see a swap")
+    swap = await web_of(request).swaps.get(swap_id)
+    if swap.rider_id != rider_id and not operator:
+        raise DeniedError("this is not your swap")
+    return swap
+
+
+def check_key(key: str | None) -> str:
+    """A usable Idempotency-Key; raise KeyMissingError."""
+    if key is None or not KEY.fullmatch(key):
+        raise KeyMissingError(
+            "header Idempotency-Key: expected 8 to 128 visible ASCII characters, the same for "
+            "every try of one tap"
+        )
+    return key
+
+
+def fresh_key() -> str:
+    """A new key for the next tap."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def refused(path: str, error: FleetError) -> RedirectResponse:
+    """Back to the page, which says why: a reload does no harm there."""
+    query = {"refused": error.code}
+    if isinstance(error, LimitedError):
+        query["wait"] = str(error.retry_after_s)
+    return RedirectResponse(f"{path}?{urlencode(query)}", SEE_OTHER)
+
+
+def notice_of(request: Request) -> tuple[str, str] | None:
+    """Reason and advice of a refusal that led here; only codes that have a text are shown."""
+    code = request.query_params.get("refused", "")
+    texts = web_of(request).catalogue(request)
+    if not texts.has(f"reason.{code}"):
+        return None
+    wait = request.query_params.get("wait", "")
+    seconds = wait if wait.isascii() and wait.isdigit() else "60"
+    return texts.reason(code, wait=seconds[:6]), texts.advice(code)
