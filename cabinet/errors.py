@@ -55,6 +55,13 @@ class StoreError(CabinetError):
     retry = Retry.SAFE
 
 
+class BrokerError(CabinetError):
+    """No connection to the broker: try again later, nothing is lost."""
+
+    code = "broker"
+    retry = Retry.SAFE
+
+
 class ConfigError(CabinetError):
     """The configuration is wrong; the message names line, key and remedy."""
 

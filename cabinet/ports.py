@@ -6,6 +6,9 @@ raises ``cabinet.errors.LinkError`` when the device did not answer properly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -125,4 +128,40 @@ class Indicator(Protocol):
 
     async def show(self, slot: int, light: str) -> None:
         """Set the light of a slot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One MQTT message, either way."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+class Session(Protocol):
+    """One connection to the broker."""
+
+    async def publish(self, packet: Packet) -> None:
+        """Hand it to the broker; QoS 1 returns when the broker has it.
+
+        Raises:
+            BrokerError: the connection is gone.
+        """
+        ...
+
+    async def receive(self) -> Packet:
+        """The next message; raises BrokerError when the connection is gone."""
+        ...
+
+
+class Broker(Protocol):
+    """Makes connections, one at a time."""
+
+    def session(
+        self, *, will: Packet, subscribe: Sequence[str]
+    ) -> AbstractAsyncContextManager[Session]:
+        """Connect and subscribe; entering raises BrokerError when that fails."""
         ...

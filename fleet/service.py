@@ -332,7 +332,7 @@ class _Server(uvicorn.Server):
 def _only_one(data_dir: Path) -> Iterator[None]:
     """Hold the data folder: two daemons in one would fight over broker and ready file."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(data_dir / "fleetd.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise FleetError(f"data_dir {data_dir}: {error}") from error

@@ -171,7 +171,9 @@ class Stack:
         try:
             (self.run_dir / "log").mkdir(parents=True, exist_ok=True)
             self._start_simulator()
-            self._prepare_fleet()
+            self._register()
+            self._wait_simulator()
+            self._import_packs()
             self._start_fleet()
             self._start_cabinet()
         except BaseException:
@@ -227,14 +229,16 @@ class Stack:
             arguments += ["--config", str(path)]
         program = self._program("swapsim", *arguments, "--http", str(free_port()))
         program.start()
+
+    def _wait_simulator(self) -> None:
         wait_ready(
             (self.run_dir / "wires" / "ready.json").exists,
-            [program],
+            [self.programs["swapsim"]],
             within_s=PROGRAM_READY_WITHIN_S,
             what="the simulator's wires",
         )
 
-    def _prepare_fleet(self) -> None:
+    def _register(self) -> None:
         options = self.options
         self._say("fleet: registering cabinet, rider and packs …")
         self.fleet_data.mkdir(parents=True, exist_ok=True)
@@ -246,7 +250,6 @@ class Stack:
         self.cabinet_row = json.loads(added)
         rider = self.fleet("rider", "add", "--phone", options.phone, "--json")
         self.rider_id = json.loads(rider)["id"]
-        self._import_packs()
 
     def _import_packs(self) -> None:
         holders = {

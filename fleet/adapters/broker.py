@@ -117,9 +117,19 @@ class EmbeddedBroker:
                 code = await process.wait()
                 log.error("broker: %s ended with %d; starting it again", self.kind, code)
                 await self._clock.sleep(RESTART_DELAY_S)
-                await self._spawn()
+                await self._respawn()
         finally:
             await self.stop()
+
+    async def _respawn(self) -> None:
+        while True:
+            try:
+                await self._spawn()
+            except FleetError as error:
+                log.error("%s; trying again", error)  # noqa: TRY400 - its text says it all
+                await self._clock.sleep(RESTART_DELAY_S)
+            else:
+                return
 
     async def stop(self) -> None:
         """End the process, forcibly if it must be."""
@@ -149,6 +159,7 @@ class EmbeddedBroker:
         return True
 
     async def _spawn(self) -> None:
+        self._claim_port()
         config = self._place.folder / f"{self.kind}.conf"
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -173,6 +184,18 @@ class EmbeddedBroker:
                 await self.stop()
                 raise FleetError(f"broker: {self.kind} does not listen", code="broker")
             await self._clock.sleep(START_POLL_S)
+
+    def _claim_port(self) -> None:
+        # Another broker on this port would answer in place of ours, and hear our password.
+        host, port = self._place.host, self._place.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                text = f"broker: {host}:{port} can't be had: {error.strerror}"
+                raise FleetError(text, code="broker-port") from error
 
     async def _listens(self) -> bool:
         address = self.address

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S: Final = 30
 CALL_TIMEOUT_S: Final = 5.0
+FAREWELL_TIMEOUT_S: Final = 1.0  # a broker that hangs must not hold up our own end
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 10.0
 OUTGOING_MAX: Final = 10_000  # publishes that paho may hold; more means the broker is stuck
@@ -91,6 +92,7 @@ class MqttLink:
         while True:
             try:
                 async with self._new_client() as client:
+                    client.timeout = FAREWELL_TIMEOUT_S  # from now on of the disconnect alone
                     if self._subscriptions:
                         await client.subscribe(self._subscriptions, timeout=CALL_TIMEOUT_S)
                     self._client = client

@@ -25,7 +25,7 @@ def load_or_create(path: Path, make: Callable[[], str]) -> str:
         FleetError: it can't be read or written, or it is empty.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             _create(path, make())
         text = path.read_text(encoding="utf-8").strip()

@@ -116,6 +116,7 @@ class SwapState:
     slot_out: int | None = None
     reason: str | None = None
     detail: str = ""
+    created_ms: int | None = None  # when it was authorised here; None: not here, or not yet stored
 
     @property
     def open(self) -> bool:

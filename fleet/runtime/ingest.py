@@ -182,8 +182,12 @@ class Ingest:
         if outcome.poison:
             self._metrics.events.labels("poison").inc(outcome.poison)
         for swap in outcome.ended:
-            if swap.step is not None:
-                self._metrics.swap_attempts.labels(swap.step.value).inc()
+            if swap.step is None:
+                continue
+            self._metrics.swap_attempts.labels(swap.step.value).inc()
+            if swap.created_ms is not None:
+                taken_s = (self._clock.wall_ms() - swap.created_ms) / 1_000
+                self._metrics.swap_seconds.labels(swap.step.value).observe(taken_s)
 
     async def _greet_all(self) -> None:
         """Tell cabinets that came online where we stand: after a restore that may be far back."""

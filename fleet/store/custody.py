@@ -120,6 +120,7 @@ def swap_of(row: RowMapping) -> SwapState:
         slot_out=row["slot_out"],
         reason=row["reason"],
         detail=row["detail"],
+        created_ms=row["created_ms"],
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, text
@@ -27,6 +28,8 @@ BUSY_TIMEOUT_MS: Final = 10_000  # how long one process waits for another's writ
 READERS_MAX: Final = 4
 WAL_AUTOCHECKPOINT_PAGES: Final = 4_000
 DIALECTS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+#: Drivers raise errors of their own, or the system's, while they connect.
+_STORE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 #: Connection lost, deadlock or serialisation, no resources, shut down by an operator.
 _TRANSIENT_CLASSES: Final = frozenset({"08", "40", "53", "57"})
 _MIGRATION_LOCK: Final = 0x59495A48  # any number that nobody else locks
@@ -49,7 +52,7 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the schema to this version's; processes that start together take turns."""
-        async with self._writer.begin() as connection:
+        async with self.write() as connection:
             if self.dialect == "postgresql":
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 await connection.execute(lock, {"key": _MIGRATION_LOCK})
@@ -65,7 +68,7 @@ class Database:
         try:
             async with self._writer.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError) as error:
+        except _STORE_ERRORS as error:
             raise _outage(error) or error from error
 
     @asynccontextmanager
@@ -74,7 +77,7 @@ class Database:
         try:
             async with self._readers.connect() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError) as error:
+        except _STORE_ERRORS as error:
             raise _outage(error) or error from error
 
     async def close(self) -> None:
@@ -98,7 +101,7 @@ def _outage(error: Exception) -> StoreError | None:
         lost = error.connection_invalidated or isinstance(error, OperationalError)
         if not lost and state[:2] not in _TRANSIENT_CLASSES:
             return None
-    elif not isinstance(error, (OSError, PoolTimeoutError)):
+    elif isinstance(error, SQLAlchemyError) and not isinstance(error, PoolTimeoutError):
         return None
     return StoreError(f"store: {error}")
 
@@ -121,7 +124,7 @@ def _driver_url(url: str) -> tuple[str, str]:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise FleetError(f"store: can't make {folder}: {error}") from error
 

@@ -175,6 +175,7 @@ swap = Table(
     Column("updated_ms", BigInteger, nullable=False),
     UniqueConstraint("rider", "idempotency_key"),
     Index("ix_swap_cabinet_open", "cabinet", "open"),
+    Index("ix_swap_updated_ms", "updated_ms"),
     Index("ix_swap_rider_open", "rider", "open"),
 )
 

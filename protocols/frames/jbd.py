@@ -177,8 +177,6 @@ def encode_basic(info: BasicInfo) -> bytes:
     """Data of a reply to REG_BASIC; raise FrameError for a value that does not fit."""
     date = info.production_date
     date_raw = 0 if date is None else (date.year - 2000) << 9 | date.month << 5 | date.day
-    protection = sum(1 << PROTECTIONS.index(name) for name in info.protection)
-    major, _, minor = info.software_version.partition(".")
     fets = info.charge_fet_on * _CHARGE_BIT | info.discharge_fet_on * _DISCHARGE_BIT
     try:
         head = _BASIC.pack(
@@ -190,8 +188,8 @@ def encode_basic(info: BasicInfo) -> bytes:
             date_raw,
             info.balance_bits & 0xFFFF,
             info.balance_bits >> 16,
-            protection,
-            int(major) << 4 | int(minor),
+            sum(1 << PROTECTIONS.index(name) for name in info.protection),
+            _version(info.software_version),
             info.soc_pct,
             fets,
             info.cells,
@@ -301,6 +299,14 @@ def _item(frame: bytes) -> Frame | Request | None:
     if frame[1] in {READ, WRITE}:
         return Request(frame[1] == WRITE, frame[2], data)
     return Frame(frame[1], frame[2], data)
+
+
+def _version(text: str) -> int:
+    """A version of two digits up to 15; raise ValueError when it is none."""
+    major, minor = (int(part) for part in text.split("."))
+    if not (0 <= major <= 15 and 0 <= minor <= 15):
+        raise ValueError(f"version {text!r}")
+    return major << 4 | minor
 
 
 def _date(raw: int) -> datetime.date | None:

@@ -210,6 +210,7 @@ def _order_tables() -> None:
         sa.UniqueConstraint("rider", "idempotency_key", name="uq_swap_rider_idempotency_key"),
     )
     op.create_index("ix_swap_cabinet_open", "swap", ["cabinet", "open"], unique=False)
+    op.create_index("ix_swap_updated_ms", "swap", ["updated_ms"], unique=False)
     op.create_index("ix_swap_rider_open", "swap", ["rider", "open"], unique=False)
     op.create_table(
         "command_outbox",

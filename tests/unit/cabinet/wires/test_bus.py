@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -310,6 +311,7 @@ async def test_a_port_lost_under_a_request_fails_it_as_maybe_sent(tmp_path: Path
         (error,) = await write
         assert isinstance(error, LinkError)
         assert error.sent_maybe
+        assert "no valid reply" not in error.why, "the loss was only noticed by its time-out"
 
 
 async def test_a_port_taken_by_another_program_is_a_missing_port(tmp_path: Path) -> None:
@@ -319,6 +321,16 @@ async def test_a_port_taken_by_another_program_is_a_missing_port(tmp_path: Path)
         other = type(bench.line)(str(bench.peer.link))
         assert not await other.ensure_open()
         assert other.retry_in_s() > 0
+
+
+async def test_a_spurious_wake_up_is_no_hang_up(tmp_path: Path) -> None:
+    """The bytes that woke the reader may have been drained before it runs."""
+    async with BusBench(tmp_path, echo) as bench:
+        modbus, _ = device(bench, 1)
+        await read(modbus)
+        port: Any = bench.line._port
+        port._readable()
+        assert bench.line.is_open
 
 
 async def test_babble_before_a_request_is_flushed(tmp_path: Path) -> None:
@@ -344,7 +356,11 @@ def test_health_backs_off_and_never_rests_longer_than_its_bound() -> None:
                 assert not health.admits(now_ms, is_read=False)
                 now_ms += 100
             pauses.append(now_ms - start)
+    assert not health.admits(now_ms, is_read=False), "a write is no probe"
     assert pauses[:6] == [PROBE_FIRST_MS * n for n in (1, 2, 4, 8, 16, 30)]
     assert max(pauses) == PROBE_MAX_MS
     health.good()
     assert health.state is State.GOOD
+    for _ in range(3):
+        health.miss(now_ms)
+    assert health.admits(now_ms + PROBE_FIRST_MS, is_read=True), "pauses start anew"

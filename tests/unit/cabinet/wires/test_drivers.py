@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
@@ -133,6 +133,24 @@ async def test_an_exception_reply_is_a_refusal() -> None:
     wire = FakeWire(["01 85 03 02 91"])
     with pytest.raises(DeviceRefusedError, match="exception 3"):
         await WaveshareRelayD(place(wire)).pulse(0, 500)
+
+
+@pytest.mark.parametrize(
+    ("reply", "work"),
+    [
+        (rtu(1, 2, 2, 0, 0), lambda m: m.read_bits(Space.DISCRETE, 0, 8, Urgency.DOOR)),
+        (rtu(1, 6, 0, 7, 0, 2), lambda m: m.write_word(7, 1, Urgency.COMMAND)),
+        (rtu(1, 6, 0, 8, 0, 1), lambda m: m.write_word(7, 1, Urgency.COMMAND)),
+        (rtu(1, 16, 0, 7, 0, 1), lambda m: m.write_words(7, (1, 2), Urgency.COMMAND)),
+        (rtu(1, 16, 0, 8, 0, 2), lambda m: m.write_words(7, (1, 2), Urgency.COMMAND)),
+    ],
+    ids=["bits", "word-value", "word-address", "words-count", "words-address"],
+)
+async def test_replies_that_do_not_fit_the_request_are_refused(
+    reply: bytes, work: Callable[[Modbus], Awaitable[object]]
+) -> None:
+    with pytest.raises(LinkError):
+        await work(Modbus(place(FakeWire([reply]))))
 
 
 # --- Riden --------------------------------------------------------------------------------------
@@ -353,6 +371,12 @@ async def test_jbd_reading_across_a_change_of_packs_is_dropped() -> None:
     assert sum(request[2] == jbd.REG_BARCODE for request in wire.requests) == 2
 
 
+async def test_jbd_reply_about_another_register_is_not_taken() -> None:
+    wire = FakeWire([jbd.reply(jbd.REG_CELLS, bytes.fromhex(BASIC)[4:-3])])
+    with pytest.raises(LinkError, match="no valid reply"):
+        await JbdBms(place(wire, 0, Protocol.JBD)).read()
+
+
 async def test_jbd_charge_fet_golden_frames() -> None:
     wire = FakeWire(pack())
     bms = JbdBms(place(wire, 0, Protocol.JBD))
@@ -374,13 +398,19 @@ async def test_mbap_frames_carry_a_number_that_their_reply_must_repeat() -> None
         body = bytes([request[6], 3, 2, 0, 5])
         return number + request[2:4] + len(body).to_bytes(2) + body
 
+    def other_function(request: bytes) -> bytes:
+        reply = bytearray(answer(request))
+        reply[7] = 4
+        return bytes(reply)
+
     wire = FakeWire(answer)
     modbus = Modbus(place(wire, 9, Protocol.MODBUS_TCP))
     for number in (1, 2):
         assert await modbus.read_words(Space.HOLDING, 7, 1, Urgency.READING) == (5,)
         head = bytes([0, number, 0, 0, 0, 6, 9, 3, 0, 7, 0, 1])
         assert wire.requests[-1] == head
-    with pytest.raises(LinkError):
-        await Modbus(place(FakeWire(stale), 9, Protocol.MODBUS_TCP)).read_words(
-            Space.HOLDING, 7, 1, Urgency.READING
-        )
+    for wrong in (stale, other_function):
+        with pytest.raises(LinkError):
+            await Modbus(place(FakeWire(wrong), 9, Protocol.MODBUS_TCP)).read_words(
+                Space.HOLDING, 7, 1, Urgency.READING
+            )

@@ -1,0 +1,56 @@
+"""The fleet's signature: Ed25519 with the public key from the cabinet's configuration."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from cabinet.errors import ConfigError
+
+Verify = Callable[[bytes, str], bool]
+
+
+def nobody(_signed: bytes, _signature: str) -> bool:
+    """The verifier of a cabinet without a fleet: nobody's orders count."""
+    return False
+
+
+def verifier(path: Path) -> Verify:
+    """Checks a base64 signature against the key in this file (32 bytes, base64 text).
+
+    Raises:
+        ConfigError: the file cannot be read or holds no such key.
+    """
+    try:
+        raw = base64.b64decode(path.read_text().strip(), validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: no usable Ed25519 public key ({error}); take it from `fleetd cabinet add`"
+        ) from error
+
+    def verify(signed: bytes, signature: str) -> bool:
+        try:
+            key.verify(base64.b64decode(signature, validate=True), signed)
+        except (InvalidSignature, binascii.Error, ValueError):
+            return False
+        return True
+
+    return verify
+
+
+def secret(path: Path) -> str:
+    """The first line of a file that holds a password; raise ConfigError when there is none."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    line = text.partition("\n")[0].strip("\r")
+    if not line:
+        raise ConfigError(f"{path}: is empty; put the password into its first line")
+    return line

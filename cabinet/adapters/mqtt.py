@@ -1,0 +1,157 @@
+"""The broker, by aiomqtt (asyncio-mqtt under its present name); nothing else of ours knows it.
+
+MQTT 3.1.1 with a clean session: nothing may wait for this cabinet in a broker's queue, least of all
+a command. All subscriptions are QoS 0: TCP keeps the order and loses nothing while the connection
+lives, a new connection gets the retained documents afresh, and whoever waits for an answer to a
+command or an acknowledgement repeats itself anyway; on NATS each QoS 1 subscription would cost the
+broker a consumer, of which a stream has only so many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from cabinet.errors import BrokerError, ConfigError
+from cabinet.ports import Packet
+from protocols.messages import EVENT_WINDOW
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE_S: Final = 30
+CALL_TIMEOUT_S: Final = 10.0
+CONNECT_TIMEOUT_S: Final = 5.0
+#: Saying good-bye must not hold up the end of the daemon.
+GOODBYE_TIMEOUT_S: Final = 1.0
+#: All chunks of a list may come at once, right after the subscription, and commands besides.
+INCOMING_MAX: Final = 4_096 + 256
+PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the broker is and who we are there."""
+
+    host: str
+    port: int
+    tls: bool
+    identifier: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: Path | None = None
+
+
+def endpoint(
+    url: str, identifier: str, *, username: str = "", password: str = "", ca_file: Path | None = None
+) -> Endpoint:
+    """Parse ``mqtt://host[:port]`` or ``mqtts://host[:port]``; raise ConfigError otherwise."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in PORTS or not parts.hostname or port == -1:
+        raise ConfigError(f"fleet url {url!r}: expected mqtt://host:port or mqtts://host:port")
+    return Endpoint(
+        host=parts.hostname,
+        port=port or PORTS[parts.scheme],
+        tls=parts.scheme == "mqtts",
+        identifier=identifier,
+        username=username,
+        password=password,
+        ca_file=ca_file,
+    )
+
+
+class MqttSession:
+    """Implements ``cabinet.ports.Session``."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+        self._messages = client.messages
+
+    async def publish(self, packet: Packet) -> None:
+        """Hand it to the broker."""
+        try:
+            await self._client.publish(
+                packet.topic, packet.payload, qos=packet.qos, retain=packet.retain
+            )
+        except (aiomqtt.MqttError, ValueError) as error:
+            raise BrokerError(f"publish {packet.topic}: {error}") from error
+
+    async def receive(self) -> Packet:
+        """The next message."""
+        try:
+            message = await anext(self._messages)
+        except (aiomqtt.MqttError, StopAsyncIteration) as error:
+            raise BrokerError(f"receive: {error}") from error
+        payload = message.payload if isinstance(message.payload, bytes) else b""
+        return Packet(message.topic.value, payload, message.qos, retain=message.retain)
+
+
+class MqttBroker:
+    """Implements ``cabinet.ports.Broker``."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    @asynccontextmanager
+    async def session(self, *, will: Packet, subscribe: Sequence[str]) -> AsyncIterator[MqttSession]:
+        """Connect, subscribe, and say good-bye at the end."""
+        client = self._client(will)
+        try:
+            await client.__aenter__()
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            raise BrokerError(f"{self._endpoint.host}:{self._endpoint.port}: {error}") from error
+        try:
+            try:
+                await client.subscribe([(topic, 0) for topic in subscribe])
+            except (aiomqtt.MqttError, ValueError) as error:
+                raise BrokerError(f"subscribe: {error}") from error
+            yield MqttSession(client)
+        finally:
+            await _leave(client)
+
+    def _client(self, will: Packet) -> aiomqtt.Client:
+        place = self._endpoint
+        client = aiomqtt.Client(
+            place.host,
+            place.port,
+            identifier=place.identifier,
+            username=place.username or None,
+            password=place.password or None,
+            will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
+            clean_session=True,
+            keepalive=KEEPALIVE_S,
+            timeout=CALL_TIMEOUT_S,
+            max_queued_incoming_messages=INCOMING_MAX,
+            max_queued_outgoing_messages=2 * EVENT_WINDOW,
+            tls_context=self._tls() if place.tls else None,
+            logger=log,
+        )
+        client.pending_calls_threshold = 2 * EVENT_WINDOW
+        client._client.connect_timeout = CONNECT_TIMEOUT_S  # noqa: SLF001 - aiomqtt has no parameter for it
+        return client
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._endpoint.ca_file)
+        except OSError as error:
+            raise BrokerError(f"{self._endpoint.ca_file}: {error}") from error
+
+
+async def _leave(client: aiomqtt.Client) -> None:
+    try:
+        async with asyncio.timeout(GOODBYE_TIMEOUT_S):
+            await client.__aexit__(None, None, None)
+    except (aiomqtt.MqttError, TimeoutError, OSError) as error:
+        log.debug("good-bye: %s", error)
