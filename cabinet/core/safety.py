@@ -81,6 +81,10 @@ class _Moment:
             return None
         return reading.active
 
+    def needs(self, name: Input) -> bool:
+        """Whether nothing charges without this contact."""
+        return name is not Input.ESTOP or self.limits.estop_fitted
+
     def climate_c(self) -> float | None:
         climate = self.image.climate
         if climate is None or self.now_ms - climate.at_ms > _CLIMATE_AGE_MAX_MS:
@@ -183,7 +187,7 @@ def _verdict(state: SafetyState, findings: dict[int, Finding], moment: _Moment) 
     off_slots = {trip.slot for trip in state.trips if trip.code in _SLOT_OFF}
     burning = bool(latched & _BURNING)
     cabinet_ac = not latched & _CABINET_OFF
-    unknown = [code for name, code in _NEEDED if moment.input(name) is None]
+    unknown = [code for name, code in _NEEDED if moment.needs(name) and moment.input(name) is None]
     service = moment.input(Input.SERVICE_DOOR) is True
     slot_ac = frozenset(
         number

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Final
 
-#: (low, high) of each limit, both included.
+#: (low, high) of each limit that is a number, both included.
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {
         "charge_temp_min_c": (-10.0, 15.0),
@@ -92,13 +92,18 @@ class Limits:
     cooldown_ms: int = 300_000  # a hot sensor that can no longer be read counts as hot this long
     fan_on_c: float = 35.0
     fan_off_c: float = 32.0
+    estop_fitted: bool = True  # false only for a cabinet whose e-stop is not wired to the daemon
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            low, high = BOUNDS[item.name]
             value = getattr(self, item.name)
+            if item.type == "bool":
+                if not isinstance(value, bool):
+                    raise ValueError(f"{item.name} = {value!r}: expected true or false")
+                continue
+            low, high = BOUNDS[item.name]
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{item.name} = {value!r}: expected a number")  # noqa: TRY004  # a wrong value to whoever wrote it
+                raise ValueError(f"{item.name} = {value!r}: expected a number")
             if item.type == "int" and not isinstance(value, int):
                 raise ValueError(f"{item.name} = {value!r}: expected a whole number")
             if not (math.isfinite(value) and low <= value <= high):

@@ -165,9 +165,7 @@ async def cabinet(request: Request, cabinet_id: str, view: View = None) -> Respo
 
 
 @router.get("/cabinets/{cabinet_id}/stream", responses=_events("CabinetView"), tags=["cabinets"])
-async def cabinet_stream(
-    request: Request, cabinet_id: str, view: View = None
-) -> Response:
+async def cabinet_stream(request: Request, cabinet_id: str, view: View = None) -> Response:
     """One cabinet, first as it stands, then at every change."""
     web = web_of(request)
     await _cabinet_json(request, await web.cabinets.get(cabinet_id), view)  # may refuse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from typing import Final
 from urllib.parse import quote
 
 from fastapi import FastAPI
@@ -16,6 +17,8 @@ from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.security import LoginRequiredError
 
+#: Where the phrase of a status is not the same in every version of Python.
+_CODES: Final = {413: "too-large", 422: "invalid"}
 LOG = logging.getLogger(__name__)
 
 
@@ -79,7 +82,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _page_or_json(request, NotFoundError(f"no {request.url.path}"))
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    code = _CODES.get(error.status_code, phrase)
     if request.url.path.startswith("/api/"):
         response: Response = error_json(code, str(error.detail), error.status_code)
     else:

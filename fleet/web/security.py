@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,10 +32,6 @@ class KeyMissingError(InvalidError):
 
     code = "idempotency-key"
     status = 400
-
-
-class BodyTooLargeError(Exception):
-    """The body is over the limit."""
 
 
 def content_policy(styles: Iterable[str]) -> str:
@@ -111,36 +108,28 @@ class SecurityMiddleware:
             refusal = _refusal(scope, 403, "cross-origin", "this request comes from another site")
             await refusal(scope, receive, send_with_headers)
             return
-        started = False
-
-        async def send_noting_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send_with_headers(message)
-
-        try:
-            await self._app(scope, _bounded(receive, headers), send_noting_start)
-        except BodyTooLargeError:
-            if started:
-                raise
+        if not headers.get("content-length", "0").isdigit():
+            refusal = _refusal(scope, 400, "invalid", "header Content-Length: not a number")
+            await refusal(scope, receive, send_with_headers)
+            return
+        if int(headers.get("content-length", "0")) > BODY_BYTES_MAX:
             refusal = _refusal(scope, 413, "too-large", f"at most {BODY_BYTES_MAX} bytes")
             await refusal(scope, receive, send_with_headers)
+            return
+        await self._app(scope, _bounded(receive), send_with_headers)
 
 
-def _bounded(receive: Receive, headers: Headers) -> Receive:
-    declared = headers.get("content-length", "0")
+def _bounded(receive: Receive) -> Receive:
+    """The same for a body that comes in chunks, without its length being told first."""
     left = BODY_BYTES_MAX
-    too_large = not declared.isdigit() or int(declared) > BODY_BYTES_MAX
 
     async def bounded() -> Message:
         nonlocal left
-        if too_large:
-            raise BodyTooLargeError
         message = await receive()
         if message["type"] == "http.request":
             left -= len(message.get("body", b""))
             if left < 0:
-                raise BodyTooLargeError
+                raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes")
         return message
 
     return bounded

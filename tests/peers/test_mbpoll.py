@@ -17,7 +17,7 @@ import pytest
 
 from deploy.demo.waiting import Deadline, until
 from tests.support.mbpoll import Mbpoll, MbpollError
-from tests.support.simulator import Json, SimProcess
+from tests.support.sim_process import Json, SimProcess
 
 pytestmark = pytest.mark.system
 

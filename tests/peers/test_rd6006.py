@@ -12,7 +12,7 @@ import rd6006
 
 from deploy.demo.waiting import until
 from tests.support.mbpoll import Mbpoll, MbpollError
-from tests.support.simulator import SimProcess
+from tests.support.sim_process import SimProcess
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,9 @@ from cabinet.core.model import (
     ClimateReading,
     Effect,
     Image,
+    InputReading,
     MeterReading,
+    Output,
     SetCharger,
     SetOutput,
     SetSlotAc,
@@ -36,8 +38,7 @@ from cabinet.core.model import (
     UnlockResult,
 )
 from cabinet.core.model import Input as Contact
-from cabinet.core.model import InputReading, Output
-from cabinet.core.records import EventRow, ResultRow, Restored, SnapshotRow, Write
+from cabinet.core.records import EventRow, Restored, ResultRow, SnapshotRow, Write
 from protocols.messages import (
     Challenge,
     Command,

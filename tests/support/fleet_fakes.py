@@ -58,8 +58,15 @@ class Watched:
 
     def __init__(self) -> None:
         self._queues: list[tuple[str | None, asyncio.Queue[Any]]] = []
+        self._muted = False
+
+    def mute(self, *, on: bool = True) -> None:
+        """Lose what is told, as a dead connection does."""
+        self._muted = on
 
     def tell(self, key: str, view: Any) -> None:
+        if self._muted:
+            return
         for wanted, queue in self._queues:
             if wanted in (None, key):
                 queue.put_nowait(view)

@@ -92,12 +92,8 @@ class Row:
 
     def view(self) -> View:
         slots = tuple(box.view(self.now_ms) for box in self.boxes.values())
-        good = [
-            s for s in slots if s.in_service and not s.locked and s.door is Door.CLOSED
-        ]
-        full = [
-            s for s in good if s.pack and s.pack.trust is Trust.KNOWN and s.slot in self.booked
-        ]
+        good = [s for s in slots if s.in_service and not s.locked and s.door is Door.CLOSED]
+        full = [s for s in good if s.pack and s.pack.trust is Trust.KNOWN and s.slot in self.booked]
         empty = [s.slot for s in good if s.presence is Presence.ABSENT]
         job = getattr(self.state, "job", None)
         mine = {job.slot_in, job.slot_out} if job else set()

@@ -274,6 +274,8 @@ async def test_an_inventory_brings_the_ledger_to_what_stands_there(town: Stores)
         "P5": f"slot:{A}:5",  # present, but it did not tell its serial: no evidence against it
         "P9": f"slot:{A}:4",
     }
+    battery, _ = await town.batteries.history("P2")
+    assert not battery["disputed"], "no other cabinet owes a report"
     await sound(town)
 
 
@@ -295,6 +297,18 @@ async def test_one_serial_in_two_slots_is_disputed_and_not_moved(town: Stores) -
     battery, _ = await town.batteries.history("P9")
     assert (battery["holder"], battery["disputed"]) == ("depot:MAIN", True)
     await sound(town)
+
+
+async def test_a_second_pack_of_one_leg_shows_as_a_row_and_leaves_the_transfer(town: Stores) -> None:
+    a = Reporter(A)
+    events = a.swap_events("S1", "P1", "P2")
+    await commit(town, a, [*events[:6], a.battery("out", "P3", 3, swap="S1", rider="R1")][:6])
+    again = Reporter(A, seq=6)
+    await commit(town, again, [again.battery("out", "P3", 3, swap="S1", rider="R1")])
+    async with town.database.read() as connection:
+        out = select(t.transfer.c.serial).where(t.transfer.c.leg == "out")
+        assert (await connection.execute(out)).scalar_one() == "P2"
+    assert len((await town.swaps.view("S1")).movements) == 3
 
 
 async def test_a_technician_loads_and_unloads(town: Stores) -> None:

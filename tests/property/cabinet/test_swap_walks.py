@@ -52,7 +52,7 @@ class Walk(Row):
     """A row whose sensors may lie in one way: by not telling. Truth is kept beside them."""
 
     def prepare(self) -> None:
-        self.truth_door = {n: Door.CLOSED for n in self.boxes}
+        self.truth_door = dict.fromkeys(self.boxes, Door.CLOSED)
         self.blind: set[int] = set()
         self.pending: list[Pulse] = []
         self.tripped = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,7 +188,7 @@ def test_never_more_codes_than_the_limit_in_a_window(gaps_ms: list[int]) -> None
         else:
             row = answer
             sent_at.append(now_ms)
-    for first, second in zip(sent_at, sent_at[1:], strict=False):
+    for first, second in pairwise(sent_at):
         assert second - first >= RESEND_AFTER_MS
     for first, sixth in zip(sent_at, sent_at[SENDS_MAX:], strict=False):
         assert sixth - first >= SENDS_WINDOW_MS

@@ -140,7 +140,7 @@ async def test_a_refusal_is_told_and_a_reload_does_no_harm(town: Town, rider: As
     page = await rider.get(tap.headers["location"])
     assert (page.status_code, "有人正在用" in page.text) == (200, True)
     odd = await rider.get("/c/DH-0001?refused=<b>odd</b>&wait=<i>")
-    assert "odd" not in odd.text.split("</style>")[1]
+    assert "odd" not in odd.text.split("<main")[1]
 
 
 async def test_an_open_swap_is_continued(town: Town, rider: AsyncClient) -> None:

@@ -43,34 +43,29 @@ def swap(step: Step | None, **values: Any) -> SwapView:
 
 
 @pytest.mark.parametrize(
-    ("step", "slot_shown", "mood", "left_s", "reopen", "cancel"),
+    ("step", "shown", "doable"),
     [
-        (None, None, "wait", None, False, True),
-        (Step.RESERVED, None, "wait", None, False, True),
-        (Step.OPENING_RETURN, 10, "wait", None, True, True),
-        (Step.AWAIT_RETURN, 10, "act", 115, True, True),
-        (Step.VERIFYING, 10, "wait", None, False, False),
-        (Step.GIVING_BACK, 10, "act", 115, True, False),
-        (Step.OPENING_PICKUP, 2, "wait", None, True, False),
-        (Step.AWAIT_PICKUP, 2, "act", 115, True, False),
-        (Step.AWAIT_CLOSE, 2, "act", 55, False, False),
-        (Step.COMPLETED, None, "done", None, False, False),
-        (Step.REJECTED, None, "bad", None, False, False),
-        (Step.CANCELLED, None, "bad", None, False, False),
-        (Step.FAULTED, None, "bad", None, False, False),
+        (None, (None, "wait", None), (False, True)),
+        (Step.RESERVED, (None, "wait", None), (False, True)),
+        (Step.OPENING_RETURN, (10, "wait", None), (True, True)),
+        (Step.AWAIT_RETURN, (10, "act", 115), (True, True)),
+        (Step.VERIFYING, (10, "wait", None), (False, False)),
+        (Step.GIVING_BACK, (10, "act", 115), (True, False)),
+        (Step.OPENING_PICKUP, (2, "wait", None), (True, False)),
+        (Step.AWAIT_PICKUP, (2, "act", 115), (True, False)),
+        (Step.AWAIT_CLOSE, (2, "act", 55), (False, False)),
+        (Step.COMPLETED, (None, "done", None), (False, False)),
+        (Step.REJECTED, (None, "bad", None), (False, False)),
+        (Step.CANCELLED, (None, "bad", None), (False, False)),
+        (Step.FAULTED, (None, "bad", None), (False, False)),
     ],
 )
 def test_every_step(
-    step: Step | None,
-    slot_shown: int | None,
-    mood: str,
-    left_s: int | None,
-    reopen: bool,
-    cancel: bool,
+    step: Step | None, shown: tuple[int | None, str, int | None], doable: tuple[bool, bool]
 ) -> None:
     page = swap_page(swap(step), EN, 1_005_000)
-    assert (page.slot, page.mood, page.left_s) == (slot_shown, mood, left_s)
-    assert (page.can_reopen, page.can_cancel) == (reopen, cancel)
+    assert (page.slot, page.mood, page.left_s) == shown
+    assert (page.can_reopen, page.can_cancel) == doable
     assert page.say
 
 
@@ -112,35 +107,26 @@ def test_who_has_what_after_a_fault(
     assert page.advice == EN.advice("door-stuck")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@given(
+VIEWS = st.builds(
+    lambda step, done, slots, **values: swap(
+        step,
+        done=done or step in TERMINAL_STEPS,
+        slot_in=slots[0],
+        slot_out=slots[1],
+        **values,
+    ),
     step=st.sampled_from([None, *Step]),
+    done=st.booleans(),
+    slots=st.tuples(st.none() | st.integers(1, 12), st.none() | st.integers(1, 12)),
     kind=st.sampled_from(list(Kind)),
     reason=st.sampled_from([None, "no-bms", "what-is-this"]),
     detail=st.sampled_from(["", "await-return", "opening-pickup", "so it goes"]),
-    slots=st.tuples(st.none() | st.integers(1, 12), st.none() | st.integers(1, 12)),
-    done=st.booleans(),
-    now_ms=st.integers(0, 2_000_000),
 )
-def test_every_view_makes_a_page(
-    language: str,
-    step: Step | None,
-    kind: Kind,
-    reason: str | None,
-    detail: str,
-    slots: tuple[int | None, int | None],
-    done: bool,
-    now_ms: int,
-) -> None:
-    view = swap(
-        step,
-        kind=kind,
-        reason=reason,
-        detail=detail,
-        slot_in=slots[0],
-        slot_out=slots[1],
-        done=done or step in TERMINAL_STEPS,
-    )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(view=VIEWS, now_ms=st.integers(0, 2_000_000))
+def test_every_view_makes_a_page(language: str, view: SwapView, now_ms: int) -> None:
     page = swap_page(view, catalogue(language), now_ms)
     assert page.title
     assert not (page.swap.done and (page.can_cancel or page.can_reopen))

@@ -15,8 +15,16 @@ from cabinet.core.engine_model import (
     decode_durable,
     encode_durable,
 )
-from cabinet.core.model import Image, Input, Output, SetCharger, SetOutput, SetSlotAc, Unlock
-from cabinet.core.model import UnlockResult
+from cabinet.core.model import (
+    Image,
+    Input,
+    Output,
+    SetCharger,
+    SetOutput,
+    SetSlotAc,
+    Unlock,
+    UnlockResult,
+)
 from cabinet.core.records import EpochRow, JournalRow, Lists, ListsRow, Restored, SnapshotRow
 from cabinet.core.swap_model import (
     AwaitPickup,
@@ -436,7 +444,11 @@ def test_a_plan_holds_inside_its_validity_only() -> None:
     assert limit_w(rig) == 3_000  # the breaker
     rig.feed(DocumentReceived(plan(400, version=3, valid_until_ms=WALL_MS + 1)))
     assert limit_w(rig) == 1_000
-    rig.feed(DocumentReceived(plan(400, version=4, valid_from_ms=WALL_MS + 10**9, valid_until_ms=WALL_MS + 2 * 10**9)))
+    rig.feed(
+        DocumentReceived(
+            plan(400, version=4, valid_from_ms=WALL_MS + 10**9, valid_until_ms=WALL_MS + 2 * 10**9)
+        )
+    )
     assert limit_w(rig) == 1_000
 
 

@@ -187,8 +187,6 @@ def test_refusals(pair: tuple[type, type], reason: str) -> None:
     assert step(state, event, Row().view(), NOW).actions == (Refused(reason),)
 
 
-
-
 #: state, what is changed about its slot, event, next state, attempts ordered
 ROWS = [
     (OpeningReturn(job=job(Kind.SWAP), door=opening(3)), {"door": Door.OPEN}, Sensed(), AwaitReturn, 0),
@@ -261,7 +259,9 @@ PICKUP_ROWS = [
 
 
 @pytest.mark.parametrize(("state", "change", "event", "after", "pulses"), PICKUP_ROWS)
-def test_pickup_rows(state: State, change: dict[str, object], event, after: type, pulses: int) -> None:
+def test_pickup_rows(
+    state: State, change: dict[str, object], event, after: type, pulses: int
+) -> None:
     row = Row(now_ms=NOW)
     for name, value in change.items():
         setattr(row.boxes[1], name, value)

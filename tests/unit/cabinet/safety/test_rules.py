@@ -191,6 +191,18 @@ def test_an_unknown_contact_is_no_permission_and_no_fire(
     assert verdict_of(image(slot(1), inputs=contacts)).charge_factor
 
 
+def test_only_an_e_stop_that_is_not_fitted_may_be_silent() -> None:
+    contacts = inputs()
+    del contacts[Input.ESTOP]
+    limits = Limits(estop_fitted=False)
+    _, verdict = judged(image(slot(1), inputs=contacts), charging=ONE, limits=limits)
+    assert verdict.charge_factor
+    assert not verdict.alarms
+    del contacts[Input.SMOKE]
+    _, verdict = judged(image(slot(1), inputs=contacts), charging=ONE, limits=limits)
+    assert not verdict.charge_factor
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
