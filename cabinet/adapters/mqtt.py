@@ -51,7 +51,12 @@ class Endpoint:
 
 
 def endpoint(
-    url: str, identifier: str, *, username: str = "", password: str = "", ca_file: Path | None = None
+    url: str,
+    identifier: str,
+    *,
+    username: str = "",
+    password: str = "",
+    ca_file: Path | None = None,
 ) -> Endpoint:
     """Parse ``mqtt://host[:port]`` or ``mqtts://host[:port]``; raise ConfigError otherwise."""
     parts = urlsplit(url)
@@ -105,7 +110,9 @@ class MqttBroker:
         self._endpoint = endpoint
 
     @asynccontextmanager
-    async def session(self, *, will: Packet, subscribe: Sequence[str]) -> AsyncIterator[MqttSession]:
+    async def session(
+        self, *, will: Packet, subscribe: Sequence[str]
+    ) -> AsyncIterator[MqttSession]:
         """Connect, subscribe, and say good-bye at the end."""
         client = self._client(will)
         try:

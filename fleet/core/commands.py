@@ -18,7 +18,7 @@ NONCE_USE_MS: Final = NONCE_LIFE_MS - 5_000
 CHALLENGE_WAIT_MS: Final = 1_000
 RESULT_WAIT_MS: Final = 2_000
 #: Refusals of the envelope, not of the order: nothing was executed, so ask again.
-RETRY_REASONS: Final = frozenset({"nonce-unknown", "nonce-expired", "nonce-used", "boot-id"})
+RETRY_REASONS: Final = frozenset({"unknown-nonce", "stale-nonce", "wrong-boot"})
 QUEUE_MAX: Final = 16  # commands waiting for one cabinet; people stand before it, not machines
 
 

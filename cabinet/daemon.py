@@ -1,0 +1,283 @@
+"""The composition root of ``cabinetd run``: every part is made here and handed its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Callable, Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from cabinet.adapters.clock import SystemClock
+from cabinet.adapters.devices import DRIVERS
+from cabinet.adapters.keys import nobody, secret, verifier
+from cabinet.adapters.mqtt import MqttBroker, endpoint
+from cabinet.adapters.notify import Notifier
+from cabinet.adapters.session_file import SessionFile
+from cabinet.adapters.store import Store
+from cabinet.config import Config, load
+from cabinet.core.charge import PackLimits
+from cabinet.core.engine import Engine, EngineConfig
+from cabinet.core.outbox import Sender
+from cabinet.core.records import Restored
+from cabinet.core.safety_limits import Limits
+from cabinet.core.swap_model import ACTIVE, job_of
+from cabinet.errors import ConfigError
+from cabinet.runtime.bus_metrics import Result
+from cabinet.runtime.metrics import Metrics
+from cabinet.runtime.poller import Wires
+from cabinet.runtime.pump import Pump
+from cabinet.runtime.supervisor import Supervisor
+from cabinet.runtime.uplink import Uplink
+from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, UplinkStatus
+from cabinet.web.app import create_app
+
+log = logging.getLogger(__name__)
+
+STORE_FILE: Final = "cabinet.db"
+SESSION_FILE: Final = "session"
+WEB_STOP_S: Final = 1
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the signals to the daemon."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing."""
+
+
+async def serve(path: Path, echo: Callable[[str], None]) -> None:
+    """Run one cabinet until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+        StoreError: the journal cannot be opened; nothing has moved.
+    """
+    config = load(path)
+    config.cabinet.data_dir.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    store = await Store.open(config.cabinet.data_dir / STORE_FILE)
+    try:
+        daemon = _Daemon(config, clock, store, await store.load())
+        await daemon.run(echo)
+    finally:
+        await store.close()
+
+
+class _Daemon:
+    def __init__(
+        self, config: Config, clock: SystemClock, store: Store, restored: Restored
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._started_ms = clock.monotonic_ms()
+        self._software = version("yizhan")
+        self._wires = Wires(config, clock, DRIVERS)
+        fleet = config.fleet
+        key_file = fleet.command_key_file if fleet else None
+        engine = Engine(
+            config=_engine_config(config, self._software),
+            verify=verifier(key_file) if key_file else nobody,
+            token=lambda: secrets.token_hex(12),
+        )
+        self._pump = Pump(
+            engine=engine,
+            state=engine.initial(restored, secrets.token_hex(8)),
+            store=store,
+            actuator=self._wires,
+            images=self._wires,
+            clock=clock,
+        )
+        self._uplink = self._make_uplink(store, restored)
+        self._notifier = Notifier()
+        turns = {name: _turn_of(bus) for name, bus in self._wires.buses.items()}
+        turns["pump"] = lambda: self._pump.last_turn_ms
+        self._supervisor = Supervisor(
+            turns=turns,
+            notify=self._notifier,
+            watchdog_s=self._notifier.watchdog_s,
+            clock=clock,
+        )
+        self._metrics = Metrics(self.snapshot, self._wires.buses)
+        self._pump.listen(self._metrics.on_outcome)
+
+    async def run(self, echo: Callable[[str], None]) -> None:
+        """Serve until a signal comes."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        server = self._web_server()
+        services: dict[str, Coroutine[Any, Any, None]] = {
+            "pump": self._pump_when_ready(),
+            "web": self._web(server, echo),
+        }
+        if self._uplink is not None:
+            services["uplink"] = self._uplink.run()
+        await self._supervisor.run(
+            wires=self._wires.run(), services=services, ready=self._wires.ready, stop=stop
+        )
+
+    async def _pump_when_ready(self) -> None:
+        """No decision before every board was made safe."""
+        await self._wires.ready.wait()
+        await self._pump.run()
+
+    def _web_server(self) -> uvicorn.Server:
+        web = self._config.web
+        app = create_app(self.snapshot, self._metrics.text)
+        return _QuietServer(
+            uvicorn.Config(
+                app,
+                host=web.host,
+                port=web.port,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=WEB_STOP_S,
+            )
+        )
+
+    async def _web(self, server: uvicorn.Server, echo: Callable[[str], None]) -> None:
+        web = self._config.web
+        echo(f"cabinetd {self._config.cabinet.id}: http://{web.host}:{web.port}/")
+        try:
+            await server.serve()
+        except SystemExit as error:  # uvicorn's way to say that the port is taken
+            raise ConfigError(
+                f"[web] {web.host}:{web.port} cannot be used; choose another port"
+            ) from error
+
+    def _make_uplink(self, store: Store, restored: Restored) -> Uplink | None:
+        fleet = self._config.fleet
+        if fleet is None:
+            return None
+        cabinet = self._config.cabinet
+        durable = self._pump.state.durable
+        same = restored.epoch == durable.epoch
+        return Uplink(
+            cabinet=cabinet.id,
+            software=self._software,
+            slots=cabinet.slots,
+            broker=MqttBroker(
+                endpoint(
+                    fleet.url,
+                    cabinet.id,
+                    username=fleet.username,
+                    password=secret(fleet.password_file) if fleet.password_file else "",
+                    ca_file=fleet.ca_file,
+                )
+            ),
+            pump=self._pump,
+            store=store,
+            clock=self._clock,
+            sender=Sender(
+                epoch=durable.epoch,
+                last=restored.last_seq if same else 0,
+                acked=restored.acked_seq if same else 0,
+                sent=restored.acked_seq if same else 0,
+                incarnation=restored.incarnation,
+            ),
+            next_session=SessionFile(cabinet.data_dir / SESSION_FILE).next,
+            telemetry_s=fleet.telemetry_s,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """The cabinet at this instant."""
+        cabinet, state = self._config.cabinet, self._pump.state
+        return Snapshot(
+            cabinet=cabinet.id,
+            name=cabinet.name,
+            software=self._software,
+            uptime_s=(self._clock.monotonic_ms() - self._started_ms) // 1000,
+            ready=state.ready,
+            store_error=self._pump.store_error,
+            telemetry=self._pump.telemetry(),
+            buses=tuple(self._bus_status(name) for name in self._wires.buses),
+            uplink=self._uplink.status if self._uplink else UplinkStatus(),
+            swap=self._swap_status(),
+            stuck=self._supervisor.stuck(),
+        )
+
+    def _swap_status(self) -> SwapStatus | None:
+        swap = self._pump.state.durable.swap
+        job = job_of(swap)
+        if job is None or not isinstance(swap, ACTIVE):
+            return None
+        return SwapStatus(
+            swap_id=job.swap_id,
+            kind=job.kind.value,
+            step=type(swap).__name__,
+            slot_in=job.slot_in,
+            slot_out=job.slot_out,
+        )
+
+    def _bus_status(self, name: str) -> BusStatus:
+        bus = self._wires.buses[name]
+        port = next(item.port for item in self._config.buses if item.name == name)
+        missing = self._wires.image().devices_offline
+        devices = []
+        for station in bus.stations:
+            counts = {
+                result: bus.metrics.requests[station.name, result]
+                for result in Result
+                if (station.name, result) in bus.metrics.requests
+            }
+            good = counts.pop(Result.OK, 0)
+            devices.append(
+                DeviceStatus(
+                    name=station.name,
+                    silent=station.is_offline,
+                    missing=station.name in missing,
+                    good=good,
+                    bad=sum(counts.values()),
+                )
+            )
+        return BusStatus(
+            name=name,
+            port=port,
+            is_open=bus.is_open,
+            turn_age_ms=self._clock.monotonic_ms() - bus.last_turn_ms,
+            devices=tuple(devices),
+        )
+
+
+def _turn_of(bus: Any) -> Callable[[], int]:
+    def turn() -> int:
+        return int(bus.last_turn_ms)
+
+    return turn
+
+
+def _engine_config(config: Config, software: str) -> EngineConfig:
+    cabinet, pack = config.cabinet, config.pack
+    try:
+        limits = Limits(
+            **{
+                "breaker_w": cabinet.breaker_w,
+                "charge_voltage_max_v": pack.voltage_max_v,
+                **config.safety,
+            }  # type: ignore[arg-type]  # checked by Limits itself
+        )
+        pack_limits = PackLimits(
+            voltage_max_v=pack.voltage_max_v,
+            current_max_a=pack.current_max_a,
+            current_min_a=pack.current_min_a,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{config.path}: [safety] or [pack]: {error}") from error
+    return EngineConfig(
+        cabinet=cabinet.id,
+        slots=cabinet.slots,
+        software=software,
+        pack=pack_limits,
+        breaker_w=cabinet.breaker_w,
+        power_default_w=cabinet.power_default_w,
+        target_soc_pct=cabinet.target_soc_pct,
+        safety=limits,
+    )

@@ -1,0 +1,48 @@
+"""``cabinetd``: commands and the composition of the daemon."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cabinet.config_commands import check_config, example_config
+
+app = typer.Typer(
+    help="The daemon of one battery-swap cabinet.", no_args_is_help=True, add_completion=True
+)
+app.command("check-config", epilog="Example: cabinetd check-config cabinet.toml")(check_config)
+app.command(
+    "example-config", epilog="Example: cabinetd example-config --id DH-0001 > cabinet.toml"
+)(example_config)
+
+
+@app.command(epilog="Example: cabinetd run --config /etc/yizhan/cabinet.toml")
+def run(
+    config: Annotated[Path, typer.Option("--config", help="The cabinet's configuration.")],
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every detail.")] = False,
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; then everything is switched off."""
+    import asyncio
+
+    from cabinet.daemon import serve
+    from cabinet.errors import CabinetError
+
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("aiomqtt", "cabinet.adapters.mqtt", "asyncio", "uvicorn.error", "pymodbus"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(config, typer.echo))
+    except CabinetError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,287 @@
+"""The way to the fleet: status, telemetry, events until acknowledged, orders and their answers.
+
+Everything waits in the store, not here: a lost connection costs nothing but time. What is queued is
+bounded; answers that find no connection are dropped, since the fleet asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from msgspec import structs
+
+from cabinet.core.engine import (
+    ChallengeReceived,
+    CommandReceived,
+    DocumentReceived,
+    JournalOutrun,
+    Outcome,
+    State,
+)
+from cabinet.core.outbox import AckEffect, Sender
+from cabinet.errors import BrokerError, StoreError
+from cabinet.ports import Broker, Clock, Packet, Session
+from cabinet.runtime.pump import Pump
+from cabinet.status import UplinkStatus
+from protocols import messages, topics
+from protocols.errors import MessageError
+from protocols.messages import Event, Result, Status
+from protocols.topics import Leaf
+
+log = logging.getLogger(__name__)
+
+ANSWERS_MAX: Final = 64
+BACKOFF_FIRST_S: Final = 0.5
+BACKOFF_MAX_S: Final = 60.0
+#: How often the sender looks whether something is due again.
+SENDER_TICK_S: Final = 1.0
+TELEMETRY_GAP_S: Final = 0.5
+PRUNE_EVERY_MS: Final = 3_600_000
+_ORDERS: Final = {
+    Leaf.DESIRED_PLAN: messages.DesiredPlan,
+    Leaf.DESIRED_CONFIG: messages.DesiredConfig,
+    Leaf.DESIRED_LISTS: messages.DesiredList,
+}
+
+
+class EventStore(Protocol):
+    """The store, as far as the uplink needs it."""
+
+    async def events(self, epoch: int, numbers: range) -> list[Event]:
+        """Events by number."""
+        ...
+
+    async def acknowledge(self, ack: messages.Ack, wall_ms: int | None) -> None:
+        """Remember an acknowledgement."""
+        ...
+
+    async def prune(self, wall_ms: int) -> int:
+        """Forget what is old."""
+        ...
+
+
+class Uplink:
+    """Owns the connection; ``run`` it in a task group, it never returns by itself."""
+
+    def __init__(
+        self,
+        *,
+        cabinet: str,
+        software: str,
+        slots: int,
+        broker: Broker,
+        pump: Pump,
+        store: EventStore,
+        clock: Clock,
+        sender: Sender,
+        next_session: Callable[[int], int],
+        telemetry_s: float,
+    ) -> None:
+        self._cabinet = cabinet
+        self._software = software
+        self._slots = slots
+        self._broker = broker
+        self._pump = pump
+        self._store = store
+        self._clock = clock
+        self._sender = sender
+        self._next_session = next_session
+        self._telemetry_s = telemetry_s
+        self._answers: asyncio.Queue[Result] = asyncio.Queue(maxsize=ANSWERS_MAX)
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._shown: object = None
+        self._versions: object = None
+        self._pruned_ms = 0
+        self._jitter = random.random  # spreads load; no secret hangs on it
+        self._status = UplinkStatus(configured=True)
+        pump.listen(self._on_outcome)
+
+    @property
+    def status(self) -> UplinkStatus:
+        """For the status page."""
+        depth = self._sender.last - self._sender.acked
+        return structs.replace(self._status, outbox_depth=max(0, depth))
+
+    async def run(self) -> None:
+        """Connect, and connect again, with full jitter so that a fleet does not storm its broker."""
+        failures = 0
+        while True:
+            connections = self._status.connections
+            try:
+                await self._connected()
+            except* BrokerError as group:
+                why = str(group.exceptions[0])
+                self._status = structs.replace(
+                    self._status,
+                    connected=False,
+                    failures=self._status.failures + 1,
+                    last_error=why,
+                )
+                log.log(logging.WARNING if failures == 0 else logging.DEBUG, "fleet: %s", why)
+            failures = 0 if self._status.connections > connections else failures + 1
+            ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures, 8))
+            await self._clock.sleep(BACKOFF_FIRST_S / 5 + self._jitter() * ceiling_s)
+
+    async def _connected(self) -> None:
+        number = self._next_session(self._pump.now().wall_ms)
+        will = self._status_packet(number, online=False)
+        wanted = [topics.subscription(self._cabinet, leaf) for leaf in topics.DOWN]
+        async with self._broker.session(will=will, subscribe=wanted) as session:
+            self._sender = self._sender.reconnected()
+            self._status = structs.replace(
+                self._status, connected=True, connections=self._status.connections + 1
+            )
+            log.info("fleet: connected")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._tell_status(session, number), name="uplink status")
+                    group.create_task(self._tell_telemetry(session), name="uplink telemetry")
+                    group.create_task(self._tell_events(session), name="uplink events")
+                    group.create_task(self._tell_answers(session), name="uplink answers")
+                    group.create_task(self._listen(session), name="uplink orders")
+            except asyncio.CancelledError:
+                await session.publish(self._status_packet(number, online=False))
+                raise
+            finally:
+                self._status = structs.replace(self._status, connected=False)
+
+    # --- upwards ------------------------------------------------------------------------------
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        durable = outcome.state.durable
+        if durable.seq > self._sender.last or durable.epoch != self._sender.epoch:
+            self._sender = self._sender.committed(durable.epoch, durable.seq)
+            self._wake.set()
+        for reply in outcome.replies:
+            if self._answers.full():
+                self._answers.get_nowait()
+            self._answers.put_nowait(reply)
+        shown = tuple(
+            (slot.state, slot.door, slot.presence, slot.serial)
+            for slot in self._pump.telemetry().slots
+        )
+        if shown != self._shown:
+            self._shown = shown
+            self._moved.set()
+
+    def _status_packet(self, number: int, *, online: bool) -> Packet:
+        state: State = self._pump.state
+        durable = state.durable
+        status = Status(
+            online=online,
+            session=number,
+            boot_id=state.boot_id,
+            epoch=durable.epoch,
+            software=self._software,
+            config_version=durable.config.version if durable.config else 0,
+            plan_version=durable.plan.version if durable.plan else 0,
+            lists_version=state.lists.version,
+            slots=self._slots,
+        )
+        topic = topics.build(self._cabinet, Leaf.STATUS)
+        return Packet(topic, messages.encode(status), qos=1, retain=True)
+
+    async def _tell_status(self, session: Session, number: int) -> None:
+        told: Packet | None = None
+        while True:
+            packet = self._status_packet(number, online=True)
+            if packet != told:
+                await session.publish(packet)
+                told = packet
+            await self._clock.sleep(SENDER_TICK_S)
+
+    async def _tell_telemetry(self, session: Session) -> None:
+        topic = topics.build(self._cabinet, Leaf.TELEMETRY)
+        while True:
+            self._moved.clear()
+            await session.publish(Packet(topic, messages.encode(self._pump.telemetry())))
+            await self._clock.sleep(TELEMETRY_GAP_S)
+            wait_s = self._telemetry_s * (0.8 + 0.4 * self._jitter()) - TELEMETRY_GAP_S
+            try:
+                async with asyncio.timeout(max(0.0, wait_s)):
+                    await self._moved.wait()
+            except TimeoutError:
+                continue
+
+    async def _tell_events(self, session: Session) -> None:
+        topic = topics.build(self._cabinet, Leaf.EVENT)
+        while True:
+            self._wake.clear()
+            numbers = self._sender.next_range(self._clock.monotonic_ms())
+            if numbers:
+                try:
+                    events = await self._store.events(self._sender.epoch, numbers)
+                except StoreError as error:
+                    log.warning("events wait: %s", error)
+                    events = []
+                for event in events:
+                    await session.publish(Packet(topic, messages.encode(event), qos=1))
+                now_ms = self._clock.monotonic_ms()
+                self._sender = self._sender.published(numbers, now_ms, self._jitter)
+            try:
+                async with asyncio.timeout(SENDER_TICK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _tell_answers(self, session: Session) -> None:
+        topic = topics.build(self._cabinet, Leaf.RESULT)
+        while True:
+            answer = await self._answers.get()
+            await session.publish(Packet(topic, messages.encode(answer), qos=1))
+
+    # --- downwards ----------------------------------------------------------------------------
+
+    async def _listen(self, session: Session) -> None:
+        while True:
+            packet = await session.receive()
+            try:
+                await self._take(packet)
+            except MessageError as error:
+                log.warning("order refused: %s", error)
+
+    async def _take(self, packet: Packet) -> None:
+        topic = topics.parse(packet.topic)
+        if topic.cabinet != self._cabinet:
+            raise MessageError(f"topic {packet.topic!r} is not for {self._cabinet}")
+        match topic.leaf:
+            case Leaf.COMMAND:
+                if packet.retain:
+                    raise MessageError("a retained command is never obeyed")
+                command = messages.decode(packet.payload, messages.Command)
+                await self._pump.submit(CommandReceived(command))
+            case Leaf.CHALLENGE:
+                challenge = messages.decode(packet.payload, messages.Challenge)
+                await self._pump.submit(ChallengeReceived(challenge))
+            case Leaf.ACK:
+                await self._acknowledged(messages.decode(packet.payload, messages.Ack))
+            case Leaf.DESIRED_PLAN | Leaf.DESIRED_CONFIG | Leaf.DESIRED_LISTS:
+                if packet.payload:
+                    document = messages.decode(packet.payload, _ORDERS[topic.leaf])
+                    await self._pump.submit(DocumentReceived(document))  # type: ignore[arg-type]  # by the table
+            case _:
+                raise MessageError(f"topic {packet.topic!r} is none that a cabinet obeys")
+
+    async def _acknowledged(self, ack: messages.Ack) -> None:
+        now = self._pump.now()
+        self._sender, effect = self._sender.on_ack(ack, now.mono_ms, self._jitter)
+        wall_ms = now.wall_ms if now.wall_synced else None
+        try:
+            match effect:
+                case AckEffect.ADVANCED | AckEffect.REWOUND:
+                    await self._store.acknowledge(ack, wall_ms)
+                    self._wake.set()
+                case AckEffect.OUTRUN:
+                    await self._pump.submit(JournalOutrun(ack, self._sender.acked))
+                case AckEffect.NOTHING:
+                    pass
+            if wall_ms is not None and now.mono_ms - self._pruned_ms >= PRUNE_EVERY_MS:
+                self._pruned_ms = now.mono_ms
+                await self._store.prune(wall_ms)
+        except StoreError as error:
+            log.warning("acknowledgement not kept, it will come again: %s", error)
