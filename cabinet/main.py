@@ -26,10 +26,10 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every detail.")] = False,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; then everything is switched off."""
-    import asyncio
+    import asyncio  # noqa: PLC0415 - a quick --help
 
-    from cabinet.daemon import serve
-    from cabinet.errors import CabinetError
+    from cabinet.daemon import serve  # noqa: PLC0415
+    from cabinet.errors import CabinetError  # noqa: PLC0415
 
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,

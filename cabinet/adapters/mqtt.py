@@ -99,8 +99,7 @@ class MqttSession:
             message = await anext(self._messages)
         except (aiomqtt.MqttError, StopAsyncIteration) as error:
             raise BrokerError(f"receive: {error}") from error
-        payload = message.payload if isinstance(message.payload, bytes) else b""
-        return Packet(message.topic.value, payload, message.qos, retain=message.retain)
+        return Packet(message.topic.value, message.payload, message.qos, retain=message.retain)
 
 
 class MqttBroker:

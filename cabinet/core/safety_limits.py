@@ -103,7 +103,7 @@ class Limits:
                 continue
             low, high = BOUNDS[item.name]
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{item.name} = {value!r}: expected a number")
+                raise ValueError(f"{item.name} = {value!r}: expected a number")  # noqa: TRY004 - one error for all limits
             if item.type == "int" and not isinstance(value, int):
                 raise ValueError(f"{item.name} = {value!r}: expected a whole number")
             if not (math.isfinite(value) and low <= value <= high):

@@ -41,7 +41,8 @@ BACKOFF_MAX_S: Final = 60.0
 SENDER_TICK_S: Final = 1.0
 TELEMETRY_GAP_S: Final = 0.5
 PRUNE_EVERY_MS: Final = 3_600_000
-_ORDERS: Final = {
+_Document = messages.DesiredPlan | messages.DesiredConfig | messages.DesiredList
+_DOCUMENTS: Final[dict[Leaf, type[_Document]]] = {
     Leaf.DESIRED_PLAN: messages.DesiredPlan,
     Leaf.DESIRED_CONFIG: messages.DesiredConfig,
     Leaf.DESIRED_LISTS: messages.DesiredList,
@@ -262,8 +263,8 @@ class Uplink:
                 await self._acknowledged(messages.decode(packet.payload, messages.Ack))
             case Leaf.DESIRED_PLAN | Leaf.DESIRED_CONFIG | Leaf.DESIRED_LISTS:
                 if packet.payload:
-                    document = messages.decode(packet.payload, _ORDERS[topic.leaf])
-                    await self._pump.submit(DocumentReceived(document))  # type: ignore[arg-type]  # by the table
+                    document = messages.decode(packet.payload, _DOCUMENTS[topic.leaf])
+                    await self._pump.submit(DocumentReceived(document))
             case _:
                 raise MessageError(f"topic {packet.topic!r} is none that a cabinet obeys")
 

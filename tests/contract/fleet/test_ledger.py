@@ -299,7 +299,9 @@ async def test_one_serial_in_two_slots_is_disputed_and_not_moved(town: Stores) -
     await sound(town)
 
 
-async def test_a_second_pack_of_one_leg_shows_as_a_row_and_leaves_the_transfer(town: Stores) -> None:
+async def test_a_second_pack_of_one_leg_shows_as_a_row_and_leaves_the_transfer(
+    town: Stores,
+) -> None:
     a = Reporter(A)
     events = a.swap_events("S1", "P1", "P2")
     await commit(town, a, [*events[:6], a.battery("out", "P3", 3, swap="S1", rider="R1")][:6])

@@ -65,9 +65,9 @@ class Walk(Row):
 
     def feed(self, event):
         self.sync()
-        if self.doors_locked and not isinstance(event, Trip) and isinstance(self.state, ACTIVE):
-            if not isinstance(event, Pulsed | Recovered):
-                event = Trip("smoke")
+        told = isinstance(event, Trip | Pulsed | Recovered)
+        if self.doors_locked and not told and isinstance(self.state, ACTIVE):
+            event = Trip("smoke")
         view = self.view()
         turn = super().feed(event)
         note(f"{self.now_ms} {event} -> {type(self.state).__name__} {turn.actions}")

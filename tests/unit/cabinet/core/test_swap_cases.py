@@ -67,7 +67,7 @@ def test_the_pack_is_judged_at_the_first_reading_after_the_door_shut() -> None:
     row = Row().to_verifying()
     turn = row.look(1)
     assert isinstance(turn.state, OpeningPickup)
-    assert [type(a) for a in turn.actions][0] is BatteryIn
+    assert isinstance(turn.actions[0], BatteryIn)
 
 
 def test_a_reading_from_before_the_door_shut_names_nobody() -> None:
