@@ -15,6 +15,7 @@ from cabinet.core.swap_model import (
     Pulse,
     Pulsed,
     Recovered,
+    Refused,
     Report,
     Sensed,
     SlotView,
@@ -24,7 +25,7 @@ from cabinet.core.swap_model import (
     Turn,
     View,
 )
-from protocols.messages import Door, Kind, Presence
+from protocols.messages import STEP_RANK, Door, Kind, Presence
 
 SWAP = "01SWAP"
 RIDER = "R234567ABCDEF"
@@ -194,3 +195,11 @@ class Row:
 
 def names(actions: Iterable[object]) -> list[str]:
     return [type(action).__name__ for action in actions]
+
+
+def refusal(turn) -> str | None:
+    return next((a.reason for a in turn.actions if isinstance(a, Refused)), None)
+
+
+def ranks(row: Row) -> list[int]:
+    return [STEP_RANK[report.step] for report in row.of(Report)]
