@@ -26,7 +26,7 @@ from cabinet.core.swap_model import (
     Sensed,
     Trip,
 )
-from protocols.messages import Door, Kind
+from protocols.messages import Door, Kind, Presence
 from tests.support.swapping import SWAP, Row, refusal
 
 # --- cancelling ---------------------------------------------------------------------------------
