@@ -44,6 +44,7 @@ class CabinetConfig:
     breaker_w: int
     power_default_w: int
     target_soc_pct: int
+    offer_soc_pct: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ slots = {slots}
 data_dir = "{data_dir}"     # journal and outbox
 breaker_w = 3500            # charging never takes more than this
 power_default_w = 2000      # without a plan, or with a stale one
-target_soc_pct = 100        # a pack at this charge may be offered
+target_soc_pct = 100        # packs are charged up to this
+offer_soc_pct = 90          # and offered to riders from this
 """
 
 FLEET: Final = """

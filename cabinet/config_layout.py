@@ -38,6 +38,7 @@ CABINET: Final = Table(
         "breaker_w": Number(100, 100_000, default=3_500, unit="W"),
         "power_default_w": Number(0, 100_000, default=2_000, unit="W"),
         "target_soc_pct": Number(50, 100, default=100, unit="%"),
+        "offer_soc_pct": Number(20, 100, default=90, unit="%"),
     }
 )
 

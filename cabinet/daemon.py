@@ -279,5 +279,6 @@ def _engine_config(config: Config, software: str) -> EngineConfig:
         breaker_w=cabinet.breaker_w,
         power_default_w=cabinet.power_default_w,
         target_soc_pct=cabinet.target_soc_pct,
+        offer_soc_pct=cabinet.offer_soc_pct,
         safety=limits,
     )

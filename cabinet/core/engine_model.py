@@ -59,7 +59,8 @@ class EngineConfig:
     pack: PackLimits
     breaker_w: int
     power_default_w: int
-    target_soc_pct: int = 90
+    target_soc_pct: int = 90  # charged up to here
+    offer_soc_pct: int = 90  # offered from here, or from the target where that is lower
     epoch: int = 1  # for a new journal; minted by the fleet
     safety: Limits = field(default_factory=Limits)
     swap: SwapLimits = field(default_factory=SwapLimits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cabinet.core.engine_model import EngineConfig, Now, State
-from cabinet.core.engine_plan import power_limit_w, target_soc_pct
+from cabinet.core.engine_plan import power_limit_w
 from cabinet.core.engine_view import Sight, look
 from cabinet.core.model import SlotImage
 from cabinet.core.swap_model import SlotView, Trust, is_active, job_of, reserved_slots, vacant
@@ -90,14 +90,15 @@ def slot_state(
         return SlotState.UNKNOWN
     if vacant(view, now.mono_ms, config.swap.bms_gone_ms):
         return SlotState.EMPTY
+    if view.slot in sight.ready:
+        return SlotState.READY
     order = state.issued.chargers.get(view.slot)
     if order is not None and order.on:
         return SlotState.CHARGING
     pack = view.pack
     if pack is None or pack.trust is not Trust.KNOWN:
         return SlotState.FAULTED
-    ready = view.slot in sight.ready and pack.soc_pct >= target_soc_pct(state, config, now)
-    return SlotState.READY if ready else SlotState.WAITING
+    return SlotState.WAITING
 
 
 def slot_flags(view: SlotView, state: State, sight: Sight) -> tuple[str, ...]:

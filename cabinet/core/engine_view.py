@@ -56,7 +56,8 @@ def look(state: State, config: EngineConfig, now: Now) -> Sight:
     duplicates = _duplicates(seen, state, now.mono_ms, config)
     views = tuple(_mark(view, state, twice=view.slot in duplicates) for view in seen.values())
     reserved = reserved_slots(state.durable.swap)
-    target = target_soc_pct(state, config, now)
+    # A pack a little below the target that still charges is worth more to a rider than none.
+    target = min(target_soc_pct(state, config, now), config.offer_soc_pct)
     ready = [view for view in views if _offerable(view, state, target)]
     ready.sort(key=lambda view: (-(view.pack.soc_pct if view.pack else 0), view.slot))
     free = [view for view in views if _free(view, state, config, now.mono_ms)]
