@@ -107,8 +107,24 @@ def test_the_fleet_sets_the_target() -> None:
     rig.feed(DocumentReceived(signed(DesiredConfig(cabinet=CABINET, version=1, values=values))))
     assert limit_w(rig) == 700
     assert rig.start().evidence == "slot_in=3 slot_out=1"
-    rig.holes[1].soc_pct = 97
-    rig.run(200)
+
+
+def test_a_pack_above_the_offer_line_is_offered_while_it_charges_on() -> None:
+    rig = Rig().ready()
+    rig.feed(
+        DocumentReceived(
+            signed(DesiredConfig(cabinet=CABINET, version=1, values={"target_soc_pct": 98}))
+        )
+    )
+    rig.holes[1].soc_pct = 95
+    rig.holes[2].soc_pct = 89
+    rig.run(3_000)
+    assert rig.chargers[1].on
+    states = {slot.slot: slot.state for slot in rig.engine.telemetry(rig.state, rig.now).slots}
+    assert states[1] is SlotState.READY
+    assert states[2] is SlotState.CHARGING
+    assert rig.start().evidence == "slot_in=3 slot_out=1"
+    assert not rig.chargers[1].on  # off before the door opens
 
 
 def test_lists_take_effect_when_complete() -> None:
