@@ -184,7 +184,7 @@ async def until(condition: Callable[[], object], what: str, deadline_s: float = 
     """Wait for a condition; fail naming it."""
     try:
         async with asyncio.timeout(deadline_s):
-            while not condition():  # noqa: ASYNC110 - the condition has no event to wait for
+            while not condition():
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise AssertionError(f"not within {deadline_s} s: {what}") from None

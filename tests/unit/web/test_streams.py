@@ -125,7 +125,7 @@ async def test_a_closed_page_leaves_nothing_behind(town: Town, rider: AsyncClien
         await until(stream, lambda event: event["type"] == "swap")
         assert (streams.open, town.swaps.watched.count) == (1, 1)
     async with asyncio.timeout(DEADLINE_S):
-        while streams.open or town.swaps.watched.count:  # noqa: ASYNC110 - two conditions
+        while streams.open or town.swaps.watched.count:
             await asyncio.sleep(0.01)
 
 
