@@ -114,8 +114,6 @@ def slot_flags(view: SlotView, state: State, sight: Sight) -> tuple[str, ...]:
         flags.append("duplicate")
     if view.pack is not None and view.pack.trust in {Trust.FOREIGN, Trust.DENIED}:
         flags.append(view.pack.trust.value)
-    if view.pack is not None and view.slot in sight.ready:
-        flags.append("offered")
     if view.presence is Presence.PRESENT and view.pack is None:
         flags.append("unidentified")
     return tuple(flags)
