@@ -162,10 +162,9 @@ class Uplink:
             if self._answers.full():
                 self._answers.get_nowait()
             self._answers.put_nowait(reply)
-        shown = tuple(
-            (slot.state, slot.door, slot.presence, slot.serial)
-            for slot in self._pump.telemetry().slots
-        )
+        now = self._pump.telemetry()
+        slots = tuple((slot.state, slot.door, slot.presence, slot.serial) for slot in now.slots)
+        shown = (now.active_swap, slots)
         if shown != self._shown:
             self._shown = shown
             self._moved.set()
