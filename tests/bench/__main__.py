@@ -20,6 +20,7 @@ import typer
 
 from deploy.demo.clients import Json
 from deploy.demo.stack import Options
+from deploy.demo.waiting import until
 from tests.support.stack import SystemStack
 
 SWAPS: Final = 24
@@ -77,7 +78,13 @@ def measure(stack: SystemStack, swaps: int) -> Measured:
     """Play the swaps one after another; each gives back the pack that the last one handed out."""
     measured = Measured()
     serial = stack.options.rider_serial or ""
+    cabinet_id = stack.options.cabinet_id
     for _ in range(swaps):
+        until(
+            lambda: stack.rider.cabinet(cabinet_id)["active_swap"] is None,
+            within_s=5.0,
+            what="the cabinet free for the next rider",
+        )
         seq = stack.last_seq()
         tapped_ms = wall_ms()
         swap_id = stack.start_swap()
