@@ -15,15 +15,15 @@ from protocols.messages import Door, Presence
 #: Protections of a pack that charging does not worsen, or even cures.
 CHARGE_CURES: Final = frozenset(
     {
-        "cell-undervoltage",
-        "pack-undervoltage",
-        "discharge-overtemp",
-        "discharge-undertemp",
-        "discharge-overcurrent",
+        "cell-under-voltage",
+        "pack-under-voltage",
+        "discharge-over-temp",
+        "discharge-under-temp",
+        "discharge-over-current",
     }
 )
 #: Protections that stop the charge, but tell nothing bad about the pack.
-HARMLESS: Final = CHARGE_CURES | {"cell-overvoltage", "pack-overvoltage", "charge-undertemp"}
+HARMLESS: Final = CHARGE_CURES | {"cell-over-voltage", "pack-over-voltage", "charge-under-temp"}
 #: Codes after which a pack is neither charged nor offered.
 QUARANTINE: Final = frozenset({Code.CELL_HOT, Code.CELL_DAMAGED, Code.WRONG_PACK})
 #: Codes that also take the slot's AC away.

@@ -220,7 +220,7 @@ def test_only_an_e_stop_that_is_not_fitted_may_be_silent() -> None:
         slot(1, bms=bms(cell_v=(4.25,) + (4.1,) * 12)),
         slot(1, bms=bms(cell_v=(1.99,) + (3.0,) * 12)),
         slot(1, bms=bms(cell_v=(3.7,) * 12)),  # 54.6 V would be 4.55 V on each of 12 cells
-        slot(1, bms=bms(protection=frozenset({"charge-overcurrent"}))),
+        slot(1, bms=bms(protection=frozenset({"charge-over-current"}))),
         slot(1, bms=bms(protection=frozenset({"never heard of"}))),
         slot(1, charger=charger(protection="ovp")),
     ],
@@ -232,7 +232,7 @@ def test_what_does_not_charge(spoilt: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "cured", ["cell-undervoltage", "pack-undervoltage", "discharge-overcurrent"]
+    "cured", ["cell-under-voltage", "pack-under-voltage", "discharge-over-current"]
 )
 def test_protections_that_charging_cures_do_not_stop_it(cured: str) -> None:
     verdict = verdict_of(image(slot(1, bms=bms(protection=frozenset({cured})))))
@@ -245,7 +245,7 @@ def test_protections_that_charging_cures_do_not_stop_it(cured: str) -> None:
     ("spoilt", "isolated"),
     [
         (bms(protection=frozenset({"short-circuit"})), True),
-        (bms(protection=frozenset({"cell-overvoltage"})), False),
+        (bms(protection=frozenset({"cell-over-voltage"})), False),
         (bms(cell_v=(1.0,) * 13), True),
         (bms(cell_v=(3.7,) * 10), True),
         (bms(temp_c=50.0), True),
