@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +22,10 @@ from cabinet.adapters.notify import Notifier
 from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
 from cabinet.config import Config, load
+from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
 from cabinet.core.engine import Engine, EngineConfig
+from cabinet.core.model import Input
 from cabinet.core.outbox import Sender
 from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
@@ -47,8 +50,10 @@ WEB_STOP_S: Final = 1
 class _QuietServer(uvicorn.Server):
     """Leaves the signals to the daemon."""
 
-    def install_signal_handlers(self) -> None:
-        """Nothing."""
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
 
 
 async def serve(path: Path, echo: Callable[[str], None]) -> None:
@@ -256,11 +261,13 @@ def _turn_of(bus: Any) -> Callable[[], int]:
 
 def _engine_config(config: Config, software: str) -> EngineConfig:
     cabinet, pack = config.cabinet, config.pack
+    chargers = [d.traits for d in config.devices if d.traits.role is Role.CHARGER]
     try:
         limits = Limits(
             **{
                 "breaker_w": cabinet.breaker_w,
                 "charge_voltage_max_v": pack.voltage_max_v,
+                "estop_fitted": Input.ESTOP in config.inputs,
                 **config.safety,
             }  # type: ignore[arg-type]  # checked by Limits itself
         )
@@ -268,6 +275,7 @@ def _engine_config(config: Config, software: str) -> EngineConfig:
             voltage_max_v=pack.voltage_max_v,
             current_max_a=pack.current_max_a,
             current_min_a=pack.current_min_a,
+            charger_current_max_a=min(traits.current_max_a for traits in chargers),
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{config.path}: [safety] or [pack]: {error}") from error

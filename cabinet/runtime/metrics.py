@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from cabinet.core.engine import Outcome
 from cabinet.core.records import EventRow, JournalRow
 from cabinet.runtime.bus import Bus
 from cabinet.runtime.bus_metrics import BUCKETS_MS
+from cabinet.runtime.bus_metrics import Histogram as BusHistogram
 from cabinet.status import Snapshot
 from protocols.messages import SlotState, Step, StepBody, event_body
 
@@ -48,9 +55,9 @@ class _Now(Collector):
         wait = CounterMetricFamily(
             "cabinet_bus_queue_wait_seconds", "Time requests waited for a bus.", labels=("bus",)
         )
-        slow = CounterMetricFamily(
-            "cabinet_bus_replies_over_seconds",
-            f"Good replies slower than {BUCKETS_MS[-4] / 1000} s.",
+        latency = HistogramMetricFamily(
+            "cabinet_bus_latency_seconds",
+            "From a request to its good reply.",
             labels=("bus", "device"),
         )
         for name, bus in self._buses.items():
@@ -60,8 +67,8 @@ class _Now(Collector):
             busy.add_metric((name,), metrics.busy_ms / 1000)
             wait.add_metric((name,), metrics.queue_wait.sum_ms / 1000)
             for device, histogram in metrics.latency.items():
-                slow.add_metric((name, device), sum(histogram.counts[-4:]))
-        yield from (requests, busy, wait, slow)
+                latency.add_metric((name, device), _cumulated(histogram), histogram.sum_ms / 1000)
+        yield from (requests, busy, wait, latency)
 
     @staticmethod
     def _cabinet_families(now: Snapshot) -> Iterable[Metric]:
@@ -93,6 +100,12 @@ class _Now(Collector):
         for name, (text, value) in gauges.items():
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
+
+
+def _cumulated(histogram: BusHistogram) -> list[tuple[str, float]]:
+    """Counts up to each bound in seconds, as Prometheus wants them."""
+    bounds = [str(bound_ms / 1000) for bound_ms in BUCKETS_MS] + ["+Inf"]
+    return list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))
 
 
 class Metrics:

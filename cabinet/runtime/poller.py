@@ -42,6 +42,8 @@ PRESENCE_PERIOD_S: Final = 0.4
 METER_PERIOD_S: Final = 2.0
 CLIMATE_PERIOD_S: Final = 10.0
 WATCH_PERIOD_S: Final = 0.25
+#: A board whose port is missing must not keep the others from their work.
+READY_WAIT_S: Final = 4.0
 #: For the chargers, then for the leases; what is not off by then drops with its lease.
 SAFE_TIMEOUT_S: Final = 1.5
 
@@ -216,9 +218,18 @@ class Wires:
             group.create_task(self._announce(), name="announce")
 
     async def _announce(self) -> None:
-        for board in self._boards.values():
-            await board.started.wait()
-            await board.seen.wait()
+        try:
+            async with asyncio.timeout(READY_WAIT_S):
+                for board in self._boards.values():
+                    await board.started.wait()
+                    await board.seen.wait()
+        except TimeoutError:
+            late = [
+                name
+                for name, board in self._boards.items()
+                if not (board.started.is_set() and board.seen.is_set())
+            ]
+            log.warning("starting without %s", ", ".join(late))
         self.ready.set()
 
     def _single(self, device: DeviceConfig) -> Poll:

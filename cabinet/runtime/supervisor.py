@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 #: A loop that has not turned for this long is stuck.
 TURN_AGE_MAX_MS: Final = 5_000
 WATCH_PERIOD_S: Final = 1.0
+#: The services end first, but one that lingers must not keep the chargers on.
+SERVICES_STOP_S: Final = 0.3
 
 Turn = Callable[[], int]
 
@@ -70,6 +72,8 @@ class Supervisor:
                     self._notify("STOPPING=1")
                     for task in tasks:
                         task.cancel()
+                    await asyncio.wait(tasks, timeout=SERVICES_STOP_S)
+                    wiring.cancel()
             finally:
                 wiring.cancel()
 

@@ -7,6 +7,7 @@ bounded; answers that find no connection are dropped, since the fleet asks again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -40,6 +41,10 @@ BACKOFF_MAX_S: Final = 60.0
 #: How often the sender looks whether something is due again.
 SENDER_TICK_S: Final = 1.0
 TELEMETRY_GAP_S: Final = 0.5
+GOODBYE_S: Final = 0.5
+#: A connection that held this long makes the next attempt a first one; a shorter one does not, or
+#: a broker that accepts and drops would be stormed.
+STEADY_MS: Final = 30_000
 PRUNE_EVERY_MS: Final = 3_600_000
 _Document = messages.DesiredPlan | messages.DesiredConfig | messages.DesiredList
 _DOCUMENTS: Final[dict[Leaf, type[_Document]]] = {
@@ -112,7 +117,7 @@ class Uplink:
         """Connect, and connect again, with full jitter so that a fleet does not storm its broker."""
         failures = 0
         while True:
-            connections = self._status.connections
+            started_ms = self._clock.monotonic_ms()
             try:
                 await self._connected()
             except* BrokerError as group:
@@ -124,7 +129,8 @@ class Uplink:
                     last_error=why,
                 )
                 log.log(logging.WARNING if failures == 0 else logging.DEBUG, "fleet: %s", why)
-            failures = 0 if self._status.connections > connections else failures + 1
+            steady = self._clock.monotonic_ms() - started_ms >= STEADY_MS
+            failures = 0 if steady else failures + 1
             ceiling_s = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures, 8))
             await self._clock.sleep(BACKOFF_FIRST_S / 5 + self._jitter() * ceiling_s)
 
@@ -146,10 +152,16 @@ class Uplink:
                     group.create_task(self._tell_answers(session), name="uplink answers")
                     group.create_task(self._listen(session), name="uplink orders")
             except asyncio.CancelledError:
-                await session.publish(self._status_packet(number, online=False))
+                await self._say_goodbye(session, number)
                 raise
             finally:
                 self._status = structs.replace(self._status, connected=False)
+
+    async def _say_goodbye(self, session: Session, number: int) -> None:
+        """An orderly end leaves no will; a link that is gone must not hold the end up."""
+        with contextlib.suppress(BrokerError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await session.publish(self._status_packet(number, online=False))
 
     # --- upwards ------------------------------------------------------------------------------
 

@@ -103,6 +103,15 @@ def test_a_hot_cell_drops_the_ac_and_isolates_the_pack() -> None:
     assert codes(warm, 1) == {"cell-warm"}
 
 
+def test_a_hot_pack_stays_isolated_until_it_is_cool() -> None:
+    state, _ = judged(charging_image(NOW_MS, 50.0), charging=ONE)
+    for second, (temp_c, isolated) in enumerate([(46.0, True), (43.0, True), (42.9, False)], 1):
+        now_ms = NOW_MS + second * 1_000
+        state, verdict = step(state, charging_image(now_ms, temp_c), frozenset(), now_ms, Limits())
+        assert (1 in verdict.quarantine) is isolated
+        assert (1 in verdict.slot_ac) is not isolated
+
+
 @pytest.mark.parametrize(
     ("air_c", "expected", "ac", "locked"),
     [

@@ -100,6 +100,19 @@ def test_when_hot_air_is_gone(after_ms: int, air_c: float | None, cleared: bool)
     assert (clear(state, "slot-air-trip", 1) is not state) is cleared
 
 
+@pytest.mark.parametrize(("warmest_c", "cleared"), [(54.9, True), (55.0, False)])
+def test_a_fire_is_over_only_when_everything_that_can_be_read_is_cool(
+    warmest_c: float, cleared: bool
+) -> None:
+    state, _ = judged(image(slot(1, bms=bms(temp_c=85.0)), slot(2)), charging=ONE)
+    later = NOW_MS + COOLDOWN_MS
+    picture = image(
+        slot(1, later, bms=None), slot(2, later, bms=bms(later, warmest_c)), at_ms=later
+    )
+    state, _ = step(state, picture, frozenset(), later, Limits())
+    assert (clear(state, "over-temperature", 1) is not state) is cleared
+
+
 def test_clearing_one_slot_leaves_the_others() -> None:
     hot = charger(air_temp_c=62.0)
     state, _ = judged(image(slot(1, charger=hot), slot(2, charger=hot)))
@@ -166,6 +179,7 @@ def test_rise(rate: float, minutes: float, charging: bool, trips: bool) -> None:
     assert run.state.has(Code.RISE, 1) is trips
     assert (1 in verdict.quarantine) is trips
     assert (1 in verdict.slot_ac) is not trips
+    assert not verdict.locked_slots
     assert (1 in verdict.charge_factor) is not trips
 
 

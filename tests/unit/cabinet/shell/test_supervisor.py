@@ -75,6 +75,30 @@ async def test_a_stuck_loop_starves_the_watchdog_and_a_turning_one_feeds_it() ->
     assert ended == ["service", "wires"]
 
 
+async def test_a_service_that_lingers_does_not_keep_the_chargers_on() -> None:
+    clock, stop, off = StepClock(), asyncio.Event(), asyncio.Event()
+
+    async def wires() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            off.set()
+
+    async def lingers() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await off.wait()
+
+    supervisor = Supervisor(turns={}, notify=lambda _: None, watchdog_s=None, clock=clock)  # type: ignore[arg-type]
+    stop.set()
+    async with asyncio.timeout(5):
+        await supervisor.run(
+            wires=wires(), services={"s": lingers()}, ready=asyncio.Event(), stop=stop
+        )
+    assert off.is_set()
+
+
 async def test_a_crashed_service_ends_the_daemon_and_the_wires_switch_off() -> None:
     clock = StepClock()
     off: list[bool] = []
