@@ -478,8 +478,8 @@ def command_args(command: Command) -> CommandArgs:
     return args
 
 
-def signing_bytes(message: Signed) -> bytes:
-    """The canonical bytes that a signature covers.
+def signing_bytes(message: Struct) -> bytes:
+    """The canonical bytes that a signature covers, of a message with a field ``sig``.
 
     Type name, then JSON with sorted keys and an empty ``sig``, so that no field can change and no
     document can pass for one of another type.

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 from protocols.errors import MessageError
 from protocols.messages import Signed, signing_bytes
+from protocols.offline import Ticket
 
-S = TypeVar("S", bound=Signed)
+S = TypeVar("S", bound=Signed | Ticket)
 
 
 def generate() -> tuple[str, str]:
@@ -36,7 +37,7 @@ def sign(message: S, private_b64: str) -> S:
     return msgspec.structs.replace(message, sig=_text(signature))
 
 
-def verify(message: Signed, public_b64: str) -> bool:
+def verify(message: Signed | Ticket, public_b64: str) -> bool:
     """Whether this key signed every field of this message. Rubbish of any kind is False."""
     try:
         public = Ed25519PublicKey.from_public_bytes(_bytes(public_b64))
