@@ -35,10 +35,14 @@ demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "
 bench: $(STAMP) ## tap to door, door to door: p95 against the targets
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-prove: $(STAMP) ## the long proofs: full counts, slow tests, speed
+prove: $(STAMP) ## the long proofs: full counts, slow tests, speed; ends with their table
 	@deploy/dev/packages.sh tests
-	YIZHAN_PROVE=1 $(BIN)/pytest $(ARGS)
-	@$(BIN)/python -m tests.bench
+	@rm -f .artifacts/prove.jsonl
+	@failed=0; \
+	YIZHAN_PROVE=1 $(BIN)/pytest $(ARGS) || failed=1; \
+	$(BIN)/python -m tests.bench || failed=1; \
+	$(BIN)/python -m tests.support.proof || failed=1; \
+	exit $$failed
 
 screenshots: $(STAMP) ## take the README's two screenshots again
 	@deploy/dev/packages.sh tests
