@@ -55,6 +55,7 @@ class FleetConfig:
     username: str
     password_file: Path | None
     command_key_file: Path | None
+    group_key_file: Path | None  # None: no swaps by number and code
     ca_file: Path | None
     telemetry_s: float
 
@@ -277,7 +278,7 @@ def _build(
     assert data_dir is not None
     fleet = dict(values["fleet"]) if values["fleet"] is not None else None
     if fleet:
-        for key in ("password_file", "command_key_file", "ca_file"):
+        for key in ("password_file", "command_key_file", "group_key_file", "ca_file"):
             fleet[key] = file(fleet[key])
     buses = []
     for bus in values["bus"]:

@@ -31,6 +31,7 @@ url = "{url}"
 username = "{username}"
 password_file = "{password_file}"
 command_key_file = "{command_key_file}"  # Ed25519 public key, base64; only what it signed is obeyed
+group_key_file = "{group_key_file}"         # secret, 0600; empty: no swaps by number and code off the network
 ca_file = ""                # for mqtts with a private authority
 telemetry_s = 5.0
 """
@@ -125,6 +126,7 @@ def example_config(
     username: str | None = None,
     password_file: str = "mqtt-password",  # noqa: S107 - a path
     command_key_file: str = "command-key.pub",
+    group_key_file: str = "",
     web_port: int = 8080,
 ) -> str:
     """The file's text, for a cabinet whose ports are in ``run_dir``; ``fleet_url`` None: no fleet."""
@@ -138,6 +140,7 @@ def example_config(
                 username=_quoted(cabinet_id if username is None else username),
                 password_file=_quoted(password_file),
                 command_key_file=_quoted(command_key_file),
+                group_key_file=_quoted(group_key_file),
             )
         )
     run = _quoted(run_dir)

@@ -51,6 +51,7 @@ FLEET: Final = Table(
         "username": Text(default="", empty=True),
         "password_file": Text(default="", empty=True),
         "command_key_file": Text(default="", empty=True),
+        "group_key_file": Text(default="", empty=True),
         "ca_file": Text(default="", empty=True),
         "telemetry_s": Number(1, 300, default=5.0, whole=False, unit="s"),
     },

@@ -63,6 +63,10 @@ class SlotState(StrEnum):
     UNKNOWN = "unknown"
 
 
+#: Who let a transaction begin: the fleet's command, or off the network a number and code or a ticket.
+Authority = Literal["fleet", "code", "ticket"]
+
+
 class Kind(StrEnum):
     """What a transaction at the cabinet is."""
 
@@ -171,6 +175,7 @@ class StepBody(Struct, frozen=True, kw_only=True):
     slot_out: SlotNumber | None = None
     reason: Id | None = None  # for rejected, cancelled, faulted and giving-back
     detail: Text = ""
+    authority: Authority = "fleet"  # with "code" the rider is ``no.`` and his number
 
 
 class BatteryBody(Struct, frozen=True, kw_only=True):

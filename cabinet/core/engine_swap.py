@@ -141,6 +141,7 @@ def _report(draft: Draft, told: Report) -> None:
             slot_out=job.slot_out,
             reason=told.reason,
             detail=told.detail[:500],
+            authority=job.authority,
         ),
     )
 

@@ -99,6 +99,7 @@ def _start(state: Idle | Terminal, event: Start, ctx: Context) -> Turn:
         kind=event.kind,
         rider_id=event.rider_id,
         expected_serial=event.expected_serial,
+        authority=event.authority,
     )
     if job.swap_id == _id_of(state):
         return stay(state, Accepted())  # done already: the events told how

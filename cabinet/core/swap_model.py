@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from protocols.messages import Door, Kind, Presence, Step
+from protocols.messages import Authority, Door, Kind, Presence, Step
 
 # --- limits -------------------------------------------------------------------------------------
 
@@ -116,6 +116,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 0  # unlock attempts of the whole job: makes attempt ids unique
     reseats: int = 0
     tried: tuple[int, ...] = ()  # slots given up
+    authority: Authority = "fleet"
     step: Step = Step.RESERVED
 
 
@@ -268,6 +269,7 @@ class Start:
     rider_id: str
     expected_serial: str | None = None
     slot: int | None = None
+    authority: Authority = "fleet"
 
 
 @dataclass(frozen=True, slots=True)
