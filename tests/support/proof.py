@@ -54,10 +54,13 @@ def table(proofs: Iterable[Proof]) -> str:
     """Aligned columns; wide characters count as two."""
     rows = [_HEAD, *((p.name, p.figure, p.target, "ok" if p.ok else "MISSED") for p in proofs)]
     widths = [max(_width(row[column]) for row in rows) for column in range(len(_HEAD))]
-    return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)).rstrip()
+    lines = (
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        )
         for row in rows
     )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _width(text: str) -> int:
