@@ -11,7 +11,7 @@ import msgspec
 
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
-from fleet.adapters.secret_files import command_key, phone_key
+from fleet.adapters.secret_files import command_key, group_key, phone_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
 from fleet.core.ids import valid_holder, valid_serial
@@ -21,7 +21,7 @@ from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
 from fleet.runtime.riders import RiderService
 from fleet.stores import open_stores
-from protocols import signing
+from protocols import offline, signing
 from protocols.errors import MessageError
 from protocols.messages import SLOTS_MAX
 from protocols.topics import check_cabinet_id
@@ -56,6 +56,7 @@ async def add_cabinet(config: FleetConfig, record: CabinetRecord) -> dict[str, A
         "mqtt_username": record.id,
         "mqtt_password": password,
         "command_key": signing.public_of(command_key(config.data_dir)),
+        "group_key_id": offline.key_id(group_key(config.data_dir)),
     }
 
 

@@ -5,14 +5,34 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from fleet.errors import FleetError
-from protocols import signing
+from protocols import offline, signing
+from protocols.errors import MessageError
 
 PHONE_KEY_BYTES: Final = 32
 OPERATOR_TOKEN_BYTES: Final = 32
+GROUP_KEY_FILE: Final = "group.key"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKeys:
+    """The keys that the codes of riders come from.
+
+    ``current`` is what a cabinet is given. ``previous`` is kept from ``rotate_group_key`` to
+    ``retire_group_key``: the cabinets that have not fetched the new key yet know only that one.
+    """
+
+    current: bytes
+    previous: bytes | None = None
+
+    @property
+    def codes(self) -> bytes:
+        """The key that phones make codes with: the one that every cabinet knows."""
+        return self.current if self.previous is None else self.previous
 
 
 def load_or_create(path: Path, make: Callable[[], str]) -> str:
@@ -49,6 +69,71 @@ def phone_key(data_dir: Path) -> bytes:
 def command_key(data_dir: Path) -> str:
     """The private key that signs what cabinets obey."""
     return load_or_create(data_dir / "command.key", lambda: signing.generate()[0])
+
+
+def group_keys(data_dir: Path) -> GroupKeys:
+    """The fleet's group keys, made at the first use.
+
+    The file has one key a line, base64: the current one, then the previous one if there is one.
+
+    Raises:
+        FleetError: the file can't be read, or holds something else.
+    """
+    path = data_dir / GROUP_KEY_FILE
+    text = load_or_create(
+        path, lambda: offline.group_key_text(secrets.token_bytes(offline.GROUP_KEY_BYTES))
+    )
+    lines = text.splitlines()
+    if len(lines) > 2:
+        raise FleetError(f"secret file {path}: {len(lines)} lines, expected one or two keys")
+    try:
+        return GroupKeys(*(offline.parse_group_key(line) for line in lines))
+    except MessageError as error:
+        raise FleetError(f"secret file {path}: {error}") from error
+
+
+def group_key(data_dir: Path) -> bytes:
+    """The group key that a cabinet is given; raise FleetError."""
+    return group_keys(data_dir).current
+
+
+def rotate_group_key(data_dir: Path) -> GroupKeys:
+    """Mint a new group key and keep the present one as the previous.
+
+    How a rotation goes: after this, every cabinet fetches the new key and takes codes of both;
+    phones go on with the previous one. When all cabinets have the new one, ``retire_group_key``
+    drops the previous, and phones change over as soon as they are online.
+
+    Raises:
+        FleetError: a rotation is under way already, or the file can't be used.
+    """
+    keys = group_keys(data_dir)
+    if keys.previous is not None:
+        raise FleetError(
+            "group key: a rotation is under way; end it first (fleetd group-key retire)"
+        )
+    fresh = GroupKeys(secrets.token_bytes(offline.GROUP_KEY_BYTES), keys.current)
+    _keep_group_keys(data_dir, fresh)
+    return fresh
+
+
+def retire_group_key(data_dir: Path) -> GroupKeys:
+    """Forget the previous group key; raise FleetError when there is none."""
+    keys = group_keys(data_dir)
+    if keys.previous is None:
+        raise FleetError("group key: no rotation is under way, so there is none to retire")
+    fresh = GroupKeys(keys.current)
+    _keep_group_keys(data_dir, fresh)
+    return fresh
+
+
+def _keep_group_keys(data_dir: Path, keys: GroupKeys) -> None:
+    path = data_dir / GROUP_KEY_FILE
+    lines = [offline.group_key_text(key) for key in (keys.current, keys.previous) if key]
+    try:
+        write_private(path, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise FleetError(f"secret file {path}: {error}") from error
 
 
 def operator_token(path: Path) -> str:
