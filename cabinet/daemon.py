@@ -24,9 +24,9 @@ from cabinet.adapters.store import Store
 from cabinet.config import Config, load
 from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
+from cabinet.core.delivery import sender_of
 from cabinet.core.engine import Engine, EngineConfig
 from cabinet.core.model import Input
-from cabinet.core.outbox import Sender
 from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
 from cabinet.core.swap_model import ACTIVE, job_of
@@ -163,8 +163,6 @@ class _Daemon:
         if fleet is None:
             return None
         cabinet = self._config.cabinet
-        durable = self._pump.state.durable
-        same = restored.epoch == durable.epoch
         return Uplink(
             cabinet=cabinet.id,
             software=self._software,
@@ -181,13 +179,7 @@ class _Daemon:
             pump=self._pump,
             store=store,
             clock=self._clock,
-            sender=Sender(
-                epoch=durable.epoch,
-                last=restored.last_seq if same else 0,
-                acked=restored.acked_seq if same else 0,
-                sent=restored.acked_seq if same else 0,
-                incarnation=restored.incarnation,
-            ),
+            sender=sender_of(restored, self._pump.state.durable),
             next_session=SessionFile(cabinet.data_dir / SESSION_FILE).next,
             telemetry_s=fleet.telemetry_s,
         )

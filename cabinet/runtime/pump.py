@@ -1,9 +1,7 @@
-"""One task that turns inputs into decisions: step, commit, adopt, act, tell.
+"""One task that feeds the deciding core and carries out what it asks for.
 
-Inputs wait in a bounded queue; images are not queued, the newest one counts. A decision's rows are
-committed before its state is adopted and before any of its effects runs. When the commit fails
-nothing is adopted and no door moves; what makes safe is done all the same, the chargers are
-switched off, and the store is tried again once a second.
+Inputs wait in a bounded queue; images are not queued, the newest one counts. The order of things
+(step, commit, adopt, act, tell, and what happens when the store fails) is ``core.act``'s.
 """
 
 from __future__ import annotations
@@ -13,17 +11,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from cabinet.core.act import Acting, Answer, Commit, Do, Load, Request, Tell
 from cabinet.core.engine import Engine, Input, Now, Observed, Outcome, State, UnlockOutcome
-from cabinet.core.model import (
-    Effect,
-    Image,
-    Output,
-    SetCharger,
-    SetOutput,
-    SetSlotAc,
-    Unlock,
-    UnlockResult,
-)
+from cabinet.core.model import Effect, Image, Unlock, UnlockResult
 from cabinet.core.records import Restored, Write
 from cabinet.errors import DeviceRefusedError, LinkError, StoreError
 from cabinet.ports import Clock
@@ -37,9 +27,6 @@ QUEUE_MAX: Final = 256
 TICK_S: Final = 0.1
 #: News come in swarms: look at most this often, or the wires get no time.
 LOOK_GAP_MS: Final = 20
-STORE_RETRY_MS: Final = 1_000
-#: As an alarm in telemetry and status; it cannot be an event while nothing can be written.
-STORE_ALARM: Final = "store"
 
 
 class Actuator(Protocol):
@@ -88,8 +75,7 @@ class Pump:
         images: Images,
         clock: Clock,
     ) -> None:
-        self._engine = engine
-        self._state = state
+        self._acting = Acting(engine, state)
         self._store = store
         self._actuator = actuator
         self._images = images
@@ -99,9 +85,6 @@ class Pump:
         self._listeners: list[Listener] = []
         self._fresh = False
         self._looked_ms: int | None = None
-        self._store_error: str | None = None
-        self._retry_ms = 0
-        self._made_safe: frozenset[Effect] = frozenset()
         self.last_turn_ms = clock.monotonic_ms()  # for the watchdog
 
     # --- what others may ask ------------------------------------------------------------------
@@ -109,17 +92,16 @@ class Pump:
     @property
     def state(self) -> State:
         """The last state that is on the disk."""
-        return self._state
+        return self._acting.state
 
     @property
     def store_error(self) -> str | None:
         """Why nothing can be written, None while it can."""
-        return self._store_error
+        return self._acting.store_error
 
     def telemetry(self) -> Telemetry:
         """The cabinet as it stands."""
-        extra = (STORE_ALARM,) if self._store_error else ()
-        return self._engine.telemetry(self._state, self.now(), extra)
+        return self._acting.telemetry(self.now())
 
     def now(self) -> Now:
         """The present time, as decisions get it."""
@@ -178,23 +160,42 @@ class Pump:
         await self._turn(Observed(self._images.image()), group)
 
     async def _turn(self, event: Input, group: asyncio.TaskGroup) -> None:
-        if self._store_error is not None:
-            await self._try_store()
-        outcome = self._engine.step(self._state, event, self.now())
-        if self._store_error is not None:
-            await self._protect(outcome)
-            return
-        if outcome.writes:
+        failed = self._acting.store_error
+        turn = self._acting.turn(event, self.now)
+        answer: Answer = None
+        while True:
             try:
-                await self._store.commit(outcome.writes)
-            except StoreError as error:
-                await self._fail(error, outcome)
-                return
-        self._state = outcome.state
-        for effect in outcome.effects:
-            await self._act(effect, group)
-        for listener in self._listeners:
-            listener(outcome)
+                request = turn.send(answer)
+            except StopIteration:
+                break
+            answer = await self._carry_out(request, group)
+        if self._acting.store_error != failed:
+            self._log_store()
+
+    async def _carry_out(self, request: Request, group: asyncio.TaskGroup) -> Answer:
+        match request:
+            case Do(effect):
+                await self._act(effect, group)
+            case Tell(outcome):
+                for listener in self._listeners:
+                    listener(outcome)
+            case Commit(writes):
+                try:
+                    await self._store.commit(writes)
+                except StoreError as error:
+                    return str(error)
+            case Load():
+                try:
+                    return await self._store.load()
+                except StoreError as error:
+                    return str(error)
+        return None
+
+    def _log_store(self) -> None:
+        if self._acting.store_error is None:
+            log.info("the store works again")
+        else:
+            log.error("the store fails, nothing moves: %s", self._acting.store_error)
 
     async def _act(self, effect: Effect, group: asyncio.TaskGroup) -> None:
         if not isinstance(effect, Unlock):
@@ -212,49 +213,3 @@ class Pump:
             result = UnlockResult.REFUSED
         if result is not None:
             await self.submit(UnlockOutcome(effect.slot, effect.attempt, result))
-
-    # --- a store that fails -------------------------------------------------------------------
-
-    async def _fail(self, error: StoreError, outcome: Outcome) -> None:
-        log.error("the store fails, nothing moves: %s", error)
-        self._store_error = str(error)
-        self._retry_ms = self._clock.monotonic_ms() + STORE_RETRY_MS
-        self._made_safe = frozenset()
-        await self._protect(outcome)
-
-    async def _protect(self, outcome: Outcome) -> None:
-        """Chargers off, and of a decision that could not be written what makes safe."""
-        safe: list[Effect] = [effect for effect in outcome.effects if protects(effect)]
-        slots = range(1, self._engine.config.slots + 1)
-        safe += [SetCharger(slot, on=False) for slot in slots]
-        for effect in safe:
-            if effect not in self._made_safe:
-                await self._actuator.apply(effect)
-        self._made_safe = frozenset(safe)
-        self._state = self._engine.unwritten(self._state, outcome)
-
-    async def _try_store(self) -> None:
-        """Try again now and then; what is on the disk by then is what counts."""
-        if self._clock.monotonic_ms() < self._retry_ms:
-            return
-        self._retry_ms = self._clock.monotonic_ms() + STORE_RETRY_MS
-        try:
-            restored = await self._store.load()
-            await self._store.commit(())
-        except StoreError as error:
-            self._store_error = str(error)
-            return
-        log.info("the store works again")
-        self._store_error = None
-        self._state = self._engine.resumed(self._state, restored)
-
-
-def protects(effect: Effect) -> bool:
-    """Whether an effect only ever makes safe, so that it needs no journal."""
-    match effect:
-        case SetCharger(on=on) | SetSlotAc(on=on) | SetOutput(output=Output.CONTACTOR, on=on):
-            return not on
-        case SetOutput(output=Output.SIREN | Output.EXTINGUISHER, on=on):
-            return on
-        case _:
-            return False

@@ -1,7 +1,7 @@
 """The way to the fleet: status, telemetry, events until acknowledged, orders and their answers.
 
-Everything waits in the store, not here: a lost connection costs nothing but time. What is queued is
-bounded; answers that find no connection are dropped, since the fleet asks again.
+What to send, and what an answer means, is ``core.delivery``'s; here are the connection and its
+tasks.
 """
 
 from __future__ import annotations
@@ -15,27 +15,20 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
-from cabinet.core.engine import (
-    ChallengeReceived,
-    CommandReceived,
-    DocumentReceived,
-    JournalOutrun,
-    Outcome,
-    State,
-)
-from cabinet.core.outbox import AckEffect, Sender
+from cabinet.core.delivery import Delivery, KeepAck
+from cabinet.core.engine import JournalOutrun, Outcome, State
+from cabinet.core.outbox import Sender
 from cabinet.errors import BrokerError, StoreError
 from cabinet.ports import Broker, Clock, Packet, Session
 from cabinet.runtime.pump import Pump
 from cabinet.status import UplinkStatus
 from protocols import messages, topics
 from protocols.errors import MessageError
-from protocols.messages import Event, Result, Status
+from protocols.messages import Ack, Event, Status
 from protocols.topics import Leaf
 
 log = logging.getLogger(__name__)
 
-ANSWERS_MAX: Final = 64
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MAX_S: Final = 60.0
 #: How often the sender looks whether something is due again.
@@ -46,12 +39,6 @@ GOODBYE_S: Final = 0.5
 #: a broker that accepts and drops would be stormed.
 STEADY_MS: Final = 30_000
 PRUNE_EVERY_MS: Final = 3_600_000
-_Document = messages.DesiredPlan | messages.DesiredConfig | messages.DesiredList
-_DOCUMENTS: Final[dict[Leaf, type[_Document]]] = {
-    Leaf.DESIRED_PLAN: messages.DesiredPlan,
-    Leaf.DESIRED_CONFIG: messages.DesiredConfig,
-    Leaf.DESIRED_LISTS: messages.DesiredList,
-}
 
 
 class EventStore(Protocol):
@@ -61,7 +48,7 @@ class EventStore(Protocol):
         """Events by number."""
         ...
 
-    async def acknowledge(self, ack: messages.Ack, wall_ms: int | None) -> None:
+    async def acknowledge(self, ack: Ack, wall_ms: int | None) -> None:
         """Remember an acknowledgement."""
         ...
 
@@ -94,24 +81,23 @@ class Uplink:
         self._pump = pump
         self._store = store
         self._clock = clock
-        self._sender = sender
+        self._jitter = random.random  # spreads load; no secret hangs on it
+        self._delivery = Delivery(cabinet, sender, self._jitter)
         self._next_session = next_session
         self._telemetry_s = telemetry_s
-        self._answers: asyncio.Queue[Result] = asyncio.Queue(maxsize=ANSWERS_MAX)
+        self._answer = asyncio.Event()
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._shown: object = None
         self._versions: object = None
         self._pruned_ms = 0
-        self._jitter = random.random  # spreads load; no secret hangs on it
         self._status = UplinkStatus(configured=True)
         pump.listen(self._on_outcome)
 
     @property
     def status(self) -> UplinkStatus:
         """For the status page."""
-        depth = self._sender.last - self._sender.acked
-        return structs.replace(self._status, outbox_depth=max(0, depth))
+        return structs.replace(self._status, outbox_depth=self._delivery.depth)
 
     async def run(self) -> None:
         """Connect, and connect again, with full jitter so that a fleet does not storm its broker."""
@@ -139,7 +125,7 @@ class Uplink:
         will = self._status_packet(number, online=False)
         wanted = [topics.subscription(self._cabinet, leaf) for leaf in topics.DOWN]
         async with self._broker.session(will=will, subscribe=wanted) as session:
-            self._sender = self._sender.reconnected()
+            self._delivery.connected()
             self._status = structs.replace(
                 self._status, connected=True, connections=self._status.connections + 1
             )
@@ -166,14 +152,10 @@ class Uplink:
     # --- upwards ------------------------------------------------------------------------------
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        durable = outcome.state.durable
-        if durable.seq > self._sender.last or durable.epoch != self._sender.epoch:
-            self._sender = self._sender.committed(durable.epoch, durable.seq)
+        if self._delivery.adopted(outcome):
             self._wake.set()
-        for reply in outcome.replies:
-            if self._answers.full():
-                self._answers.get_nowait()
-            self._answers.put_nowait(reply)
+        if outcome.replies:
+            self._answer.set()
         now = self._pump.telemetry()
         slots = tuple((slot.state, slot.door, slot.presence, slot.serial) for slot in now.slots)
         shown = (now.active_swap, slots)
@@ -224,17 +206,16 @@ class Uplink:
         topic = topics.build(self._cabinet, Leaf.EVENT)
         while True:
             self._wake.clear()
-            numbers = self._sender.next_range(self._clock.monotonic_ms())
-            if numbers:
+            batch = self._delivery.due(self._clock.monotonic_ms())
+            if batch is not None:
                 try:
-                    events = await self._store.events(self._sender.epoch, numbers)
+                    events = await self._store.events(batch.epoch, batch.numbers)
                 except StoreError as error:
                     log.warning("events wait: %s", error)
                     events = []
                 for event in events:
                     await session.publish(Packet(topic, messages.encode(event), qos=1))
-                now_ms = self._clock.monotonic_ms()
-                self._sender = self._sender.published(numbers, now_ms, self._jitter)
+                self._delivery.published(batch, self._clock.monotonic_ms())
             try:
                 async with asyncio.timeout(SENDER_TICK_S):
                     await self._wake.wait()
@@ -244,8 +225,11 @@ class Uplink:
     async def _tell_answers(self, session: Session) -> None:
         topic = topics.build(self._cabinet, Leaf.RESULT)
         while True:
-            answer = await self._answers.get()
-            await session.publish(Packet(topic, messages.encode(answer), qos=1))
+            self._answer.clear()
+            while self._delivery.answers:
+                answer = self._delivery.answers.popleft()
+                await session.publish(Packet(topic, messages.encode(answer), qos=1))
+            await self._answer.wait()
 
     # --- downwards ----------------------------------------------------------------------------
 
@@ -258,42 +242,25 @@ class Uplink:
                 log.warning("order refused: %s", error)
 
     async def _take(self, packet: Packet) -> None:
-        topic = topics.parse(packet.topic)
-        if topic.cabinet != self._cabinet:
-            raise MessageError(f"topic {packet.topic!r} is not for {self._cabinet}")
-        match topic.leaf:
-            case Leaf.COMMAND:
-                if packet.retain:
-                    raise MessageError("a retained command is never obeyed")
-                command = messages.decode(packet.payload, messages.Command)
-                await self._pump.submit(CommandReceived(command))
-            case Leaf.CHALLENGE:
-                challenge = messages.decode(packet.payload, messages.Challenge)
-                await self._pump.submit(ChallengeReceived(challenge))
-            case Leaf.ACK:
-                await self._acknowledged(messages.decode(packet.payload, messages.Ack))
-            case Leaf.DESIRED_PLAN | Leaf.DESIRED_CONFIG | Leaf.DESIRED_LISTS:
-                if packet.payload:
-                    document = messages.decode(packet.payload, _DOCUMENTS[topic.leaf])
-                    await self._pump.submit(DocumentReceived(document))
-            case _:
-                raise MessageError(f"topic {packet.topic!r} is none that a cabinet obeys")
+        order = self._delivery.read(packet.topic, packet.payload, retained=packet.retain)
+        if isinstance(order, Ack):
+            await self._acknowledged(order)
+        elif order is not None:
+            await self._pump.submit(order)
 
-    async def _acknowledged(self, ack: messages.Ack) -> None:
+    async def _acknowledged(self, ack: Ack) -> None:
         now = self._pump.now()
-        self._sender, effect = self._sender.on_ack(ack, now.mono_ms, self._jitter)
-        wall_ms = now.wall_ms if now.wall_synced else None
         try:
-            match effect:
-                case AckEffect.ADVANCED | AckEffect.REWOUND:
-                    await self._store.acknowledge(ack, wall_ms)
+            match self._delivery.acknowledged(ack, now):
+                case KeepAck(kept, wall_ms):
+                    await self._store.acknowledge(kept, wall_ms)
                     self._wake.set()
-                case AckEffect.OUTRUN:
-                    await self._pump.submit(JournalOutrun(ack, self._sender.acked))
-                case AckEffect.NOTHING:
+                case JournalOutrun() as outrun:
+                    await self._pump.submit(outrun)
+                case None:
                     pass
-            if wall_ms is not None and now.mono_ms - self._pruned_ms >= PRUNE_EVERY_MS:
+            if now.wall_synced and now.mono_ms - self._pruned_ms >= PRUNE_EVERY_MS:
                 self._pruned_ms = now.mono_ms
-                await self._store.prune(wall_ms)
+                await self._store.prune(now.wall_ms)
         except StoreError as error:
             log.warning("acknowledgement not kept, it will come again: %s", error)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cabinet.adapters.store import Store
+from cabinet.core.act import protects
 from cabinet.core.model import (
     Indicate,
     Input,
@@ -22,7 +23,6 @@ from cabinet.core.model import (
 from cabinet.core.records import JournalRow
 from cabinet.core.swap_model import AwaitReturn, Completed, Idle, OpeningReturn
 from cabinet.errors import DeviceRefusedError, LinkError
-from cabinet.runtime.pump import protects
 from protocols.messages import SlotState
 from tests.support.cabinet_rig import Hole, Rig
 from tests.support.pumping import Bench, running

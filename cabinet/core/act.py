@@ -1,0 +1,135 @@
+"""The discipline of every decision: step, commit, adopt, act, tell. Sans-I/O.
+
+``Acting.turn`` is a generator: it yields what must be done next and is sent what became of it. The
+shell (the pump, or a simulation) does nothing but carry these requests out, in order; dropping the
+generator in between is what a power cut does. A decision's rows are committed before its state is
+adopted and before any of its effects runs. When the commit fails nothing is adopted and no door
+moves; what makes safe is done all the same, the chargers are switched off, and the store is tried
+again once a second.
+
+Answers, by request: ``Commit`` and ``Load`` are sent the reason when the store failed (text);
+otherwise ``Commit`` is sent None and ``Load`` what is on the disk. ``Do`` and ``Tell`` are sent
+None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from cabinet.core.engine import Engine, Input, Now, Outcome, State
+from cabinet.core.model import Effect, Output, SetCharger, SetOutput, SetSlotAc
+from cabinet.core.records import Restored, Write
+from protocols.messages import Telemetry
+
+STORE_RETRY_MS: Final = 1_000
+#: As an alarm in telemetry and status; it cannot be an event while nothing can be written.
+STORE_ALARM: Final = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Write all these rows or none, and make them last."""
+
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read what is on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Carry an effect out; what becomes of an ``Unlock`` comes back as an input of its own."""
+
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """This decision has been adopted: replies and news may go out."""
+
+    outcome: Outcome
+
+
+Request: TypeAlias = Commit | Load | Do | Tell
+Answer: TypeAlias = str | Restored | None
+Turn: TypeAlias = Generator[Request, Answer, None]
+
+
+class Acting:
+    """Owns the engine's state; it is always one that is on the disk."""
+
+    __slots__ = ("_made_safe", "_retry_ms", "engine", "state", "store_error")
+
+    def __init__(self, engine: Engine, state: State) -> None:
+        self.engine = engine
+        self.state = state
+        self.store_error: str | None = None  # why nothing can be written, None while it can
+        self._retry_ms = 0
+        self._made_safe: frozenset[Effect] = frozenset()
+
+    def telemetry(self, now: Now) -> Telemetry:
+        """The cabinet as it stands."""
+        extra = (STORE_ALARM,) if self.store_error else ()
+        return self.engine.telemetry(self.state, now, extra)
+
+    def turn(self, event: Input, clock: Callable[[], Now]) -> Turn:
+        """Decide about one input; ``clock`` is asked anew after every wait."""
+        if self.store_error is not None:
+            yield from self._try_store(clock())
+        now = clock()
+        outcome = self.engine.step(self.state, event, now)
+        if self.store_error is not None:
+            yield from self._protect(outcome)
+            return
+        if outcome.writes:
+            failure = yield Commit(outcome.writes)
+            if isinstance(failure, str):
+                self.store_error = failure
+                self._retry_ms = now.mono_ms + STORE_RETRY_MS
+                self._made_safe = frozenset()
+                yield from self._protect(outcome)
+                return
+        self.state = outcome.state
+        for effect in outcome.effects:
+            yield Do(effect)
+        yield Tell(outcome)
+
+    def _protect(self, outcome: Outcome) -> Turn:
+        """Chargers off, and of a decision that could not be written what makes safe."""
+        safe: list[Effect] = [effect for effect in outcome.effects if protects(effect)]
+        slots = range(1, self.engine.config.slots + 1)
+        safe += [SetCharger(slot, on=False) for slot in slots]
+        for effect in safe:
+            if effect not in self._made_safe:
+                yield Do(effect)
+        self._made_safe = frozenset(safe)
+        self.state = self.engine.unwritten(self.state, outcome)
+
+    def _try_store(self, now: Now) -> Turn:
+        """Try again now and then; what is on the disk by then is what counts."""
+        if now.mono_ms < self._retry_ms:
+            return
+        self._retry_ms = now.mono_ms + STORE_RETRY_MS
+        restored = yield Load()
+        failure = restored if isinstance(restored, str) else (yield Commit(()))
+        if isinstance(failure, str):
+            self.store_error = failure
+            return
+        assert isinstance(restored, Restored)
+        self.store_error = None
+        self.state = self.engine.resumed(self.state, restored)
+
+
+def protects(effect: Effect) -> bool:
+    """Whether an effect only ever makes safe, so that it needs no journal."""
+    match effect:
+        case SetCharger(on=on) | SetSlotAc(on=on) | SetOutput(output=Output.CONTACTOR, on=on):
+            return not on
+        case SetOutput(output=Output.SIREN | Output.EXTINGUISHER, on=on):
+            return on
+        case _:
+            return False
