@@ -11,7 +11,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from protocols.messages import NONCE_LIFE_MS, NONCES_MAX, Precondition, Result
+from protocols.messages import (
+    NONCE_LIFE_MS,
+    NONCES_MAX,
+    Command,
+    Precondition,
+    Result,
+    Step,
+)
 
 #: A nonce lives 15 s from its issue; older than this it may die on the way.
 NONCE_USE_MS: Final = NONCE_LIFE_MS - 5_000
@@ -137,3 +144,31 @@ class Lane:
         self.queue.popleft()
         self.sent = self.asking = False
         self.quiet_until_ms = now_ms
+
+
+def envelope(command: QueuedCommand, nonce: Nonce) -> Command:
+    """The message of a command, yet to be signed."""
+    return Command(
+        id=command.id,
+        cabinet=command.cabinet,
+        seq=command.seq,
+        type=command.type,
+        args=command.args,
+        expires_at_ms=command.expires_ms,
+        ttl_ms=NONCE_LIFE_MS,
+        nonce=nonce.value,
+        boot_id=nonce.boot_id,
+        actor=command.actor,
+        reason=command.reason,
+        swap_id=command.swap_id,
+        precondition=command.precondition,
+    )
+
+
+def verdict_on(command: QueuedCommand, result: Result | None) -> Step | None:
+    """How the swap ends when its start did not come about; ``result`` is None for no answer."""
+    if command.type != "swap.start":
+        return None
+    if result is None:
+        return Step.CANCELLED
+    return {"refused": Step.REJECTED, "failed": Step.FAULTED}.get(result.outcome)

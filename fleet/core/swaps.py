@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
-from protocols.messages import Kind
+from fleet.core.ledger import Changes, SwapState, Transfer
+from protocols.messages import Kind, SlotState, Status, Step, Telemetry
 
 #: Telemetry older than this proves nothing: three periods of the slowest cabinet (30 s).
 TELEMETRY_AGE_MAX_MS: Final = 90_000
@@ -77,3 +79,32 @@ def refuse_cabinet(cabinet: CabinetFacts) -> str | None:
     if BLOCKING_ALARMS.intersection(cabinet.alarms):
         return "alarm"
     return None
+
+
+def facts_of(
+    status: Status | None, telemetry: Telemetry | None, age_ms: int | None
+) -> CabinetFacts:
+    """The cabinet by its latest status and telemetry."""
+    slots = () if telemetry is None else telemetry.slots
+    return CabinetFacts(
+        online=status is not None and status.online,
+        age_ms=age_ms,
+        full=sum(slot.state is SlotState.READY for slot in slots),
+        empty=sum(slot.state is SlotState.EMPTY for slot in slots),
+        alarms=() if telemetry is None else telemetry.alarms,
+        active_swap=None if telemetry is None else telemetry.active_swap,
+    )
+
+
+def end_unstarted(
+    swap: SwapState, legs: Iterable[Transfer], step: Step, reason: str | None, detail: str
+) -> Changes | None:
+    """End a swap whose order did not come about; None when the cabinet has spoken already.
+
+    Provisional: it stands until the cabinet reports a step of that swap.
+    """
+    if swap.rank >= FLEET_VERDICT_RANK:
+        return None
+    ended = replace(swap, step=step, rank=FLEET_VERDICT_RANK, reason=reason, detail=detail)
+    void = tuple(replace(leg, state="void") for leg in legs if leg.state == "reserved")
+    return Changes(swap=ended, transfers=void)

@@ -8,7 +8,17 @@ import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from fleet.core.commands import Ask, Expired, Lane, QueuedCommand, Send, Wait
+from fleet.core.commands import (
+    Ask,
+    Expired,
+    Lane,
+    Nonce,
+    QueuedCommand,
+    Send,
+    Wait,
+    envelope,
+    verdict_on,
+)
 from fleet.core.ids import ulid
 from fleet.core.ledger import SwapState
 from fleet.core.records import NewCommand
@@ -20,7 +30,6 @@ from fleet.runtime.ingest import Publisher
 from fleet.runtime.metrics import FleetMetrics
 from protocols import topics
 from protocols.messages import (
-    NONCE_LIFE_MS,
     Challenge,
     Command,
     Result,
@@ -171,7 +180,7 @@ class Commands:
                 case Ask():
                     await self._challenge(cabinet)
                 case Send(command, nonce):
-                    await self._send(command, nonce.value, nonce.boot_id)
+                    await self._send(command, nonce)
                 case Expired(command, sent):
                     self._settled.append((command, None, sent))
                 case Wait(until_ms):
@@ -181,24 +190,9 @@ class Commands:
         challenge = Challenge(id=new_id(self._clock.wall_ms()), count=NONCES_ASKED)
         await self._publish(cabinet, Leaf.CHALLENGE, encode(challenge), qos=0)
 
-    async def _send(self, command: QueuedCommand, nonce: str, boot_id: str) -> None:
-        message = Command(
-            id=command.id,
-            cabinet=command.cabinet,
-            seq=command.seq,
-            type=command.type,
-            args=command.args,
-            expires_at_ms=command.expires_ms,
-            ttl_ms=NONCE_LIFE_MS,
-            nonce=nonce,
-            boot_id=boot_id,
-            actor=command.actor,
-            reason=command.reason,
-            swap_id=command.swap_id,
-            precondition=command.precondition,
-        )
+    async def _send(self, command: QueuedCommand, nonce: Nonce) -> None:
         self._metrics.commands_sent.inc()
-        payload = encode(self._sign(message))
+        payload = encode(self._sign(envelope(command, nonce)))
         await self._publish(command.cabinet, Leaf.COMMAND, payload, qos=COMMAND_QOS)
 
     async def _publish(self, cabinet: str, leaf: Leaf, payload: bytes, *, qos: int) -> None:
@@ -221,7 +215,7 @@ class Commands:
                     self._clock.wall_ms(),
                     reason=reason,
                     evidence=evidence if result is None else result.evidence,
-                    verdict=_verdict(command, result),
+                    verdict=verdict_on(command, result),
                 )
                 break
             except FleetError as error:
@@ -236,12 +230,3 @@ class Commands:
 def new_id(wall_ms: int) -> str:
     """A fresh identifier that sorts by time."""
     return ulid(wall_ms, secrets.token_bytes(10))
-
-
-def _verdict(command: QueuedCommand, result: Result | None) -> Step | None:
-    """How the swap ends when its start did not come about."""
-    if command.type != "swap.start":
-        return None
-    if result is None:
-        return Step.CANCELLED
-    return {"refused": Step.REJECTED, "failed": Step.FAULTED}.get(result.outcome)

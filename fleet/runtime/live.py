@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fleet.core.records import CabinetRecord, LatestRow
-from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts
+from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts, facts_of
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
@@ -143,15 +143,10 @@ class LivePicture:
 
     def facts(self, cabinet: str) -> CabinetFacts:
         """What decides whether a swap may start; raise NotFoundError."""
-        view = self.view(cabinet)
-        return CabinetFacts(
-            online=view.online,
-            age_ms=view.age_ms,
-            full=view.full,
-            empty=view.empty,
-            alarms=view.alarms,
-            active_swap=view.active_swap,
-        )
+        live = self._live.get(cabinet)
+        if live is None:
+            raise NotFoundError(f"no cabinet {cabinet}")
+        return facts_of(live.status, live.telemetry, self._age_ms(live))
 
     def view(self, cabinet: str) -> CabinetView:
         """One cabinet as it stands; raise NotFoundError."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fleet.core.batch import Pending
 from fleet.core.commands import QUEUE_MAX, QueuedCommand
-from fleet.core.ledger import SwapState
+from fleet.core.ledger import Book, SwapState
 from fleet.core.records import NewCommand
-from fleet.core.swaps import FLEET_VERDICT_RANK
+from fleet.core.swaps import end_unstarted
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
-from fleet.store.custody import swap_of
+from fleet.store.custody import swap_of, transfer_of, write_pending
 from fleet.store.engine import Database
 from protocols.messages import Precondition, Step
 
@@ -81,8 +82,14 @@ class CommandStore:
             )
             if verdict is None or command.swap_id is None:
                 return None
-            values = {"step": verdict.value, "reason": reason, "detail": evidence}
-            return await _end_swap(connection, command.swap_id, {**values, "updated_ms": now_ms})
+            return await _end_swap(
+                connection,
+                command.swap_id,
+                verdict,
+                reason=reason,
+                detail=evidence,
+                now_ms=now_ms,
+            )
 
 
 async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
@@ -130,18 +137,26 @@ async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCom
 
 
 async def _end_swap(
-    connection: AsyncConnection, swap_id: str, values: dict[str, Any]
+    connection: AsyncConnection,
+    swap_id: str,
+    verdict: Step,
+    *,
+    reason: str | None,
+    detail: str,
+    now_ms: int,
 ) -> SwapState | None:
-    guard = (t.swap.c.id == swap_id) & (t.swap.c.rank < FLEET_VERDICT_RANK)
-    query = (
-        update(t.swap)
-        .where(guard)
-        .values(rank=FLEET_VERDICT_RANK, open=False, **values)
-        .returning(t.swap)
-    )
+    query = select(t.swap).where(t.swap.c.id == swap_id).with_for_update()
     row = (await connection.execute(query)).mappings().first()
     if row is None:
         return None
-    reserved = (t.transfer.c.swap_id == swap_id) & (t.transfer.c.state == "reserved")
-    await connection.execute(update(t.transfer).where(reserved).values(state="void"))
-    return swap_of(row)
+    swap = swap_of(row)
+    where = t.transfer.c.swap_id == swap_id
+    rows = (await connection.execute(select(t.transfer).where(where))).mappings()
+    legs = {(leg.swap_id, leg.leg): leg for leg in map(transfer_of, rows)}
+    changes = end_unstarted(swap, legs.values(), verdict, reason, detail)
+    if changes is None:
+        return None
+    pending = Pending()
+    pending.add(changes)
+    await write_pending(connection, Book({}, {swap_id: swap}, legs), pending, now_ms)
+    return changes.swap

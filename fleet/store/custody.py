@@ -3,73 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fleet.core.ids import slot_holder
-from fleet.core.ledger import Battery, Book, Changes, Leg, Movement, SwapState, Transfer
+from fleet.core.batch import Keys, Pending
+from fleet.core.ledger import Battery, Book, Movement, SwapState, Transfer
 from fleet.errors import FleetError
 from fleet.store import tables as t
-from protocols.messages import BatteryBody, EventBody, InventoryBody, Kind, Step, StepBody
+from protocols.messages import Kind, Step
 
 
 class StaleFactsError(FleetError):
     """A battery moved between our read and our write; read again and repeat."""
 
     code = "stale-facts"
-
-
-@dataclass(slots=True)
-class Keys:
-    """What a batch of events touches."""
-
-    serials: set[str] = field(default_factory=set)
-    holders: set[str] = field(default_factory=set)
-    swaps: set[str] = field(default_factory=set)
-    inventories: set[str] = field(default_factory=set)  # cabinets
-
-    def add(self, cabinet: str, body: EventBody) -> None:
-        """Collect the keys of one event."""
-        match body:
-            case StepBody():
-                self.swaps.add(body.swap_id)
-            case BatteryBody():
-                self.serials.add(body.serial)
-                self.holders.add(slot_holder(cabinet, body.slot))
-                if body.swap_id is not None:
-                    self.swaps.add(body.swap_id)
-            case InventoryBody():
-                self.inventories.add(cabinet)
-                self.holders.update(slot_holder(cabinet, row.slot) for row in body.slots)
-                self.serials.update(row.serial for row in body.slots if row.serial is not None)
-            case _:
-                pass
-
-
-@dataclass(slots=True)
-class Pending:
-    """All changes of a batch, folded: movements in order, of the rest the last state."""
-
-    movements: list[Movement] = field(default_factory=list)
-    batteries: dict[str, Battery] = field(default_factory=dict)
-    transfers: dict[tuple[str, Leg], Transfer] = field(default_factory=dict)
-    swaps: dict[str, SwapState] = field(default_factory=dict)
-    owed: set[tuple[str, str]] = field(default_factory=set)
-    settled: set[tuple[str, str]] = field(default_factory=set)
-
-    def add(self, changes: Changes) -> None:
-        """Fold in what one event changed."""
-        self.movements += changes.movements
-        self.batteries.update({b.serial: b for b in changes.batteries})
-        self.transfers.update({(leg.swap_id, leg.leg): leg for leg in changes.transfers})
-        if changes.swap is not None:
-            self.swaps[changes.swap.id] = changes.swap
-        self.owed = (self.owed | changes.owed) - changes.settled
-        self.settled = (self.settled | changes.settled) - changes.owed
 
 
 async def load_book(connection: AsyncConnection, keys: Keys) -> Book:

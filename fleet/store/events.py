@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import insert, select, update
@@ -12,28 +11,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fleet.core.ingest import Arrival, BatchOutcome, Verdict, Watermark, judge
-from fleet.core.ledger import Book, LedgerError, Origin, apply
+from fleet.core.batch import Plan
+from fleet.core.ingest import Arrival, BatchOutcome, Watermark
 from fleet.store import tables as t
-from fleet.store.custody import Keys, Pending, StaleFactsError, load_book, write_pending
+from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.store.engine import Database, StoreError
-from protocols.errors import MessageError
-from protocols.messages import Event, EventBody, event_body
 
 BATCH_EVENTS_MAX: Final = 200  # an inventory names 64 slots, and a statement takes 32,766 values
 _STALE_TRIES_MAX: Final = 5
 _ERROR_CHARS_MAX: Final = 2_000
-
-
-@dataclass(slots=True)
-class _Plan:
-    """A batch, judged: what to insert, what to apply, where the watermarks end."""
-
-    outcome: BatchOutcome = field(default_factory=BatchOutcome)
-    marks: dict[str, Watermark] = field(default_factory=dict)
-    moved: set[str] = field(default_factory=set)
-    sound: list[tuple[Arrival, Event, EventBody]] = field(default_factory=list)
-    poison: list[tuple[Arrival, str]] = field(default_factory=list)
 
 
 class EventStore:
@@ -93,14 +79,12 @@ class EventStore:
 async def _commit_in(
     connection: AsyncConnection, arrivals: Sequence[Arrival], now_ms: int, dialect: str
 ) -> BatchOutcome:
-    plan = _Plan(marks=await _marks(connection, {arrival.cabinet for arrival in arrivals}))
+    plan = Plan(marks=await _marks(connection, {arrival.cabinet for arrival in arrivals}))
     for arrival in arrivals:
-        _judge(plan, arrival)
-    keys = Keys()
-    for arrival, _, body in plan.sound:
-        keys.add(arrival.cabinet, body)
+        plan.judge(arrival)
+    keys = plan.keys()
     book = await load_book(connection, keys)
-    pending = _work_out(plan, book.copy(), now_ms)
+    pending = plan.work_out(book.copy(), now_ms)
     await _insert_events(connection, plan, now_ms)
     await write_pending(connection, book, pending, now_ms)
     await _insert_quarantine(connection, plan, now_ms, dialect)
@@ -122,60 +106,7 @@ async def _marks(connection: AsyncConnection, cabinets: set[str]) -> dict[str, W
     return {row.cabinet: Watermark(row.epoch, row.seq) for row in rows}
 
 
-def _judge(plan: _Plan, arrival: Arrival) -> None:
-    mark = plan.marks.get(arrival.cabinet)
-    if mark is None:  # a watermark is made at registration
-        plan.outcome.strangers += 1
-        return
-    if arrival.epoch is None or arrival.seq is None:
-        plan.poison.append((arrival, arrival.error))
-        plan.outcome.poison += 1
-        return
-    verdict, acknowledged = judge(mark, arrival.epoch, arrival.seq)
-    plan.outcome.counts[verdict] += 1
-    if verdict is not Verdict.STALE:
-        plan.outcome.acks[arrival.cabinet] = acknowledged
-    if verdict is not Verdict.ACCEPT:
-        return
-    plan.marks[arrival.cabinet] = acknowledged
-    plan.moved.add(arrival.cabinet)
-    error = arrival.error
-    if arrival.event is not None:
-        try:
-            plan.sound.append((arrival, arrival.event, event_body(arrival.event)))
-        except MessageError as wrong:
-            error = str(wrong)
-        else:
-            return
-    plan.poison.append((arrival, error))
-    plan.outcome.poison += 1
-
-
-def _work_out(plan: _Plan, book: Book, now_ms: int) -> Pending:
-    pending = Pending()
-    booked: list[tuple[Arrival, Event, EventBody]] = []
-    for arrival, event, body in plan.sound:
-        at_ms = event.wall_ms if event.wall_synced else now_ms
-        origin = Origin(arrival.cabinet, event.epoch, event.seq, at_ms, event.wall_synced)
-        try:
-            changes = apply(book, origin, event.type, body)
-        except LedgerError as error:
-            plan.poison.append((arrival, str(error)))
-            plan.outcome.poison += 1
-            continue
-        book.absorb(changes)
-        pending.add(changes)
-        booked.append((arrival, event, body))
-        plan.outcome.swaps.update(row.swap_id for row in changes.movements if row.swap_id)
-        if changes.swap is not None:
-            plan.outcome.swaps.add(changes.swap.id)
-            if not changes.swap.open:
-                plan.outcome.ended.append(changes.swap)
-    plan.sound = booked
-    return pending
-
-
-async def _insert_events(connection: AsyncConnection, plan: _Plan, now_ms: int) -> None:
+async def _insert_events(connection: AsyncConnection, plan: Plan, now_ms: int) -> None:
     rows = [
         {
             "cabinet": arrival.cabinet,
@@ -196,7 +127,7 @@ async def _insert_events(connection: AsyncConnection, plan: _Plan, now_ms: int) 
 
 
 async def _insert_quarantine(
-    connection: AsyncConnection, plan: _Plan, now_ms: int, dialect: str
+    connection: AsyncConnection, plan: Plan, now_ms: int, dialect: str
 ) -> None:
     rows: list[dict[str, Any]] = [
         {

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from sqlalchemy import delete, insert, select, text, update
 
+from fleet.core.batch import Keys, Pending
 from fleet.core.ingest import Arrival, BatchOutcome, Verdict, Watermark, open_payload
 from fleet.core.ledger import (
     CONFLICT,
@@ -20,7 +21,7 @@ from fleet.core.ledger import (
     Changes,
 )
 from fleet.store import tables as t
-from fleet.store.custody import Keys, Pending, StaleFactsError, load_book, write_pending
+from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.stores import Stores
 from protocols.messages import Event, Kind, Step
 from tests.contract.fleet.conftest import A, B
