@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from protocols import messages
+from protocols.command_args import COMMAND_ARGS
 from protocols.topics import CABINET_ID, ROOT, SHARDS, UP, Leaf
 
 PATH: Final = Path(__file__).with_name("asyncapi.yaml")
@@ -135,7 +136,7 @@ def _names(kind: type[Struct]) -> list[str]:
     if kind is messages.Event:
         return list(messages.EVENT_BODIES)
     if kind is messages.Command:
-        return list(messages.COMMAND_ARGS)
+        return list(COMMAND_ARGS)
     return [kind.__name__]
 
 
@@ -152,7 +153,7 @@ def _payload(kind: type[Struct], name: str) -> Node:
     if kind is messages.Event:
         return _typed(envelope, name, "body", messages.EVENT_BODIES[name])
     if kind is messages.Command:
-        return _typed(envelope, name, "args", messages.COMMAND_ARGS[name])
+        return _typed(envelope, name, "args", COMMAND_ARGS[name])
     return envelope
 
 
@@ -165,7 +166,7 @@ def _typed(envelope: Node, name: str, field: str, inner: type[Struct]) -> Node:
 def _schemas() -> Node:
     kinds = [channel.kind for channel in _CHANNELS]
     kinds += messages.EVENT_BODIES.values()
-    kinds += messages.COMMAND_ARGS.values()
+    kinds += COMMAND_ARGS.values()
     _, schemas = msgspec.json.schema_components(
         list(dict.fromkeys(kinds)), ref_template=_SCHEMA_REF
     )

@@ -305,49 +305,6 @@ class Precondition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     serial: Serial | None = None
 
 
-class SwapStartArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``swap.start``: one transaction for one rider (or technician, for load and unload).
-
-    ``expected_serial`` is the pack that the ledger says the rider holds; another one is accepted
-    and flagged. ``slot`` is only for load and unload.
-    """
-
-    kind: Kind
-    rider_id: Id
-    expected_serial: Serial | None = None
-    slot: SlotNumber | None = None
-
-
-class SwapArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``swap.cancel`` and ``swap.resume`` (open the waited-for door once more)."""
-
-
-class SlotArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``slot.open``, ``slot.service-off``, ``slot.service-on``, ``slot.quarantine``."""
-
-    slot: SlotNumber
-
-
-class AlarmArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``alarm.clear``: a technician releases a latched trip."""
-
-    code: Id
-    slot: SlotNumber | None = None
-
-
-COMMAND_ARGS: Final[dict[str, type[Struct]]] = {
-    "swap.start": SwapStartArgs,
-    "swap.cancel": SwapArgs,
-    "swap.resume": SwapArgs,
-    "slot.open": SlotArgs,
-    "slot.service-off": SlotArgs,
-    "slot.service-on": SlotArgs,
-    "slot.quarantine": SlotArgs,
-    "alarm.clear": AlarmArgs,
-}
-CommandArgs = SwapStartArgs | SwapArgs | SlotArgs | AlarmArgs
-
-
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A signed order, never retained, never executed twice.
 
@@ -469,18 +426,6 @@ def event_body(event: Event) -> EventBody:
 def raw(body: Struct) -> msgspec.Raw:
     """An event body, encoded once, to stand in an Event or in the outbox."""
     return msgspec.Raw(encode(body))
-
-
-def command_args(command: Command) -> CommandArgs:
-    """The typed arguments of a command; raise MessageError for an unknown type or a bad field."""
-    kind = COMMAND_ARGS.get(command.type)
-    if kind is None:
-        raise MessageError(f"Command: unknown type {command.type!r}")
-    try:
-        args: CommandArgs = msgspec.convert(command.args, kind)  # type: ignore[assignment]  # by the table
-    except msgspec.MsgspecError as error:
-        raise MessageError(f"Command {command.type} args: {error}") from error
-    return args
 
 
 def signing_bytes(message: Struct) -> bytes:

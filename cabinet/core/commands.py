@@ -26,14 +26,16 @@ from typing import Final
 
 from cabinet.core.engine_model import Nonce, Now, Token, Verify
 from cabinet.core.swap_model import SlotView
+from protocols.command_args import (
+    CommandArgs,
+    command_args,
+)
 from protocols.errors import MessageError
 from protocols.messages import (
     NONCE_LIFE_MS,
     NONCES_MAX,
     Command,
-    CommandArgs,
     Precondition,
-    command_args,
     signing_bytes,
 )
 

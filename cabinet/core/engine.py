@@ -17,7 +17,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cabinet.core import engine_commands, engine_inventory, engine_orders, engine_report, safety
+from cabinet.core import (
+    engine_commands,
+    engine_holds,
+    engine_inventory,
+    engine_orders,
+    engine_report,
+    safety,
+)
 from cabinet.core import swap_model as swap
 from cabinet.core.engine_alarms import raise_and_clear
 from cabinet.core.engine_draft import Draft
@@ -147,6 +154,8 @@ class Engine:
         if draft.state.ready:
             sensed(draft, sight.view, recovered=recovered)
             engine_inventory.track(draft, look(draft.state, self.config, draft.now))
+            if draft.durable.holds:
+                engine_holds.track(draft, look(draft.state, self.config, draft.now))
         raise_and_clear(draft, sight)
         self._power(draft)
 

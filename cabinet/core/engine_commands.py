@@ -5,27 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from cabinet.core import commands, safety
+from cabinet.core import commands, engine_holds, safety
 from cabinet.core.engine_draft import Draft
-from cabinet.core.engine_model import Token, Verify
+from cabinet.core.engine_model import Hold, Token, Verify
 from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
 from cabinet.core.engine_view import Sight
 from cabinet.core.model import Unlock
 from cabinet.core.records import EpochRow, Lists, ListsRow
-from cabinet.core.swap_model import Cancel, Resume, Start, is_active, job_of, reserved_slots
-from protocols.messages import (
+from cabinet.core.swap_model import (
+    Cancel,
+    GiveBack,
+    Resume,
+    Start,
+    is_active,
+    job_of,
+    reserved_slots,
+)
+from protocols.command_args import (
     AlarmArgs,
+    CommandArgs,
+    HoldArgs,
+    ReleaseArgs,
+    SlotArgs,
+    SwapArgs,
+    SwapStartArgs,
+)
+from protocols.messages import (
     Challenge,
     Command,
-    CommandArgs,
     DesiredConfig,
     DesiredList,
     DesiredPlan,
     Door,
     Result,
-    SlotArgs,
-    SwapArgs,
-    SwapStartArgs,
     signing_bytes,
 )
 
@@ -163,6 +175,29 @@ def _swap_resume(draft: Draft, command: Command, args: CommandArgs, sight: Sight
     return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
 
 
+def _swap_give_back(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, SwapArgs)
+    refusal = feed(draft, GiveBack(command.swap_id or ""), sight.view)
+    return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
+
+
+def _pack_hold(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, HoldArgs)
+    if args.rider_id in draft.state.lists.denied_riders:
+        return "refused", "denied-rider", ""
+    if sight.view.doors_locked:
+        return "refused", "doors-locked", ""
+    wanted = Hold(command.id, args.rider_id, args.ttl_s * 1000)
+    slot = engine_holds.hold(draft, wanted, sight)
+    return ("refused", slot, "") if isinstance(slot, str) else ("done", None, f"slot={slot}")
+
+
+def _pack_release(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, ReleaseArgs)
+    released = engine_holds.release(draft, args.hold)
+    return ("done", None, "") if released else ("refused", "no-hold", "")
+
+
 def _slot_open(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
     """A technician's opening, outside any transaction."""
     assert isinstance(args, SlotArgs)
@@ -238,6 +273,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "slot.service-on": _service_on,
     "slot.quarantine": _quarantine,
     "alarm.clear": _alarm_clear,
+    "swap.give-back": _swap_give_back,
+    "pack.hold": _pack_hold,
+    "pack.release": _pack_release,
 }
 
 

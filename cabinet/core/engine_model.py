@@ -68,6 +68,7 @@ class EngineConfig:
     settle_ms: int = 3_000  # a pack appeared or vanished only when it stays so
     left_open_ms: int = 120_000  # a door open this long is an alarm, swap or not
     unnamed_ms: int = 10_000  # a pack that has not told its serial by then is flagged
+    hold_leave_full: int = 1  # so many full packs are never kept for riders on the way
 
 
 # --- durable ------------------------------------------------------------------------------------
@@ -88,6 +89,15 @@ class Owner(Struct, frozen=True):
     rider_id: str
 
 
+class Hold(Struct, frozen=True):
+    """A full pack kept for a rider. ``id`` is the command's; the time runs anew after a restart."""
+
+    id: str
+    rider_id: str
+    ttl_ms: int
+    serial: str = ""
+
+
 class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What outlives the process."""
 
@@ -106,6 +116,7 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     alarms: tuple[Standing, ...] = ()  # told and not cleared
     latched: tuple[Standing, ...] = ()  # raised by us, until a technician clears them
     left_open: tuple[int, ...] = ()  # doors that a rider left open
+    holds: dict[int, Hold] = {}  # slot to hold
     plan: DesiredPlan | None = None
     config: DesiredConfig | None = None
 

@@ -110,6 +110,8 @@ def slot_flags(view: SlotView, state: State, sight: Sight) -> tuple[str, ...]:
         flags.append("quarantine")
     if view.locked:
         flags.append("locked")
+    if view.slot in state.durable.holds:
+        flags.append("held")
     if view.slot in sight.duplicates:
         flags.append("duplicate")
     if view.pack is not None and view.pack.trust in {Trust.FOREIGN, Trust.DENIED}:

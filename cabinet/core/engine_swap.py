@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cabinet.core import swap
+from cabinet.core import engine_holds, swap
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
@@ -59,6 +59,8 @@ def start(draft: Draft, order: Start, view: View) -> str | None:
         mine = {slot for slot in (job.slot_in, job.slot_out) if slot is not None}
         kept = {slot: owner for slot, owner in owners.items() if slot not in mine}
         draft.keep(recent_swaps=recent, owners=kept)
+        if job.slot_out is not None:
+            engine_holds.used(draft, job.rider_id)
     return refusal
 
 

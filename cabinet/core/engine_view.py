@@ -9,7 +9,7 @@ the packs it was commissioned with, and a stranger is still told to the fleet wi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cabinet.core.engine_model import EngineConfig, Now, State
@@ -67,8 +67,9 @@ def look(state: State, config: EngineConfig, now: Now) -> Sight:
         empty=tuple(v.slot for v in free if v.slot not in reserved),
         newcomers=tuple(v.slot for v in views if _newcomer(v, state)),
         doors_locked=state.verdict.doors_locked,
+        holds=tuple((slot, held.rider_id) for slot, held in state.durable.holds.items()),
     )
-    no_charge = frozenset(v.slot for v in views if v.slot in reserved or not _chargeable(v, state))
+    no_charge = frozenset(v.slot for v in views if v.slot in reserved or not _chargeable(v))
     return Sight(view, no_charge, duplicates, frozenset(v.slot for v in ready))
 
 
@@ -88,7 +89,12 @@ def _slot(slot: SlotImage, state: State, config: EngineConfig, now: Now) -> Slot
         bms_at_ms=bms.at_ms if bms else None,
         locked=slot.slot in state.verdict.locked_slots,
         in_service=slot.slot not in state.durable.out_of_service and slot.slot <= config.slots,
+        quarantined=_quarantined(slot.slot, state),
     )
+
+
+def _quarantined(slot: int, state: State) -> bool:
+    return slot in state.durable.quarantine or slot in state.verdict.quarantine
 
 
 def _unwell(slot: int, state: State) -> str:
@@ -128,28 +134,20 @@ def _mark(view: SlotView, state: State, *, twice: bool) -> SlotView:
     job = job_of(state.durable.swap)
     if job is not None and is_active(state.durable.swap) and view.slot == job.slot_out:
         return view  # promised already; the newcomer is the one to be refused
-    return SlotView(
-        slot=view.slot,
-        door=view.door,
-        door_at_ms=view.door_at_ms,
-        presence=view.presence,
-        pack=Pack(pack.serial, pack.at_ms, pack.soc_pct, Trust.DUPLICATE, pack.unwell),
-        bms_at_ms=view.bms_at_ms,
-        locked=view.locked,
-        in_service=view.in_service,
-    )
+    doubted = replace(pack, trust=Trust.DUPLICATE)
+    return replace(view, pack=doubted)
 
 
-def _sound(view: SlotView, state: State) -> bool:
-    held_back = view.slot in state.durable.quarantine or view.slot in state.verdict.quarantine
-    return view.in_service and not view.locked and not held_back and view.door is Door.CLOSED
+def _sound(view: SlotView) -> bool:
+    held_back = view.locked or view.quarantined or not view.in_service
+    return not held_back and view.door is Door.CLOSED
 
 
 def _offerable(view: SlotView, state: State, target_pct: int) -> bool:
     pack = view.pack
     return (
         pack is not None
-        and _sound(view, state)
+        and _sound(view)
         and view.presence is Presence.PRESENT
         and pack.trust is Trust.KNOWN
         and pack.unwell is None
@@ -160,7 +158,7 @@ def _offerable(view: SlotView, state: State, target_pct: int) -> bool:
 
 def _free(view: SlotView, state: State, config: EngineConfig, now_ms: int) -> bool:
     return (
-        _sound(view, state)
+        _sound(view)
         and vacant(view, now_ms, config.swap.bms_gone_ms)
         and view.slot not in state.durable.inventory
         and view.slot not in state.durable.undetermined
@@ -180,11 +178,11 @@ def _newcomer(view: SlotView, state: State) -> bool:
     )
 
 
-def _chargeable(view: SlotView, state: State) -> bool:
+def _chargeable(view: SlotView) -> bool:
     pack = view.pack
     return (
         pack is not None
-        and _sound(view, state)
+        and _sound(view)
         and view.presence is Presence.PRESENT
         and pack.trust is Trust.KNOWN
         and pack.unwell is None

@@ -28,7 +28,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from cabinet.core import swap_pickup, swap_return
+from cabinet.core import swap_back, swap_pickup, swap_return
 from cabinet.core.swap_model import (
     ACTIVE,
     Accepted,
@@ -42,6 +42,7 @@ from cabinet.core.swap_model import (
     Completed,
     Event,
     Faulted,
+    GiveBack,
     Idle,
     Job,
     Opening,
@@ -77,7 +78,7 @@ def step(
 ) -> Turn:
     """The next state and the actions; an event out of place is refused and changes nothing."""
     ctx = Context(view, now_ms, limits)
-    if isinstance(event, Cancel | Resume):
+    if isinstance(event, Cancel | Resume | GiveBack):
         job = job_of(state)
         if job is None or not isinstance(state, ACTIVE):
             return refuse(state, "no-swap")
@@ -121,15 +122,16 @@ def _id_of(state: State) -> str | None:
 
 def _reserve(job: Job, slot: int | None, ctx: Context) -> Job | str:
     """The job with its slots, or why there are none."""
+    full = ctx.view.offered(job.rider_id)
     match job.kind:
         case Kind.SWAP:
-            if not ctx.view.full:
+            if not full:
                 return "no-full-battery"
             if not ctx.view.empty:
                 return "no-empty-slot"
-            return _with_full(replace(job, slot_in=ctx.view.empty[0]), ctx.view.full[0], ctx)
+            return _with_full(replace(job, slot_in=ctx.view.empty[0]), full[0], ctx)
         case Kind.PICKUP:
-            return _with_full(job, ctx.view.full[0], ctx) if ctx.view.full else "no-full-battery"
+            return _with_full(job, full[0], ctx) if full else "no-full-battery"
         case Kind.RETURN:
             empty = ctx.view.empty
             return replace(job, slot_in=empty[0]) if empty else "no-empty-slot"
@@ -180,12 +182,22 @@ def _pulsed(state: Opening, event: Pulsed, ctx: Context) -> Turn:
     return Turn(replace(state, door=with_outcome(state.door, fired=event.fired, ctx=ctx)))
 
 
-def _resume_opening(state: Opening, _event: Resume, ctx: Context) -> Turn:
+def _resume_opening(state: Opening, _event: Resume | GiveBack, ctx: Context) -> Turn:
     """Try again at once, with all tries."""
     if state.door.pulse == "pending":
         return stay(state, Accepted())
     door = replace(state.door, due_ms=ctx.now_ms, tries=0)
     return stay(replace(state, door=door), Accepted())
+
+
+def _nothing_returned(state: State, _event: GiveBack, _ctx: Context) -> Turn:
+    """There is no pack of the rider's in the cabinet yet: a cancel is what is wanted."""
+    return refuse(state, "nothing-returned")
+
+
+def _too_late(state: State, _event: GiveBack, _ctx: Context) -> Turn:
+    """The full pack is with the rider."""
+    return refuse(state, "too-late")
 
 
 def _already(state: State, _event: Event, _ctx: Context) -> Turn:
@@ -235,43 +247,54 @@ TABLE: Final[dict[tuple[type, type], Row]] = {
     **{(kind, Sensed): _nothing for kind in (Idle, Completed, Rejected, Cancelled, Faulted)},
     **{(kind, Pulsed): _pulsed for kind in (OpeningReturn, OpeningBack, OpeningPickup)},
     (OpeningReturn, Sensed): swap_return.opening_return,
-    (OpeningReturn, Cancel): swap_return.cancel_return,
+    (OpeningReturn, Cancel): swap_back.cancel_return,
     (OpeningReturn, Resume): _resume_opening,
+    (OpeningReturn, GiveBack): _nothing_returned,
     (OpeningReturn, Trip): swap_return.trip_empty,
     (AwaitReturn, Sensed): swap_return.await_return,
-    (AwaitReturn, Cancel): swap_return.cancel_return,
+    (AwaitReturn, Cancel): swap_back.cancel_return,
     (AwaitReturn, Resume): _already,
+    (AwaitReturn, GiveBack): _nothing_returned,
     (AwaitReturn, Trip): swap_return.trip_empty,
     (ReturnShut, Sensed): swap_return.return_shut,
-    (ReturnShut, Cancel): swap_return.cancel_return,
+    (ReturnShut, Cancel): swap_back.cancel_return,
     (ReturnShut, Resume): swap_return.resume_shut,
+    (ReturnShut, GiveBack): _nothing_returned,
     (ReturnShut, Trip): swap_return.trip_empty,
     (Verifying, Sensed): swap_return.verifying,
-    (Verifying, Cancel): swap_return.cancel_verifying,
+    (Verifying, Cancel): swap_back.cancel_verifying,
     (Verifying, Resume): _already,
+    (Verifying, GiveBack): swap_back.own_verifying,
     (Verifying, Trip): swap_return.trip_verifying,
-    (OpeningBack, Sensed): swap_return.opening_back,
+    (OpeningBack, Sensed): swap_back.opening_back,
     (OpeningBack, Resume): _resume_opening,
-    (OpeningBack, Trip): swap_return.trip_back,
-    (AwaitBack, Sensed): swap_return.await_back,
-    (AwaitBack, Resume): swap_return.resume_back,
-    (AwaitBack, Trip): swap_return.trip_back,
+    (OpeningBack, GiveBack): _resume_opening,
+    (OpeningBack, Trip): swap_back.trip_back,
+    (AwaitBack, Sensed): swap_back.await_back,
+    (AwaitBack, Resume): swap_back.resume_back,
+    (AwaitBack, GiveBack): swap_back.resume_back,
+    (AwaitBack, Trip): swap_back.trip_back,
     (OpeningPickup, Sensed): swap_pickup.opening_pickup,
     (OpeningPickup, Cancel): swap_pickup.cancel_pickup,
     (OpeningPickup, Resume): _resume_opening,
+    (OpeningPickup, GiveBack): swap_back.own_pickup,
     (OpeningPickup, Trip): swap_pickup.trip_pickup,
     (AwaitPickup, Sensed): swap_pickup.await_pickup,
     (AwaitPickup, Cancel): swap_pickup.cancel_pickup,
     (AwaitPickup, Resume): _already,
+    (AwaitPickup, GiveBack): swap_back.own_pickup,
     (AwaitPickup, Trip): swap_pickup.trip_pickup,
     (PickupHeld, Sensed): swap_pickup.pickup_held,
     (PickupHeld, Cancel): swap_pickup.cancel_held,
     (PickupHeld, Resume): swap_pickup.resume_held,
+    (PickupHeld, GiveBack): swap_back.own_held,
     (PickupHeld, Trip): swap_pickup.trip_pickup,
     (AwaitClose, Sensed): swap_pickup.await_close,
     (AwaitClose, Resume): _already,
+    (AwaitClose, GiveBack): _too_late,
     (AwaitClose, Trip): swap_pickup.trip_close,
-    (Cancelling, Sensed): swap_return.cancelling,
+    (Cancelling, Sensed): swap_back.cancelling,
     (Cancelling, Cancel): _already,
-    (Cancelling, Trip): swap_return.trip_cancelling,
+    (Cancelling, GiveBack): _already,
+    (Cancelling, Trip): swap_back.trip_cancelling,
 }

@@ -76,6 +76,7 @@ class SlotView:
     bms_at_ms: int | None = None  # last answer of any pack, however old
     locked: bool = False  # by the safety verdict
     in_service: bool = True
+    quarantined: bool = False  # by a reading of now or by a flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class View:
     """The cabinet as the swap sees it. ``full`` and ``empty`` may be used, best first.
 
     ``newcomers`` are slots with a shut door and a readable pack that the inventory does not know.
+    ``holds`` says for whom a full pack is kept: slot and rider.
     """
 
     slots: tuple[SlotView, ...]
@@ -90,6 +92,13 @@ class View:
     empty: tuple[int, ...] = ()
     newcomers: tuple[int, ...] = ()
     doors_locked: bool = False
+    holds: tuple[tuple[int, str], ...] = ()
+
+    def offered(self, rider_id: str) -> tuple[int, ...]:
+        """The full packs that this rider may have, best first: one kept for the rider leads."""
+        riders = dict(self.holds)
+        own = tuple(slot for slot in self.full if riders.get(slot) == rider_id)
+        return own + tuple(slot for slot in self.full if slot not in riders)
 
     def slot(self, number: int) -> SlotView:
         """The slot with this number; an unknown one when the cabinet has none such."""
@@ -113,6 +122,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     serial_in: str | None = None  # set when the returned pack is booked
     serial_out: str | None = None  # the pack reserved for pick-up
     out_booked: bool = False
+    back_booked: bool = False  # the returned pack was booked out again: the rider wanted it back
     attempts: int = 0  # unlock attempts of the whole job: makes attempt ids unique
     reseats: int = 0
     tried: tuple[int, ...] = ()  # slots given up
@@ -305,14 +315,21 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBack:
+    """The rider wants the own pack back instead of the full one."""
+
+    swap_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trip:
     """The safety verdict locks all rider doors."""
 
     reason: str
 
 
-Event: TypeAlias = Start | Sensed | Recovered | Pulsed | Cancel | Resume | Trip
-EVENTS: tuple[type, ...] = (Start, Sensed, Recovered, Pulsed, Cancel, Resume, Trip)
+Event: TypeAlias = Start | Sensed | Recovered | Pulsed | Cancel | Resume | GiveBack | Trip
+EVENTS: tuple[type, ...] = (Start, Sensed, Recovered, Pulsed, Cancel, Resume, GiveBack, Trip)
 
 
 # --- actions ------------------------------------------------------------------------------------

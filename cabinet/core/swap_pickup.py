@@ -73,7 +73,7 @@ def _usable(job: Job, ctx: Context) -> int | None:
             return job.slot_out
     if job.kind is Kind.UNLOAD:
         return None
-    others = [n for n in ctx.view.full if n not in job.tried and n != job.slot_in]
+    others = [n for n in ctx.view.offered(job.rider_id) if n not in job.tried and n != job.slot_in]
     return others[0] if others else None
 
 

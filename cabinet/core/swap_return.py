@@ -1,4 +1,4 @@
-"""The half of the swap table that takes a pack in, and gives a refused one back."""
+"""The half of the swap table that takes a pack in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from cabinet.core import swap_pickup
+from cabinet.core.swap_back import give_back
 from cabinet.core.swap_model import (
     Accepted,
     Action,
-    AwaitBack,
     AwaitReturn,
     BatteryIn,
-    Cancel,
-    Cancelling,
     FlagSlot,
     Job,
-    OpeningBack,
     OpeningReturn,
     Pack,
     Prompt,
@@ -32,17 +29,14 @@ from cabinet.core.swap_model import (
 )
 from cabinet.core.swap_tools import (
     Context,
-    book_out,
     cancelled,
     complete,
     fault,
     first_try,
     give_up_slot,
-    gone,
     left_open,
     next_try,
     refuse,
-    rejected,
     remind,
     report,
     stay,
@@ -60,14 +54,6 @@ def open_return(
     job, told = report(job, Step.OPENING_RETURN, reason)
     prompt = Prompt(slot, "open", "reseat-battery" if reason == "reseat" else "insert-battery")
     return Turn(OpeningReturn(job=job, door=door), (*before, told, pulse, prompt))
-
-
-def _give_back(job: Job, reason: str, ctx: Context) -> Turn:
-    slot = job.slot_in or 0
-    job, door, pulse = first_try(job, slot, ctx)
-    job, told = report(job, Step.GIVING_BACK, reason)
-    prompt = Prompt(slot, "open", "take-battery-back")
-    return Turn(OpeningBack(job=job, door=door, reason=reason), (told, pulse, prompt))
 
 
 def _await_return(job: Job, ctx: Context) -> Turn:
@@ -191,7 +177,7 @@ def verifying(state: Verifying, _event: Sensed, ctx: Context) -> Turn:
         return fault(job, "no-bms", detail="slot locked")
     if job.reseats == 0:
         return open_return(replace(job, reseats=1), number, ctx, reason="reseat")
-    return _give_back(job, "no-bms", ctx)
+    return give_back(job, "no-bms", ctx)
 
 
 def _blind(state: Verifying, ctx: Context) -> Turn:
@@ -220,7 +206,7 @@ def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
     if refusal is not None:
         if ctx.barred(slot):
             return fault(job, refusal, detail=f"{pack.serial} behind a locked door")
-        return _give_back(job, refusal, ctx)
+        return give_back(job, refusal, ctx)
     job, booked, detail = _book_in(job, number, pack)
     if job.kind is not Kind.SWAP:
         return complete(job, *booked, detail=detail)
@@ -241,95 +227,6 @@ def _book_in(job: Job, number: int, pack: Pack) -> tuple[Job, tuple[Action, ...]
     return job, booked, " ".join(notes)
 
 
-# --- giving back --------------------------------------------------------------------------------
-
-
-def opening_back(state: OpeningBack, _event: Sensed, ctx: Context) -> Turn:
-    """Wait for the door of the refused pack."""
-    job, door = state.job, state.door
-    slot = ctx.view.slot(door.slot)
-    if slot.door is Door.OPEN:
-        return Turn(AwaitBack(job=job, since_ms=ctx.now_ms, reason=state.reason), ())
-    if slot.door is Door.CLOSED and door.pulse == "maybe" and ctx.vacant(slot):
-        return rejected(job, state.reason)
-    match verdict_on(door, ctx):
-        case "wait":
-            return stay(state)
-        case "again":
-            job, door, pulse = next_try(job, door, ctx)
-            return Turn(replace(state, job=job, door=door), (pulse,))
-        case ("door-stuck" | "door-unknown" | "slot-locked") as why:
-            job, flags = give_up_slot(job, door.slot, why)
-            return fault(job, why, *flags, detail=f"not given back: {state.reason}")
-        case never:
-            assert_never(never)
-
-
-def await_back(state: AwaitBack, _event: Sensed, ctx: Context) -> Turn:
-    """Wait until the refused pack is out and the door shut."""
-    job, number = state.job, state.job.slot_in or 0
-    slot = ctx.view.slot(number)
-    if slot.door is Door.CLOSED and ctx.vacant(slot):
-        return rejected(job, state.reason)
-    if ctx.now_ms - state.since_ms >= ctx.limits.back_ms:
-        if ctx.vacant(slot):
-            return rejected(job, state.reason, *left_open(number, ctx))
-        detail = f"not taken back: {state.reason}"
-        return fault(job, "not-taken-back", *left_open(number, ctx), detail=detail)
-    reminders, said = remind(state.reminders, state.since_ms, ctx, number, "take-battery-back")
-    return Turn(replace(state, reminders=reminders), said)
-
-
-# --- cancelling ---------------------------------------------------------------------------------
-
-
-def cancelling(state: Cancelling, _event: Sensed, ctx: Context) -> Turn:
-    """Nothing is booked yet: see the door shut, and give back what was put in."""
-    job, slot = state.job, ctx.view.slot(state.slot)
-    returning = job.slot_in == state.slot
-    if slot.door is Door.CLOSED and ctx.now_ms >= state.settle_ms:
-        if not returning and gone(slot, job, ctx):
-            job, booked = book_out(job, state.slot)
-            return complete(job, *booked, detail="taken before the cancel")
-        if not returning and slot.presence is Presence.PRESENT:
-            return cancelled(job, state.reason)
-        if returning and ctx.vacant(slot):
-            return cancelled(job, state.reason)
-        if returning and slot.presence is Presence.PRESENT:
-            if ctx.barred(slot):
-                return fault(job, "slot-locked")
-            return _give_back(job, "cancelled", ctx)
-    if ctx.now_ms - state.since_ms < ctx.limits.cancel_ms:
-        return stay(state)
-    if not returning and gone(slot, job, ctx):
-        job, booked = book_out(job, state.slot)
-        return complete(job, *booked, *left_open(state.slot, ctx), reason="door-left-open")
-    if returning and slot.presence is not Presence.ABSENT:
-        return fault(job, "door-left-open", *left_open(state.slot, ctx))
-    return cancelled(job, state.reason, *left_open(state.slot, ctx))
-
-
-def cancel_return(
-    state: OpeningReturn | AwaitReturn | ReturnShut, _event: Cancel, ctx: Context
-) -> Turn:
-    """Nothing is in yet, as far as is known."""
-    settle_ms = ctx.now_ms + (ctx.limits.settle_ms if isinstance(state, OpeningReturn) else 0)
-    slot = state.job.slot_in or 0
-    after = Cancelling(job=state.job, slot=slot, since_ms=ctx.now_ms, settle_ms=settle_ms)
-    return Turn(after, (Accepted(), Prompt(slot, "open", "close-door")))
-
-
-def cancel_verifying(state: Verifying, _event: Cancel, ctx: Context) -> Turn:
-    """The rider wants the own pack back."""
-    slot = ctx.view.slot(state.job.slot_in or 0)
-    if ctx.barred(slot):
-        return refuse(state, "slot-locked")
-    if slot.door is not Door.CLOSED:
-        return refuse(state, "door-not-shut")
-    turn = _give_back(state.job, "cancelled", ctx)
-    return Turn(turn.state, (Accepted(), *turn.actions))
-
-
 # --- resume and trip ----------------------------------------------------------------------------
 
 
@@ -340,17 +237,6 @@ def resume_shut(state: ReturnShut, _event: Resume, ctx: Context) -> Turn:
     if ctx.barred(slot) or slot.door is not Door.CLOSED:
         return refuse(state, "slot-locked" if ctx.barred(slot) else "door-not-shut")
     turn = open_return(state.job, number, ctx, reason="resumed")
-    return Turn(turn.state, (Accepted(), *turn.actions))
-
-
-def resume_back(state: AwaitBack, _event: Resume, ctx: Context) -> Turn:
-    """Open the door of the refused pack again, when it was shut on it."""
-    slot = ctx.view.slot(state.job.slot_in or 0)
-    if slot.door is Door.OPEN:
-        return Turn(state, (Accepted(),))
-    if ctx.barred(slot) or slot.door is Door.UNKNOWN:
-        return refuse(state, "slot-locked" if ctx.barred(slot) else "door-not-shut")
-    turn = _give_back(state.job, state.reason, ctx)
     return Turn(turn.state, (Accepted(), *turn.actions))
 
 
@@ -368,18 +254,3 @@ def trip_verifying(state: Verifying, event: Trip, ctx: Context) -> Turn:
         job, booked, detail = _book_in(job, number, named)
         return fault(job, event.reason, *booked, detail=detail)
     return fault(job, event.reason, detail="pack not identified")
-
-
-def trip_back(state: OpeningBack | AwaitBack, event: Trip, ctx: Context) -> Turn:
-    """The refused pack is out already, or stays in."""
-    if ctx.vacant(ctx.view.slot(state.job.slot_in or 0)):
-        return rejected(state.job, state.reason)
-    return fault(state.job, event.reason, detail=f"not given back: {state.reason}")
-
-
-def trip_cancelling(state: Cancelling, event: Trip, ctx: Context) -> Turn:
-    """Cancelled if the slot proves that nothing changed hands."""
-    job, slot = state.job, ctx.view.slot(state.slot)
-    if job.slot_in == state.slot:
-        return cancelled(job, state.reason) if ctx.vacant(slot) else fault(job, event.reason)
-    return swap_pickup.settle_trip(job, event.reason, ctx)

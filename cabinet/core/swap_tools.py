@@ -25,7 +25,6 @@ from cabinet.core.swap_model import (
     Prompt,
     Pulse,
     Refused,
-    Rejected,
     Report,
     SlotView,
     State,
@@ -131,7 +130,8 @@ def give_up_slot(job: Job, slot: int, why: str) -> tuple[Job, tuple[Action, ...]
 # --- ending -------------------------------------------------------------------------------------
 
 
-def _lights_off(job: Job, light: str, prompt: str) -> tuple[Prompt, ...]:
+def lights_off(job: Job, light: str, prompt: str) -> tuple[Prompt, ...]:
+    """The last light of every slot that the job touched."""
     slots = {slot for slot in (job.slot_in, job.slot_out) if slot is not None}
     return tuple(Prompt(slot, light, prompt) for slot in sorted(slots))
 
@@ -139,32 +139,20 @@ def _lights_off(job: Job, light: str, prompt: str) -> tuple[Prompt, ...]:
 def complete(job: Job, *before: Action, reason: str | None = None, detail: str = "") -> Turn:
     """All booked."""
     job, told = report(job, Step.COMPLETED, reason, detail)
-    return Turn(
-        Completed(job=job, reason=reason), (*before, told, *_lights_off(job, "off", "done"))
-    )
+    return Turn(Completed(job=job, reason=reason), (*before, told, *lights_off(job, "off", "done")))
 
 
 def fault(job: Job, reason: str, *before: Action, detail: str = "") -> Turn:
     """Cannot be finished: what is booked stays, the rest is void."""
     job, told = report(job, Step.FAULTED, reason, detail)
-    return Turn(
-        Faulted(job=job, reason=reason), (*before, told, *_lights_off(job, "fault", reason))
-    )
+    return Turn(Faulted(job=job, reason=reason), (*before, told, *lights_off(job, "fault", reason)))
 
 
 def cancelled(job: Job, reason: str, *before: Action) -> Turn:
     """Nothing changed hands."""
     job, told = report(job, Step.CANCELLED, reason)
-    lights = _lights_off(job, "off", "cancelled")
+    lights = lights_off(job, "off", "cancelled")
     return Turn(Cancelled(job=job, reason=reason), (*before, told, *lights))
-
-
-def rejected(job: Job, reason: str, *before: Action) -> Turn:
-    """The pack is back with its rider."""
-    if reason == "cancelled":
-        return cancelled(job, "rider", *before)
-    job, told = report(job, Step.REJECTED, reason)
-    return Turn(Rejected(job=job, reason=reason), (*before, told, *_lights_off(job, "off", reason)))
 
 
 # --- booking the pack out -----------------------------------------------------------------------

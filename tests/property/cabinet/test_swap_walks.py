@@ -11,7 +11,9 @@ from cabinet.core.swap_model import (
     BatteryIn,
     BatteryOut,
     Cancel,
+    Cancelled,
     Completed,
+    GiveBack,
     Pulse,
     Pulsed,
     Recovered,
@@ -42,6 +44,7 @@ MOVES = st.one_of(
     st.tuples(st.just("restart"), st.sampled_from([0, 5_000])),
     st.tuples(st.just("cancel"), st.just(0)),
     st.tuples(st.just("resume"), st.just(0)),
+    st.tuples(st.just("give-back"), st.just(0)),
     st.tuples(st.just("lock"), SLOTS),
     st.tuples(st.just("trip"), st.just(0)),
     st.tuples(st.just("other"), st.just(0)),
@@ -161,6 +164,9 @@ class Walk(Row):
     def do_resume(self, _: int) -> None:
         self.feed(Resume(SWAP))
 
+    def do_give_back(self, _: int) -> None:
+        self.feed(GiveBack(SWAP))
+
     def do_lock(self, slot: int) -> None:
         self.boxes[slot].locked = True
         self.look()
@@ -191,6 +197,8 @@ def test_walks(kind: Kind, moves: list[tuple[str, object]]) -> None:
     outs = [a for a in walk.actions if isinstance(a, BatteryOut) and a.job.swap_id == SWAP]
     assert len(ins) <= 1
     assert len(outs) <= 1
+    if isinstance(walk.state, Cancelled):
+        assert [a.serial for a in ins] == [a.serial for a in outs], "given back, or never in"
     if isinstance(walk.state, Completed):
         assert len(ins) == (kind in {Kind.SWAP, Kind.RETURN, Kind.LOAD})
         assert len(outs) == (kind in {Kind.SWAP, Kind.PICKUP, Kind.UNLOAD})

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from protocols import command_args as a
 from protocols import messages as m
 from protocols.errors import MessageError
 from tests.support.messages import ORDERS, REPORTS, SAMPLES, SIGNED
 
 #: Structs that stand inside an order or an order's arguments.
-INNER_ORDERS: Final[list[type[Struct]]] = [m.Precondition, *dict.fromkeys(m.COMMAND_ARGS.values())]
+INNER_ORDERS: Final[list[type[Struct]]] = [m.Precondition, *dict.fromkeys(a.COMMAND_ARGS.values())]
 INNER_REPORTS: Final[list[type[Struct]]] = [
     m.SlotTelemetry,
     m.InventorySlot,
@@ -209,19 +210,22 @@ def test_bad_event_bodies(name: str, body: bytes, text: str) -> None:
         (
             "swap.start",
             {"kind": "swap", "rider_id": "RABC"},
-            m.SwapStartArgs(kind=m.Kind.SWAP, rider_id="RABC"),
+            a.SwapStartArgs(kind=m.Kind.SWAP, rider_id="RABC"),
         ),
-        ("swap.cancel", {}, m.SwapArgs()),
-        ("swap.resume", {}, m.SwapArgs()),
-        ("slot.open", {"slot": 3}, m.SlotArgs(slot=3)),
-        ("alarm.clear", {"code": "smoke"}, m.AlarmArgs(code="smoke")),
+        ("swap.cancel", {}, a.SwapArgs()),
+        ("swap.resume", {}, a.SwapArgs()),
+        ("swap.give-back", {}, a.SwapArgs()),
+        ("pack.hold", {"rider_id": "R1", "ttl_s": 900}, a.HoldArgs(rider_id="R1", ttl_s=900)),
+        ("pack.release", {"hold": "C1"}, a.ReleaseArgs(hold="C1")),
+        ("slot.open", {"slot": 3}, a.SlotArgs(slot=3)),
+        ("alarm.clear", {"code": "smoke"}, a.AlarmArgs(code="smoke")),
     ],
 )
 def test_command_arguments_have_their_type(
     name: str, args: dict[str, Any], expected: Struct
 ) -> None:
     command = msgspec.structs.replace(COMMAND, type=name, args=args)
-    assert m.command_args(m.decode(m.encode(command), m.Command)) == expected
+    assert a.command_args(m.decode(m.encode(command), m.Command)) == expected
 
 
 @pytest.mark.parametrize(
@@ -233,11 +237,14 @@ def test_command_arguments_have_their_type(
         ("slot.open", {"slot": 1, "twice": True}, "unknown field `twice`"),
         ("swap.cancel", {"now": True}, "unknown field `now`"),
         ("swap.start", {"kind": "steal", "rider_id": "R1"}, "kind"),
+        ("pack.hold", {"rider_id": "R1", "ttl_s": 59}, "ttl_s"),
+        ("pack.hold", {"rider_id": "R1", "ttl_s": 1801}, "ttl_s"),
+        ("pack.release", {}, "hold"),
     ],
 )
 def test_bad_command_arguments(name: str, args: dict[str, Any], text: str) -> None:
     with pytest.raises(MessageError, match=text):
-        m.command_args(msgspec.structs.replace(COMMAND, type=name, args=args))
+        a.command_args(msgspec.structs.replace(COMMAND, type=name, args=args))
 
 
 def test_ranks_rise_along_every_path_and_the_ends_are_highest() -> None:

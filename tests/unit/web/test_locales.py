@@ -23,6 +23,8 @@ CABINET_REASONS = (
     "denied-pack", "foreign-pack", "duplicate-serial", "not-taken-back", "not-taken", "door-stuck",
     "door-unknown", "door-left-open", "slot-locked", "slot-unknown", "doors-locked", "door-not-shut",
     "no-swap", "other-swap", "out-of-place", "too-late", "busy", "no-answer", "expired", "precondition",
+    "own-battery", "nothing-returned", "quarantined", "slot-not-loaded", "already-held", "last-full-battery",
+    "no-hold", "denied-rider",
 )  # fmt: skip
 
 

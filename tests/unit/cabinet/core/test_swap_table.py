@@ -22,6 +22,7 @@ from cabinet.core.swap_model import (
     Cancelling,
     Completed,
     Faulted,
+    GiveBack,
     Idle,
     Job,
     OpeningBack,
@@ -104,6 +105,8 @@ EVENT_VALUES = [
     Cancel(SWAP),
     Cancel("OTHER"),
     Resume(SWAP),
+    GiveBack(SWAP),
+    GiveBack("OTHER"),
     Trip("smoke"),
 ]
 
@@ -171,6 +174,11 @@ REFUSED = {
     (OpeningPickup, Cancel): "too-late",
     (AwaitPickup, Cancel): "too-late",
     (PickupHeld, Cancel): "too-late",
+    (Idle, GiveBack): "no-swap",
+    (OpeningReturn, GiveBack): "nothing-returned",
+    (AwaitReturn, GiveBack): "nothing-returned",
+    (ReturnShut, GiveBack): "nothing-returned",
+    (AwaitClose, GiveBack): "too-late",
     (Completed, Cancel): "no-swap",
     (Faulted, Resume): "no-swap",
     (Rejected, Trip): "out-of-place",
