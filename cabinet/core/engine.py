@@ -14,13 +14,14 @@ transaction that was under way be taken up again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cabinet.core import (
     engine_commands,
     engine_holds,
     engine_inventory,
+    engine_offline,
     engine_orders,
     engine_report,
     safety,
@@ -39,6 +40,9 @@ from cabinet.core.engine_model import (
     JournalOutrun,
     Now,
     Observed,
+    OfflineAnswer,
+    OfflineCode,
+    OfflineTicket,
     Outcome,
     State,
     Tick,
@@ -63,6 +67,9 @@ __all__ = [
     "JournalOutrun",
     "Now",
     "Observed",
+    "OfflineAnswer",
+    "OfflineCode",
+    "OfflineTicket",
     "Outcome",
     "State",
     "Tick",
@@ -75,11 +82,15 @@ _FIRST_READ_AGE_MS: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces."""
+    """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces.
+
+    ``group_key`` checks the codes of riders; without one no code is taken.
+    """
 
     config: EngineConfig
     verify: Verify
     token: Token
+    group_key: bytes | None = field(default=None, repr=False)
 
     def initial(self, restored: Restored, boot_id: str) -> State:
         """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
@@ -136,6 +147,10 @@ class Engine:
             case JournalOutrun(ack, acked):
                 if engine_commands.outrun(draft, ack.epoch, acked):
                     engine_inventory.tell_all(draft, look(draft.state, self.config, now))
+            case OfflineCode() | OfflineTicket():
+                sight = look(draft.state, self.config, now)
+                engine_offline.asked(draft, event, sight, self.verify, self.group_key)
+                self._power(draft)
         return draft.outcome()
 
     def telemetry(self, state: State, now: Now, extra_alarms: tuple[str, ...] = ()) -> Telemetry:
@@ -146,6 +161,7 @@ class Engine:
 
     def _pass(self, draft: Draft, image: Image) -> None:
         self._judge(draft, image)
+        engine_offline.passing(draft)
         sight = look(draft.state, self.config, draft.now)
         recovered = not draft.state.ready and self._complete(draft, image)
         if recovered:

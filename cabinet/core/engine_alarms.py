@@ -54,6 +54,8 @@ def _standing(draft: Draft, sight: Sight) -> list[Standing]:
     found = [Standing(a.code, a.slot, a.severity) for a in state.verdict.alarms]
     found += state.durable.latched
     found += [Standing("duplicate-serial", slot) for slot in sorted(sight.duplicates)]
+    if state.durable.offline.locked:
+        found.append(Standing("keypad-locked", None, "info"))
     if state.image is not None:
         found += [Standing(f"offline-{name}") for name in sorted(state.image.devices_offline)]
     found += [Standing("door-left-open", slot) for slot in _left_open(draft, sight)]

@@ -13,6 +13,7 @@ from cabinet.core.engine_model import (
     Durable,
     EngineConfig,
     Now,
+    OfflineAnswer,
     Outcome,
     State,
     encode_durable,
@@ -35,6 +36,7 @@ class Draft:
     """A mutable workbench for one pure step; it never leaves it."""
 
     __slots__ = (
+        "_answers",
         "_before",
         "_effects",
         "_replies",
@@ -53,6 +55,7 @@ class Draft:
         self._writes: list[Write] = []
         self._effects: list[Effect] = []
         self._replies: list[Result] = []
+        self._answers: list[OfflineAnswer] = []
         self._since_ms = dict(state.since_ms)
 
     @property
@@ -110,6 +113,10 @@ class Draft:
         """Answer without storing."""
         self._replies.append(result)
 
+    def answer(self, answer: OfflineAnswer) -> None:
+        """Answer the rider at the cabinet."""
+        self._answers.append(answer)
+
     def decide(self, result: Result) -> None:
         """Answer a command and store the answer under its id."""
         results = {**self.state.results, result.id: msgspec.structs.replace(result, nonces=())}
@@ -134,7 +141,8 @@ class Draft:
         if self._since_ms != self.state.since_ms:
             self.put(since_ms=self._since_ms)
         effects = tuple(sorted(self._effects, key=_urgency))
-        return Outcome(self.state, tuple(self._writes), effects, tuple(self._replies))
+        replies, answers = tuple(self._replies), tuple(self._answers)
+        return Outcome(self.state, tuple(self._writes), effects, replies, answers)
 
 
 def _urgency(effect: Effect) -> int:

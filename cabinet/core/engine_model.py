@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from cabinet.core.charge import Order, PackLimits
 from cabinet.core.model import Effect, Image, Output, UnlockResult
+from cabinet.core.offline import Memory, OfflineLimits, Waits
 from cabinet.core.records import Lists, Write
 from cabinet.core.safety_limits import Limits
 from cabinet.core.safety_state import SafetyState, Verdict
@@ -28,6 +29,7 @@ from protocols.messages import (
     DesiredConfig,
     DesiredList,
     DesiredPlan,
+    Kind,
     Result,
 )
 
@@ -64,6 +66,7 @@ class EngineConfig:
     epoch: int = 1  # for a new journal; minted by the fleet
     safety: Limits = field(default_factory=Limits)
     swap: SwapLimits = field(default_factory=SwapLimits)
+    offline: OfflineLimits = field(default_factory=OfflineLimits)
     recovery_wait_ms: int = 6_000  # for every device to be read once after start
     settle_ms: int = 3_000  # a pack appeared or vanished only when it stays so
     left_open_ms: int = 120_000  # a door open this long is an alarm, swap or not
@@ -119,6 +122,7 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     holds: dict[int, Hold] = {}  # slot to hold
     plan: DesiredPlan | None = None
     config: DesiredConfig | None = None
+    offline: Memory = Memory()
 
 
 _DURABLE: Final = msgspec.json.Decoder(Durable)
@@ -178,6 +182,7 @@ class State:
     opened_by_hand: frozenset[int] = frozenset()  # by slot.open, until things are settled
     opens: Mapping[str, str] = field(default_factory=dict)  # attempt to command id
     refusals: Mapping[str, int] = field(default_factory=dict)  # reason to count, for metrics
+    waits: Waits = field(default_factory=Waits)  # of the keypad
 
 
 # --- inputs -------------------------------------------------------------------------------------
@@ -236,6 +241,30 @@ class JournalOutrun:
     acked: int
 
 
+#: What a rider who has shown who he is wants: begin or go on, or end what is under way.
+Wish: TypeAlias = Literal["go", "cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineCode:
+    """A rider typed his number and a code. ``ref`` names the question; the answer carries it."""
+
+    ref: str
+    number: str
+    code: str = field(repr=False)
+    kind: Kind = Kind.SWAP
+    wish: Wish = "go"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineTicket:
+    """A rider showed a ticket: the text as it was scanned."""
+
+    ref: str
+    text: str = field(repr=False)
+    wish: Wish = "go"
+
+
 Input: TypeAlias = (
     Observed
     | Tick
@@ -244,14 +273,33 @@ Input: TypeAlias = (
     | ChallengeReceived
     | DocumentReceived
     | JournalOutrun
+    | OfflineCode
+    | OfflineTicket
 )
 
 
 @dataclass(frozen=True, slots=True)
+class OfflineAnswer:
+    """What the rider at the cabinet is told: ``reason`` None is yes.
+
+    ``wait_ms`` is how long the keypad, or this number, stays locked.
+    """
+
+    ref: str
+    reason: str | None
+    swap_id: str | None = None
+    wait_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """One decision: commit ``writes``, adopt ``state``, then run ``effects`` and send ``replies``."""
+    """One decision: commit ``writes``, adopt ``state``, then run ``effects`` and send ``replies``.
+
+    ``answers`` are for the page and the scanner of the cabinet itself.
+    """
 
     state: State
     writes: tuple[Write, ...] = ()
     effects: tuple[Effect, ...] = ()
     replies: tuple[Result, ...] = ()
+    answers: tuple[OfflineAnswer, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cabinet.core import engine_holds, swap
+from cabinet.core import engine_holds, offline, swap
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
@@ -13,6 +13,7 @@ from cabinet.core.swap_model import (
     Action,
     BatteryIn,
     BatteryOut,
+    Cancelled,
     Event,
     Faulted,
     FlagSlot,
@@ -26,6 +27,7 @@ from cabinet.core.swap_model import (
     Pulsed,
     Recovered,
     Refused,
+    Rejected,
     Report,
     Sensed,
     Start,
@@ -80,7 +82,20 @@ def feed(draft: Draft, event: Event, view: View) -> str | None:
             _act(draft, action)
     if isinstance(turn.state, Faulted) and is_active(before):
         _remember_owner(draft, turn.state.job)
+    if is_active(before) and not is_active(turn.state):
+        _settle_offline(draft)
     return refusal
+
+
+def _settle_offline(draft: Draft) -> None:
+    """What a rider began at the cabinet counts for his day unless nothing changed hands."""
+    state, memory = draft.durable.swap, draft.durable.offline
+    job = job_of(state)
+    if job is None or memory.running is None:
+        return
+    booked = job.serial_in is not None or job.out_booked
+    moved = booked and not isinstance(state, Cancelled | Rejected)
+    draft.keep(offline=offline.ended(memory, job.swap_id, moved=moved))
 
 
 def _journal(draft: Draft, event: Event) -> None:

@@ -17,6 +17,7 @@ from cabinet.core.engine_model import (
     Input,
     Now,
     Observed,
+    OfflineAnswer,
     Outcome,
     State,
     UnlockOutcome,
@@ -97,6 +98,8 @@ class Rig:
     offline: frozenset[str] = frozenset()
     answer: UnlockResult = UnlockResult.SENT
     power_w: float = 50.0
+    group_key: bytes | None = None
+    jump_ms: int = 0  # how far the wall clock is off
 
     def __post_init__(self) -> None:
         if not self.holes:
@@ -113,10 +116,11 @@ class Rig:
             target_soc_pct=90,
         )
         self.tokens = 0
-        self.engine = Engine(self.config, verify, self.token)
+        self.engine = Engine(self.config, verify, self.token, self.group_key)
         self.writes: list[Write] = []
         self.effects: list[Effect] = []
         self.replies: list[Result] = []
+        self.answers: list[OfflineAnswer] = []
         self.chargers: dict[int, SetCharger] = {}
         self.ac: dict[int, bool] = {}
         self.outputs: dict[Output, bool] = {}
@@ -152,7 +156,7 @@ class Rig:
 
     @property
     def now(self) -> Now:
-        return Now(self.now_ms, WALL_MS + self.now_ms, self.synced)
+        return Now(self.now_ms, WALL_MS + self.now_ms + self.jump_ms, self.synced)
 
     def image(self) -> Image:
         return Image(
@@ -212,6 +216,7 @@ class Rig:
         self._commit(outcome)
         self.state = outcome.state
         self.replies += outcome.replies
+        self.answers += outcome.answers
         self.effects += outcome.effects
         for effect in outcome.effects:
             self._happen(effect)
