@@ -241,8 +241,9 @@ class JournalOutrun:
     acked: int
 
 
-#: What a rider who has shown who he is wants: begin or go on, or end what is under way.
-Wish: TypeAlias = Literal["go", "cancel"]
+#: What a rider who has shown who he is wants: begin or go on, end what is under way, or have his own
+#: battery back.
+Wish: TypeAlias = Literal["go", "cancel", "give-back"]
 
 
 @dataclass(frozen=True, slots=True)

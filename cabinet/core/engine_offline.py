@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import structs
 
 from cabinet.core import offline
 from cabinet.core.engine_draft import Draft
-from cabinet.core.engine_model import OfflineAnswer, OfflineCode, OfflineTicket, Verify
+from cabinet.core.engine_model import OfflineAnswer, OfflineCode, OfflineTicket, Verify, Wish
 from cabinet.core.engine_swap import feed, start
 from cabinet.core.engine_view import Sight
 from cabinet.core.offline import Checked, Instant
-from cabinet.core.swap_model import Cancel, Resume, Start, is_active, job_of
+from cabinet.core.swap_model import Cancel, GiveBack, Resume, Start, is_active, job_of
 from protocols.messages import Authority, Kind
 from protocols.offline import Ticket, valid_number
+
+_WISHES: Final[dict[Wish, type[Cancel | GiveBack | Resume]]] = {
+    "go": Resume,
+    "cancel": Cancel,
+    "give-back": GiveBack,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +141,11 @@ def _take_over(draft: Draft, checked: Checked) -> None:
 # --- the wish -----------------------------------------------------------------------------------
 
 
-def _wish(draft: Draft, wish: str, who: _Asked, sight: Sight) -> tuple[str | None, str | None]:
+def _wish(draft: Draft, wish: Wish, who: _Asked, sight: Sight) -> tuple[str | None, str | None]:
     """Carry it out: why not, and which transaction it is about."""
     job = job_of(draft.durable.swap)
     if job is not None and is_active(draft.durable.swap) and _is_his(draft, job.rider_id, who):
-        if wish == "cancel":
-            return feed(draft, Cancel(job.swap_id), sight.view), job.swap_id
-        return feed(draft, Resume(job.swap_id), sight.view), job.swap_id
+        return feed(draft, _WISHES[wish](job.swap_id), sight.view), job.swap_id
     if wish != "go":
         return offline.NO_SWAP, None
     return _begin(draft, who, sight)

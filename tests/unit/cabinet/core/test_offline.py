@@ -21,7 +21,7 @@ from cabinet.core.engine_model import (
 from cabinet.core.offline import KEYPAD, Instant, Memory, OfflineLimits, Used, Waits
 from cabinet.core.records import JournalRow, Lists
 from cabinet.core.swap_model import AwaitReturn, Completed, PickupHeld, is_active
-from protocols.messages import Kind
+from protocols.messages import Door, Kind
 from protocols.offline import TICKET_PREFIX, rider_number
 from tests.support.cabinet_rig import CABINET, Rig, verify
 from tests.support.offline_rig import ANN, BOB, KEY, STEP_MS, OfflineRig, code_of, stocked
@@ -343,6 +343,27 @@ def test_a_refused_pack_is_given_back_and_so_is_the_share(rig: OfflineRig) -> No
     rig.shut(3)
     rig.run(3_000)
     assert rig.steps()[-1] == "rejected"
+    assert rig.state.durable.offline.used[ANN].count == 0
+
+
+def test_the_own_battery_back_gives_the_share_back_too(rig: OfflineRig) -> None:
+    ticket = rig.ticket()
+    rig.show(ticket)
+    rig.run(300)
+    rig.put(3, "OLD-1")
+    rig.run(200)
+    rig.shut(3)
+    rig.run(500)
+    rig.shut(1)
+    rig.run(500)
+    assert rig.show(ticket, "give-back").reason is None
+    rig.run(500)
+    assert rig.holes[3].door is Door.OPEN
+    rig.take(3)
+    rig.run(300)
+    rig.shut(3)
+    rig.run(3_000)
+    assert rig.steps()[-1] == "cancelled"
     assert rig.state.durable.offline.used[ANN].count == 0
 
 
