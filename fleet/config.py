@@ -55,6 +55,13 @@ class PagesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """``[limits]``: how often one caller may ask."""
+
+    starts_per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
 class FleetConfig:
     """All of it. Relative paths have been resolved against the folder of the file."""
 
@@ -62,6 +69,7 @@ class FleetConfig:
     http: HttpConfig
     broker: BrokerConfig
     pages: PagesConfig
+    limits: LimitsConfig
     store_url: str
     sms_sender: Literal["console"]
     operator_token_file: Path
@@ -150,6 +158,15 @@ _SECTIONS: Final[Mapping[str, tuple[_Key, ...]]] = {
         ),
         _Key("timezone", "Asia/Shanghai", "Of the times shown."),
         _Key("support_phone", "", "Shown where a rider is stuck."),
+    ),
+    "limits": (
+        _Key(
+            "starts_per_minute",
+            20,
+            "Taps of one rider that may move a door, start or reopen; more are told to wait.",
+            low=1,
+            high=10_000,
+        ),
     ),
 }
 
@@ -313,6 +330,7 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
             timezone=values["pages", "timezone"],
             support_phone=values["pages", "support_phone"],
         ),
+        limits=LimitsConfig(starts_per_minute=values["limits", "starts_per_minute"]),
         store_url=values["store", "url"] or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",

@@ -42,6 +42,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
             locale=config.pages.locale,
             timezone=config.pages.timezone,
             support_phone=config.pages.support_phone,
+            starts_per_minute=config.limits.starts_per_minute,
         ),
         metrics_text=parts.metrics.render,
         checks=parts.checks,

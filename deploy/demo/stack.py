@@ -54,6 +54,7 @@ class Options:
     tls: Tls | None = None
     simulator_toml: str = ""  # empty: the simulator's built-in cabinet
     cabinet_values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    fleet_values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 class Stack:
@@ -317,7 +318,7 @@ class Stack:
         if options.tls:
             http["tls_cert_file"] = str(options.tls.cert_file)
             http["tls_key_file"] = str(options.tls.key_file)
-        return with_values(
+        text = with_values(
             "# Written by the demo.",
             {
                 "fleet": {"data_dir": str(self.fleet_data)},
@@ -332,6 +333,7 @@ class Stack:
                 "operator": {"token_file": str(self.operator_token_file)},
             },
         )
+        return with_values(text, options.fleet_values)
 
     # --- helpers --------------------------------------------------------------------------------
 

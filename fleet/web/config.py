@@ -21,6 +21,7 @@ class WebConfig:
     timezone: str = "Asia/Shanghai"
     support_phone: str = ""
     heartbeat_s: float = 2.0
+    starts_per_minute: int = 20  # taps of one rider that may move a door
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.public_url)

@@ -24,8 +24,12 @@ class Rate:
 CODES_PER_ADDRESS: Final = Rate("codes-address", 20, 10 * 60_000)
 CODES_IN_ALL: Final = Rate("codes-all", 2_000, 60 * 60_000)  # a flood of texts costs money
 CHECKS_PER_ADDRESS: Final = Rate("checks-address", 60, 10 * 60_000)
-STARTS_PER_RIDER: Final = Rate("starts-rider", 20, 60_000)
 OPERATOR_LOGINS: Final = Rate("operator-logins", 20, 60_000)
+
+
+def starts_per_rider(times_max: int) -> Rate:
+    """How often one rider's tap may move a door."""
+    return Rate("starts-rider", times_max, 60_000)
 
 
 class Throttle:

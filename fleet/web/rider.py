@@ -134,7 +134,7 @@ async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -
     if kind not in RIDER_KINDS:
         raise InvalidError(f"kind {kind!r}: expected one of {', '.join(RIDER_KINDS)}")
     check_key(key)
-    web.throttle.spend(limits.STARTS_PER_RIDER, rider_id, web.clock.monotonic_ms())
+    _spend_start(web, rider_id)
     return await web.swaps.start(
         rider_id=rider_id, cabinet_id=cabinet_id, kind=RIDER_KINDS[kind], idempotency_key=key
     )
@@ -148,11 +148,16 @@ async def resume(web: Web, rider_id: str, swap_id: str, key: str) -> SwapView:
     if not web.once.first(once, now_ms):
         return await web.swaps.get(swap_id)
     try:
-        web.throttle.spend(limits.STARTS_PER_RIDER, rider_id, now_ms)
+        _spend_start(web, rider_id)
         return await web.swaps.resume(swap_id=swap_id, rider_id=rider_id)
     except FleetError:
         web.once.forget(once)
         raise
+
+
+def _spend_start(web: Web, rider_id: str) -> None:
+    rate = limits.starts_per_rider(web.config.starts_per_minute)
+    web.throttle.spend(rate, rider_id, web.clock.monotonic_ms())
 
 
 async def readable_swap(request: Request, swap_id: str) -> SwapView:

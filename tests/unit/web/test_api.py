@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
 
+from fleet.config import FleetConfig, parse
+from fleet.errors import ConfigError
+from fleet.web.limits import starts_per_rider
 from protocols.messages import Step
 from tests.support.fleet_fakes import Town
 
@@ -159,6 +163,16 @@ async def test_taps_are_limited_per_rider(town: Town, rider: AsyncClient) -> Non
         for n in range(21)
     ]
     assert codes == ["busy"] * 20 + ["limited"]
+
+
+def test_an_operator_may_set_how_often_a_rider_taps(tmp_path: Path) -> None:
+    def parsed(number: str) -> FleetConfig:
+        return parse(f"[limits]\nstarts_per_minute = {number}\n", "fleet.toml", tmp_path, {})
+
+    assert parsed("7").limits.starts_per_minute == 7
+    assert starts_per_rider(7).times_max == 7
+    with pytest.raises(ConfigError, match=r"fleet\.toml:2: limits\.starts_per_minute is 0"):
+        parsed("0")
 
 
 async def test_a_swap_is_its_riders_and_the_operators_only(
