@@ -6,26 +6,20 @@ inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from fleet import config as configuration
-from fleet.config import FleetConfig
-from fleet.errors import ConfigError, FleetError, InvalidError
-
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNREACHABLE: Final = 3
-_UNREACHABLE_CODES: Final = frozenset({"store", "broker"})
-
-T = TypeVar("T")
+from fleet.cli import EXIT_FAILED, ConfigFile, Json
+from fleet.cli import go as _go
+from fleet.cli import load as _load
+from fleet.cli import table as _table
+from fleet.cli_riders import group_key_app, rider_app, ticket_app
 
 app = typer.Typer(
     name="fleetd",
@@ -35,17 +29,13 @@ app = typer.Typer(
 )
 cabinet_app = typer.Typer(help="Register and list cabinets.", no_args_is_help=True)
 battery_app = typer.Typer(help="Register batteries.", no_args_is_help=True)
-rider_app = typer.Typer(help="Register riders.", no_args_is_help=True)
 ledger_app = typer.Typer(help="Read the custody ledger.", no_args_is_help=True)
 app.add_typer(cabinet_app, name="cabinet")
 app.add_typer(battery_app, name="battery")
 app.add_typer(rider_app, name="rider")
+app.add_typer(ticket_app, name="ticket")
+app.add_typer(group_key_app, name="group-key")
 app.add_typer(ledger_app, name="ledger")
-
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", help="Configuration file.", envvar="FLEETD_CONFIG")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(epilog="Example: fleetd run --config fleet.toml")
@@ -166,21 +156,6 @@ def battery_import(
         typer.echo(f"{serial} is elsewhere; its place was kept")
 
 
-@rider_app.command(
-    "add", epilog="Example: fleetd rider add --phone +8613800138000 --config fleet.toml --json"
-)
-def rider_add(
-    config: ConfigFile,
-    phone: Annotated[str, typer.Option(help="E.164, such as +8613800138000.")],
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Register a rider, or find the one of this phone; prints the id."""
-    from fleet import oneshot  # noqa: PLC0415
-
-    rider = _go(oneshot.add_rider(_load(config), phone))
-    typer.echo(oneshot.to_json({"id": rider}) if as_json else rider)
-
-
 @ledger_app.command(
     "battery", epilog="Example: fleetd ledger battery YZ48-000001 --config fleet.toml"
 )
@@ -227,31 +202,3 @@ def _movements(movements: Sequence[Any]) -> None:
             for row in movements
         ]
     )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
-
-
-def _load(file: Path) -> FleetConfig:
-    try:
-        return configuration.load(file, os.environ)
-    except ConfigError as error:
-        _fail(error)
-
-
-def _go(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except FleetError as error:
-        _fail(error)
-
-
-def _fail(error: FleetError) -> NoReturn:
-    typer.echo(str(error), err=True)
-    if isinstance(error, InvalidError):
-        raise typer.Exit(EXIT_USAGE)
-    raise typer.Exit(EXIT_UNREACHABLE if error.code in _UNREACHABLE_CODES else EXIT_FAILED)

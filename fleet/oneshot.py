@@ -11,7 +11,7 @@ import msgspec
 
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
-from fleet.adapters.secret_files import command_key, group_key, phone_key
+from fleet.adapters.secret_files import command_key, group_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
 from fleet.core.ids import valid_holder, valid_serial
@@ -19,7 +19,6 @@ from fleet.core.records import BatteryRecord, CabinetRecord, Credential, ImportO
 from fleet.core.views import MovementView, SwapView
 from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
-from fleet.runtime.riders import RiderService
 from fleet.stores import open_stores
 from protocols import offline, signing
 from protocols.errors import MessageError
@@ -119,17 +118,6 @@ def _record(place: str, row: dict[str, str | None]) -> BatteryRecord:
         capacity_wh=int(capacity) if capacity else None,
         holder=cells["holder"],
     )
-
-
-async def add_rider(config: FleetConfig, phone: str) -> str:
-    """The id of the rider of this E.164 phone, registered if need be; raise InvalidError."""
-    key = phone_key(config.data_dir)
-    async with open_stores(config.store_url) as stores:
-        riders = RiderService(rows=stores.riders, key=key, clock=SystemClock())
-        rider = await riders.by_phone(phone, create=True)
-    if rider is None:
-        raise InvalidError(f"phone {phone!r}: could not be registered")
-    return rider.id
 
 
 async def battery_history(

@@ -33,6 +33,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         swaps=parts.swaps,
         cabinets=parts.cabinets,
         riders=parts.riders,
+        offline=parts.offline,
         accounts=AccountStore(parts.stores.database, key=parts.phone_key),
         clock=parts.clock,
         sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from fleet.core.login import Identity, Verdict
-from fleet.core.views import CabinetView, RiderView, SwapView
+from fleet.core.views import CabinetView, OfflineView, RiderView, SwapView
 from protocols.messages import Kind
 
 
@@ -71,6 +71,10 @@ class Swaps(Protocol):
         """The rider's swaps, newest first."""
         ...
 
+    async def flagged(self, limit: int = 20) -> list[SwapView]:
+        """Swaps that an operator should look into, newest first."""
+        ...
+
     def watch(self, swap_id: str) -> AbstractAsyncContextManager[AsyncIterator[SwapView]]:
         """Whole views, the present one first, then at every change; ends at shutdown."""
         ...
@@ -103,6 +107,14 @@ class Riders(Protocol):
 
     async def by_phone(self, phone: str, *, create: bool) -> RiderView | None:
         """The rider of this phone; registers one when ``create``."""
+        ...
+
+
+class Offline(Protocol):
+    """What a phone keeps for the time without a network."""
+
+    async def passes(self, rider_id: str, cabinet_id: str | None = None) -> OfflineView:
+        """Number, secrets and ticket; raise NotFoundError, or RefusedError ``rider-denied``."""
         ...
 
 

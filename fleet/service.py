@@ -22,7 +22,7 @@ import uvicorn
 from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.mqtt import BrokerAddress, MqttLink
-from fleet.adapters.secret_files import command_key, phone_key, write_private
+from fleet.adapters.secret_files import command_key, group_keys, phone_key, write_private
 from fleet.config import BrokerConfig, FleetConfig, HttpConfig
 from fleet.errors import ConfigError, FleetError
 from fleet.runtime.cabinets import CabinetService
@@ -32,6 +32,7 @@ from fleet.runtime.hub import Hub
 from fleet.runtime.ingest import Ingest
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.offline import OfflineService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.swaps import SwapService
 from fleet.stores import Stores, open_stores
@@ -53,6 +54,7 @@ class Parts:
     swaps: SwapService
     cabinets: CabinetService
     riders: RiderService
+    offline: OfflineService
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
@@ -153,7 +155,9 @@ class _Fleet:
         self._stores = stores
         self._clock = clock
         self._broker = broker
+        self._data_dir = config.data_dir
         self._key = command_key(config.data_dir)
+        group_keys(config.data_dir)  # made at the start, and a damaged file stops it
         self._phone_key = phone_key(config.data_dir)
         self.address = broker.address if broker else _external(config.broker)
         self.metrics = FleetMetrics()
@@ -202,6 +206,7 @@ class _Fleet:
         desired = DesiredPublisher(
             rows=stores.cabinets,
             packs=stores.batteries,
+            riders=stores.riders,
             publisher=self.events,
             sign=lambda document: signing.sign(document, self._key),
             clock=clock,
@@ -230,6 +235,7 @@ class _Fleet:
 
     def parts(self, public_url: str) -> Parts:
         """What the pages need."""
+        riders = RiderService(rows=self._stores.riders, key=self._phone_key, clock=self._clock)
         return Parts(
             swaps=SwapService(
                 rows=self._stores.swaps,
@@ -240,7 +246,13 @@ class _Fleet:
                 metrics=self.metrics,
             ),
             cabinets=CabinetService(live=self.live, hub=self.cabinet_hub),
-            riders=RiderService(rows=self._stores.riders, key=self._phone_key, clock=self._clock),
+            riders=riders,
+            offline=OfflineService(
+                riders=riders,
+                codes_key=lambda: group_keys(self._data_dir).codes,
+                sign=lambda ticket: signing.sign(ticket, self._key),
+                clock=self._clock,
+            ),
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fleet.core.ids import UNKNOWN, is_slot
+from fleet.core.ids import UNKNOWN, is_rider, is_slot
 from fleet.core.ingest import Watermark
 from fleet.core.ledger import Battery, Leg, SwapState, Transfer, legs
+from fleet.core.offline import number_of
 from protocols.messages import Step
 
 
@@ -116,6 +117,27 @@ def check_swaps(
     found += [
         Violation("orphan-transfer", swap_id, "no such swap") for swap_id in by_swap.keys() - known
     ]
+    return found
+
+
+def check_numbers(
+    numbers: Mapping[str, str], swaps: Iterable[SwapState], batteries: Iterable[Battery]
+) -> list[Violation]:
+    """Nothing stays with a number whose rider is known: neither a battery nor a swap.
+
+    ``numbers`` are the riders' ids by number.
+    """
+    found = []
+    for battery in batteries:
+        number = number_of(battery.holder.removeprefix("rider:")) or ""
+        if number in numbers and is_rider(battery.holder):
+            text = f"at {battery.holder}, whose rider is {numbers[number]}"
+            found.append(Violation("unclaimed-battery", battery.serial, text))
+    for swap in swaps:
+        number = number_of(swap.rider) or ""
+        if number in numbers:
+            text = f"of {swap.rider}, whose rider is {numbers[number]}"
+            found.append(Violation("unclaimed-swap", swap.id, text))
     return found
 
 

@@ -1,14 +1,15 @@
 """A batch of events from cabinets: judged in order, booked in memory, folded into what to write.
 
-The store loads the facts named by ``Plan.keys``, writes what ``Plan.work_out`` returns together
+The store looks up whose numbers ``Plan.numbers`` are, loads the facts named by ``Plan.keys``, writes what ``Plan.work_out`` returns together
 with the watermarks ``Plan.marks``, and only then may ``Plan.outcome.acks`` be published.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fleet.core.ids import slot_holder
+from fleet.core.ids import rider_holder, slot_holder
 from fleet.core.ingest import Arrival, BatchOutcome, Verdict, Watermark, judge
 from fleet.core.ledger import (
     Battery,
@@ -22,12 +23,14 @@ from fleet.core.ledger import (
     Transfer,
     apply,
 )
+from fleet.core.offline import numbers_in, resolve, twin_id
 from protocols.errors import MessageError
 from protocols.messages import (
     BatteryBody,
     Event,
     EventBody,
     InventoryBody,
+    Step,
     StepBody,
     event_body,
 )
@@ -46,12 +49,14 @@ class Keys:
         """Collect the keys of one event."""
         match body:
             case StepBody():
-                self.swaps.add(body.swap_id)
+                self.swaps |= {body.swap_id, twin_id(body.swap_id, cabinet)}
+                if body.authority != "fleet" and body.step is Step.RESERVED:
+                    self.holders.add(rider_holder(body.rider_id))
             case BatteryBody():
                 self.serials.add(body.serial)
                 self.holders.add(slot_holder(cabinet, body.slot))
                 if body.swap_id is not None:
-                    self.swaps.add(body.swap_id)
+                    self.swaps |= {body.swap_id, twin_id(body.swap_id, cabinet)}
             case InventoryBody():
                 self.inventories.add(cabinet)
                 self.holders.update(slot_holder(cabinet, row.slot) for row in body.slots)
@@ -120,6 +125,16 @@ class Plan:
                 return
         self.poison.append((arrival, error))
         self.outcome.poison += 1
+
+    def numbers(self) -> set[str]:
+        """The numbers that these events name riders by."""
+        return numbers_in(body for _, _, body in self.sound)
+
+    def name_riders(self, riders: Mapping[str, str]) -> None:
+        """Put riders' ids, by number in ``riders``, in place of their numbers."""
+        self.sound = [
+            (arrival, event, resolve(body, riders)) for arrival, event, body in self.sound
+        ]
 
     def keys(self) -> Keys:
         """The facts that ``work_out`` needs in its book."""

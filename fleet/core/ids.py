@@ -47,6 +47,11 @@ def rider_holder(rider: str) -> str:
     return f"rider:{rider}"
 
 
+def is_rider(holder: str) -> bool:
+    """True for a rider."""
+    return holder.startswith("rider:")
+
+
 def transit_holder(actor: str) -> str:
     """The holder that a technician on the road is."""
     return f"transit:{actor}"

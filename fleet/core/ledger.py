@@ -17,13 +17,32 @@ report that it left.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from dataclasses import dataclass, replace
 
+from fleet.core import offline
 from fleet.core.ids import UNKNOWN, in_cabinet, is_slot, rider_holder, slot_holder, transit_holder
+from fleet.core.ledger_model import (
+    CLOCK_SKEW_MAX_MS,
+    CONFLICT,
+    DISPLACED,
+    FOREIGN,
+    FOUND,
+    LATE,
+    MENDED,
+    VANISHED,
+    Battery,
+    Book,
+    Changes,
+    LedgerError,
+    Leg,
+    Movement,
+    Origin,
+    SwapState,
+    Transfer,
+    TransferState,
+)
 from protocols.messages import (
     STEP_RANK,
-    TERMINAL_STEPS,
     BatteryBody,
     EventBody,
     InventoryBody,
@@ -33,145 +52,32 @@ from protocols.messages import (
     StepBody,
 )
 
-#: Clocks of two cabinets may differ by this much before one report counts as older than another.
-CLOCK_SKEW_MAX_MS: Final = 60_000
-
-FOUND: Final = "found"
-VANISHED: Final = "vanished"
-FOREIGN: Final = "foreign"
-MENDED: Final = "custody-mended"
-DISPLACED: Final = "displaced"
-LATE: Final = "late"
-CONFLICT: Final = "conflict"
-
-Leg = Literal["in", "out"]
-TransferState = Literal["reserved", "posted", "void"]
-
-
-class LedgerError(Exception):
-    """The event can't be booked, whatever the facts; it belongs in quarantine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where an event comes from; ``at_ms`` is the cabinet's wall clock if it is trusted."""
-
-    cabinet: str
-    epoch: int
-    seq: int
-    at_ms: int
-    synced: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Battery:
-    """Where a battery is; ``version`` counts its moves, ``since_ms`` dates the last."""
-
-    serial: str
-    holder: str
-    version: int = 0
-    state: str = "registered"  # or "foreign": seen in a slot, never imported
-    disputed: bool = False
-    since_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """One row of the ledger."""
-
-    serial: str
-    from_holder: str
-    to_holder: str
-    cause: str
-    at_ms: int
-    swap_id: str | None = None
-    flags: tuple[str, ...] = ()
-    moves: bool = True
-    origin: Origin | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """One leg of a swap: reserved when it is authorised, posted or voided by what happened."""
-
-    swap_id: str
-    leg: Leg
-    state: TransferState
-    from_holder: str | None = None
-    to_holder: str | None = None
-    serial: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SwapState:
-    """A transaction as the ledger knows it; ``rank`` only rises."""
-
-    id: str
-    cabinet: str
-    rider: str
-    kind: Kind
-    step: Step | None = None
-    rank: int = 0
-    slot_in: int | None = None
-    slot_out: int | None = None
-    reason: str | None = None
-    detail: str = ""
-    created_ms: int | None = None  # when it was authorised here; None: not here, or not yet stored
-
-    @property
-    def open(self) -> bool:
-        """False once it has ended."""
-        return self.step not in TERMINAL_STEPS
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What one event changes, in the order in which it happened."""
-
-    movements: tuple[Movement, ...] = ()
-    batteries: tuple[Battery, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
-    swap: SwapState | None = None
-    owed: frozenset[tuple[str, str]] = frozenset()  # (serial, slot): a departure yet to be told
-    settled: frozenset[tuple[str, str]] = frozenset()
-
-
-@dataclass(slots=True)
-class Book:
-    """The facts that a batch of events touches, and their changes so far."""
-
-    batteries: dict[str, Battery] = field(default_factory=dict)
-    swaps: dict[str, SwapState] = field(default_factory=dict)
-    transfers: dict[tuple[str, Leg], Transfer] = field(default_factory=dict)
-    owed: set[tuple[str, str]] = field(default_factory=set)
-    _places: dict[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._places = {b.holder: b.serial for b in self.batteries.values() if is_slot(b.holder)}
-
-    def occupant(self, holder: str) -> Battery | None:
-        """The battery that the ledger has in this slot."""
-        serial = self._places.get(holder)
-        return None if serial is None else self.batteries[serial]
-
-    def copy(self) -> Book:
-        """A book of its own, with the same facts."""
-        return Book(dict(self.batteries), dict(self.swaps), dict(self.transfers), set(self.owed))
-
-    def absorb(self, changes: Changes) -> None:
-        """Take up what ``apply`` returned."""
-        for battery in changes.batteries:
-            before = self.batteries.get(battery.serial)
-            if before is not None and self._places.get(before.holder) == battery.serial:
-                del self._places[before.holder]
-            self.batteries[battery.serial] = battery
-            if is_slot(battery.holder):
-                self._places[battery.holder] = battery.serial
-        for transfer in changes.transfers:
-            self.transfers[transfer.swap_id, transfer.leg] = transfer
-        if changes.swap is not None:
-            self.swaps[changes.swap.id] = changes.swap
-        self.owed = (self.owed | changes.owed) - changes.settled
+__all__ = [
+    "CLOCK_SKEW_MAX_MS",
+    "CONFLICT",
+    "DISPLACED",
+    "FOREIGN",
+    "FOUND",
+    "LATE",
+    "MENDED",
+    "VANISHED",
+    "Battery",
+    "Book",
+    "Changes",
+    "LedgerError",
+    "Leg",
+    "Movement",
+    "Origin",
+    "SwapState",
+    "Transfer",
+    "TransferState",
+    "actor_holder",
+    "advance",
+    "apply",
+    "claim",
+    "legs",
+    "reserve",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +166,13 @@ def apply(book: Book, origin: Origin, type_: str, body: EventBody) -> Changes:
 
 
 def _step(book: Book, origin: Origin, body: StepBody) -> Changes:
-    known = _swap_here(book, origin, body.swap_id)
-    base = known or SwapState(body.swap_id, origin.cabinet, body.rider_id, body.kind)
+    known = _swap_here(book, origin, body.swap_id, body)
+    base = known or _born(book, origin, body)
     after = advance(base, body)
     if after is None:
         return Changes()
     if after.open:
-        transfers = () if known else reserve(after, None)
+        transfers = () if known else reserve(after, _expected(book, after))
     else:
         transfers = tuple(
             replace(leg, state="void") for leg in _legs_of(book, after) if leg.state == "reserved"
@@ -278,16 +184,59 @@ def _legs_of(book: Book, swap: SwapState) -> Iterable[Transfer]:
     return (t for (swap_id, _), t in book.transfers.items() if swap_id == swap.id)
 
 
-def _swap_here(book: Book, origin: Origin, swap_id: str | None) -> SwapState | None:
+def _swap_here(
+    book: Book, origin: Origin, swap_id: str | None, begins: StepBody | None = None
+) -> SwapState | None:
+    """The transaction that this cabinet means; None when it is new.
+
+    A ticket that was shown a second time, to a cabinet that could not know, is a transaction of its
+    own under the id of its twin.
+    """
     swap = book.swaps.get(swap_id) if swap_id is not None else None
-    if swap is not None and swap.cabinet != origin.cabinet:
+    if swap is None:
+        return None
+    twin = book.swaps.get(offline.twin_id(swap.id, origin.cabinet))
+    if twin is not None:
+        return twin
+    ticket = begins is not None and begins.authority == "ticket"
+    if swap.cabinet != origin.cabinet:
+        if ticket:
+            return None
         raise LedgerError(f"swap {swap.id} is at {swap.cabinet}, not at {origin.cabinet}")
-    return swap
+    # A new computer in the cabinet has forgotten which tickets were used.
+    again = ticket and begins is not None and begins.step is Step.RESERVED
+    return None if again and swap.rank >= STEP_RANK[Step.COMPLETED] else swap
+
+
+def _born(book: Book, origin: Origin, body: StepBody) -> SwapState:
+    """A transaction that the cabinet began without us."""
+    twin = body.swap_id in book.swaps
+    flags = [offline.TICKET_REUSED] if twin else []
+    if offline.is_unresolved(body.rider_id):
+        flags.append(offline.UNKNOWN_RIDER)
+    return SwapState(
+        offline.twin_id(body.swap_id, origin.cabinet) if twin else body.swap_id,
+        origin.cabinet,
+        body.rider_id,
+        body.kind,
+        created_ms=origin.at_ms,
+        authority=body.authority,
+        flags=tuple(flags),
+    )
+
+
+def _expected(book: Book, swap: SwapState) -> str | None:
+    """The one pack that the ledger says the person of an offline transaction holds."""
+    if swap.authority == "fleet":
+        return None
+    person = actor_holder(swap)
+    held = [each.serial for each in book.batteries.values() if each.holder == person]
+    return held[0] if len(held) == 1 else None
 
 
 def _battery_in(book: Book, origin: Origin, body: BatteryBody) -> Changes:
     swap = _swap_here(book, origin, body.swap_id)
-    sight = _sighting(origin, body, _person(swap, body))
+    sight = _sighting(origin, body, swap)
     changes = _arrive(book, origin, sight)
     return _post(
         book,
@@ -299,7 +248,7 @@ def _battery_in(book: Book, origin: Origin, body: BatteryBody) -> Changes:
 
 def _battery_out(book: Book, origin: Origin, body: BatteryBody) -> Changes:
     swap = _swap_here(book, origin, body.swap_id)
-    sight = _sighting(origin, body, _person(swap, body))
+    sight = _sighting(origin, body, swap)
     changes = _leave(book, origin, sight)
     return _post(
         book,
@@ -309,9 +258,10 @@ def _battery_out(book: Book, origin: Origin, body: BatteryBody) -> Changes:
     )
 
 
-def _sighting(origin: Origin, body: BatteryBody, person: str | None) -> _Sighting:
+def _sighting(origin: Origin, body: BatteryBody, swap: SwapState | None) -> _Sighting:
     place = slot_holder(origin.cabinet, body.slot)
-    return _Sighting(body.serial, place, person, body.cause, body.swap_id)
+    swap_id = body.swap_id if swap is None else swap.id
+    return _Sighting(body.serial, place, _person(swap, body), body.cause, swap_id)
 
 
 def _person(swap: SwapState | None, body: BatteryBody) -> str | None:
@@ -488,3 +438,18 @@ def _moved(battery: Battery, to: str, origin: Origin, *, disputed: bool) -> Batt
 def _is_late(battery: Battery, origin: Origin) -> bool:
     """True when the battery has certainly moved on since this report was written."""
     return origin.synced and origin.at_ms < battery.since_ms - CLOCK_SKEW_MAX_MS
+
+
+def claim(book: Book, before: str, after: str, at_ms: int) -> Changes:
+    """Book to one holder what another name of the same person holds.
+
+    A paper entry: it does not make the battery's last report older than it is.
+    """
+    held = [each for each in book.batteries.values() if each.holder == before]
+    return Changes(
+        movements=tuple(
+            Movement(each.serial, before, after, offline.CLAIMED, at_ms, flags=(MENDED,))
+            for each in held
+        ),
+        batteries=tuple(replace(each, holder=after, version=each.version + 1) for each in held),
+    )

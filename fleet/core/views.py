@@ -57,6 +57,8 @@ class SwapView(Struct, frozen=True, kw_only=True):
     created_ms: int = 0
     updated_ms: int = 0
     movements: tuple[MovementView, ...] = ()
+    authority: str = "fleet"  # "code" or "ticket": accepted by the cabinet without a network
+    flags: tuple[str, ...] = ()  # what an operator should look into
 
 
 class RiderView(Struct, frozen=True, kw_only=True):
@@ -65,3 +67,22 @@ class RiderView(Struct, frozen=True, kw_only=True):
     id: str
     phone_tail: str
     serials: tuple[str, ...] = ()  # packs the ledger says the rider holds
+    number: str = ""  # eight digits; names the rider to a cabinet without a network
+    denied: bool = False
+    denied_reason: str = ""
+
+
+class OfflineView(Struct, frozen=True, kw_only=True):
+    """What a phone keeps for the time without a network. Secret: for the rider himself only.
+
+    ``secrets`` are base64, by UTC month; codes are made of them as RFC 6238 says (30 s, 6 digits).
+    ``ticket`` is the text of the QR code. ``now_ms`` tells the phone how wrong its clock is.
+    """
+
+    rider_id: str
+    number: str
+    now_ms: int
+    secrets: dict[str, str]
+    ticket: str
+    ticket_kind: Kind
+    ticket_expires_ms: int

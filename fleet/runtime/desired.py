@@ -1,9 +1,10 @@
-"""Desired documents: retained, signed, versioned. Today the list of known packs, and plans if any."""
+"""Desired documents: retained, signed, versioned. Lists of packs and blocked riders, and plans."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fleet.core.records import ListsState
@@ -18,6 +19,7 @@ from protocols.topics import Leaf
 log = logging.getLogger(__name__)
 
 PACKS_PER_CHUNK: Final = 1_000  # 53 bytes each at most, well below 64 KiB with the signature
+RIDERS_PER_CHUNK: Final = 800  # 67 bytes each at most
 POLL_S: Final = 0.5  # how soon a registration or an import takes effect
 
 
@@ -45,12 +47,26 @@ class PackRows(Protocol):
         ...
 
 
+class RiderRows(Protocol):
+    """Where the blocked riders come from."""
+
+    async def denied_names(self) -> list[str]:
+        """Each blocked rider, by id and by number."""
+        ...
+
+
 class Revisions(Protocol):
     """Counters that rise with every change of the registers."""
 
     async def revisions(self) -> tuple[int, int]:
-        """Of the cabinets and of the batteries."""
+        """Of the cabinets, and of what all of them know."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    packs: tuple[str, ...] = ()
+    denied_riders: tuple[str, ...] = ()
 
 
 class DesiredPublisher:
@@ -61,12 +77,14 @@ class DesiredPublisher:
         *,
         rows: DesiredRows,
         packs: PackRows,
+        riders: RiderRows,
         publisher: Publisher,
         sign: Callable[[Signed], Signed],
         clock: Clock,
     ) -> None:
         self._rows = rows
         self._packs = packs
+        self._riders = riders
         self._publisher = publisher
         self._sign = sign
         self._clock = clock
@@ -77,12 +95,13 @@ class DesiredPublisher:
         The version is the wall clock in milliseconds, but always above the one before.
         """
         serials = await self._packs.serials()
+        denied = await self._riders.denied_names()
         before = await self._rows.lists_state()
         plans = await self._rows.plans()
         parts = [
-            tuple(serials[start : start + PACKS_PER_CHUNK])
-            for start in range(0, max(len(serials), 1), PACKS_PER_CHUNK)
-        ]
+            *(_Part(packs=part) for part in _split(serials, PACKS_PER_CHUNK)),
+            *(_Part(denied_riders=part) for part in _split(denied, RIDERS_PER_CHUNK)),
+        ] or [_Part()]
         now_ms = self._clock.wall_ms()
         olds = [before.get(cabinet, ListsState(cabinet, 0, 0)) for cabinet in cabinets]
         states = [ListsState(old.cabinet, max(now_ms, old.version + 1), len(parts)) for old in olds]
@@ -92,18 +111,20 @@ class DesiredPublisher:
             await self._publish_lists(state, parts, old.chunks)
             if (plan := plans.get(state.cabinet)) is not None:
                 await self._publish_plan(state.cabinet, plan)
-        log.info("desired lists: %d packs for %d cabinets", len(serials), len(states))
+        text = "desired lists: %d packs and %d names of blocked riders for %d cabinets"
+        log.info(text, len(serials), len(denied), len(states))
 
     async def _publish_lists(
-        self, state: ListsState, parts: Sequence[tuple[str, ...]], old_chunks: int
+        self, state: ListsState, parts: Sequence[_Part], old_chunks: int
     ) -> None:
-        for chunk, packs in enumerate(parts):
+        for chunk, part in enumerate(parts):
             document = DesiredList(
                 cabinet=state.cabinet,
                 version=state.version,
                 chunk=chunk,
                 chunks=len(parts),
-                packs=packs,
+                packs=part.packs,
+                denied_riders=part.denied_riders,
             )
             topic = topics.build(state.cabinet, Leaf.DESIRED_LISTS, chunk)
             await self._retain(topic, encode(self._sign(document)))
@@ -122,8 +143,12 @@ class DesiredPublisher:
         await self._publisher.publish(topic, payload, qos=1, retain=True)
 
 
+def _split(names: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+
+
 class RegisterWatch:
-    """Notices cabinets and batteries that another process registered, such as the CLI."""
+    """Notices what another process, such as the CLI, changed in the registers."""
 
     def __init__(
         self,

@@ -185,7 +185,11 @@ class Ingest:
             if swap.step is None:
                 continue
             self._metrics.swap_attempts.labels(swap.step.value).inc()
-            if swap.created_ms is not None:
+            self._metrics.swaps_by_authority.labels(swap.authority).inc()
+            for flag in swap.flags:
+                log.warning("swap %s at %s: %s", swap.id, swap.cabinet, flag)
+                self._metrics.swaps_flagged.labels(flag).inc()
+            if swap.created_ms is not None and swap.authority == "fleet":
                 taken_s = (self._clock.wall_ms() - swap.created_ms) / 1_000
                 self._metrics.swap_seconds.labels(swap.step.value).observe(taken_s)
 

@@ -29,6 +29,18 @@ class FleetMetrics:
             buckets=_SWAP_BUCKETS_S,
             registry=self.registry,
         )
+        self.swaps_by_authority = Counter(
+            "swap_authority_total",
+            "Ended transactions, by whose authority they began: the fleet's, a code's, a ticket's",
+            ["authority"],
+            registry=self.registry,
+        )
+        self.swaps_flagged = Counter(
+            "swap_flagged_total",
+            "Ended transactions that an operator should look into, by reason",
+            ["flag"],
+            registry=self.registry,
+        )
         self.cabinets = Gauge(
             "cabinet_up", "Cabinets by connection state", ["state"], registry=self.registry
         )

@@ -39,6 +39,10 @@ class SwapRows(Protocol):
         """A rider's swaps, newest first."""
         ...
 
+    async def flagged(self, limit: int) -> list[SwapView]:
+        """Swaps that an operator should look into, newest first."""
+        ...
+
 
 class SwapService:
     """Implements ``fleet.ports.Swaps``."""
@@ -122,6 +126,10 @@ class SwapService:
     async def of_rider(self, rider_id: str, limit: int = 20) -> list[SwapView]:
         """The rider's swaps, newest first."""
         return await self._rows.of_rider(rider_id, min(limit, OF_RIDER_MAX))
+
+    async def flagged(self, limit: int = 20) -> list[SwapView]:
+        """Swaps that an operator should look into, newest first."""
+        return await self._rows.flagged(min(limit, OF_RIDER_MAX))
 
     @asynccontextmanager
     async def watch(self, swap_id: str) -> AsyncIterator[AsyncIterator[SwapView]]:

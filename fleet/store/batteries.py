@@ -12,6 +12,7 @@ from fleet.core.audit import (
     SequenceSpan,
     Violation,
     check_chains,
+    check_numbers,
     check_sequences,
     check_slots,
     check_swaps,
@@ -109,10 +110,13 @@ class BatteryStore:
             spans = [SequenceSpan(*row) for row in await connection.execute(_spans())]
             rows = await connection.execute(select(t.watermark))
             marks = {row.cabinet: Watermark(row.epoch, row.seq) for row in rows}
+            rows = await connection.execute(select(t.rider.c.number, t.rider.c.id))
+            numbers = {row.number: row.id for row in rows}
         return [
             *check_chains(links, batteries),
             *check_slots(batteries.values()),
             *check_swaps(swaps, links, transfers),
+            *check_numbers(numbers, swaps, batteries.values()),
             *check_sequences(spans, marks),
         ]
 

@@ -71,7 +71,14 @@ def swap_of(row: RowMapping) -> SwapState:
         reason=row["reason"],
         detail=row["detail"],
         created_ms=row["created_ms"],
+        authority=row["authority"],
+        flags=split_flags(row["flags"]),
     )
+
+
+def split_flags(text: str) -> tuple[str, ...]:
+    """Flags as they stand in a column."""
+    return tuple(flag for flag in text.split(",") if flag)
 
 
 def transfer_of(row: RowMapping) -> Transfer:
@@ -168,9 +175,8 @@ async def _write_swaps(
             await connection.execute(update(t.swap).where(guard).values(**values))
         else:
             key = f"cabinet:{swap.id}"  # authorised without us
-            row = insert(t.swap).values(
-                id=swap.id, created_ms=now_ms, idempotency_key=key, **values
-            )
+            at_ms = now_ms if swap.created_ms is None else swap.created_ms
+            row = insert(t.swap).values(id=swap.id, created_ms=at_ms, idempotency_key=key, **values)
             await connection.execute(row)
 
 
@@ -188,6 +194,8 @@ def swap_values(swap: SwapState, now_ms: int) -> dict[str, Any]:
         "reason": swap.reason,
         "detail": swap.detail,
         "updated_ms": now_ms,
+        "authority": swap.authority,
+        "flags": ",".join(swap.flags),
     }
 
 

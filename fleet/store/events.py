@@ -16,6 +16,7 @@ from fleet.core.ingest import Arrival, BatchOutcome, Watermark
 from fleet.store import tables as t
 from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.store.engine import Database, StoreError
+from fleet.store.riders import riders_of
 
 BATCH_EVENTS_MAX: Final = 200  # an inventory names 64 slots, and a statement takes 32,766 values
 _STALE_TRIES_MAX: Final = 5
@@ -82,6 +83,7 @@ async def _commit_in(
     plan = Plan(marks=await _marks(connection, {arrival.cabinet for arrival in arrivals}))
     for arrival in arrivals:
         plan.judge(arrival)
+    plan.name_riders(await riders_of(connection, plan.numbers()))
     keys = plan.keys()
     book = await load_book(connection, keys)
     pending = plan.work_out(book.copy(), now_ms)

@@ -13,6 +13,9 @@ from fleet.store.engine import Database
 INCARNATION: Final = "incarnation"
 CABINETS: Final = "cabinets-revision"
 BATTERIES: Final = "batteries-revision"
+DENIALS: Final = "denials-revision"
+#: Raised by every change of a rider's number, so that ingest and such a change take turns.
+NUMBERS: Final = "numbers-revision"
 
 
 class MetaStore:
@@ -36,17 +39,24 @@ class MetaStore:
             await _set(connection, INCARNATION, fresh, exists=known is not None)
 
     async def revisions(self) -> tuple[int, int]:
-        """Counters that rise with every change of the cabinets and of the batteries."""
+        """Counters that rise with every change of the cabinets, and of what all of them know."""
         async with self._database.read() as connection:
             cabinets = await _get(connection, CABINETS)
             batteries = await _get(connection, BATTERIES)
-            return int(cabinets or 0), int(batteries or 0)
+            denials = await _get(connection, DENIALS)
+            return int(cabinets or 0), int(batteries or 0) + int(denials or 0)
 
 
 async def bump(connection: AsyncConnection, name: str) -> None:
     """Raise a revision within a transaction."""
     known = await _get(connection, name)
     await _set(connection, name, str(int(known or 0) + 1), exists=known is not None)
+
+
+async def hold_numbers(connection: AsyncConnection) -> None:
+    """Let nobody change a rider's number until this transaction ends."""
+    query = select(t.meta.c.value).where(t.meta.c.name == NUMBERS).with_for_update(read=True)
+    await connection.execute(query)
 
 
 async def _get(connection: AsyncConnection, name: str) -> str | None:

@@ -18,7 +18,7 @@ from fleet.core.views import MovementView, SwapView
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
-from fleet.store.custody import insert_transfers, swap_of, swap_values
+from fleet.store.custody import insert_transfers, split_flags, swap_of, swap_values
 from fleet.store.engine import Database
 from protocols.messages import Step
 
@@ -42,12 +42,13 @@ class SwapStore:
             RefusedError: ``decide`` returned a code.
         """
         async with self._database.write() as connection:
-            rider = select(t.rider.c.id).where(t.rider.c.id == new.rider).with_for_update()
-            if (await connection.execute(rider)).first() is None:
+            query = select(t.rider.c.denied).where(t.rider.c.id == new.rider).with_for_update()
+            denied = (await connection.execute(query)).scalar_one_or_none()
+            if denied is None:
                 raise NotFoundError(f"no rider {new.rider}")
             if (known := await _by_key(connection, new)) is not None:
                 return known
-            facts = await _facts(connection, new)
+            facts = await _facts(connection, new, rider_denied=denied)
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)
             serial = facts.rider_serials[0] if len(facts.rider_serials) == 1 else None
@@ -84,6 +85,13 @@ class SwapStore:
         async with self._database.read() as connection:
             return await _views(connection, query)
 
+    async def flagged(self, limit: int) -> list[SwapView]:
+        """Swaps that an operator should look into, newest first."""
+        query = select(t.swap).where(t.swap.c.flags != "")
+        query = query.order_by(t.swap.c.created_ms.desc(), t.swap.c.id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return await _views(connection, query)
+
 
 def _start(new: NewSwap, serial: str | None) -> NewCommand:
     args: dict[str, Any] = {"kind": new.kind.value, "rider_id": new.rider}
@@ -112,7 +120,7 @@ async def _by_key(connection: AsyncConnection, new: NewSwap) -> str | None:
     return str(row.id)
 
 
-async def _facts(connection: AsyncConnection, new: NewSwap) -> LedgerFacts:
+async def _facts(connection: AsyncConnection, new: NewSwap, *, rider_denied: bool) -> LedgerFacts:
     # One row per cabinet is locked here, so that two riders at once queue up behind it.
     lock = select(t.cabinet.c.id).where(t.cabinet.c.id == new.cabinet).with_for_update()
     if (await connection.execute(lock)).first() is None:
@@ -124,6 +132,7 @@ async def _facts(connection: AsyncConnection, new: NewSwap) -> LedgerFacts:
         rider_serials=await serials_of(connection, new.rider),
         rider_open_swap=(await connection.execute(of_rider)).scalar_one_or_none(),
         cabinet_open_swap=(await connection.execute(at_cabinet)).scalar_one_or_none(),
+        rider_denied=rider_denied,
     )
 
 
@@ -153,7 +162,7 @@ def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
             to_holder=row["to_holder"],
             at_ms=row["at_ms"],
             swap_id=row["swap_id"],
-            flags=tuple(flag for flag in row["flags"].split(",") if flag),
+            flags=split_flags(row["flags"]),
         )
         for row in rows
     ]
@@ -177,4 +186,6 @@ def _view(row: RowMapping, movements: tuple[MovementView, ...]) -> SwapView:
         created_ms=row["created_ms"],
         updated_ms=row["updated_ms"],
         movements=movements,
+        authority=swap.authority,
+        flags=swap.flags,
     )

@@ -173,6 +173,8 @@ swap = Table(
     Column("detail", String(500), nullable=False, server_default=""),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    Column("authority", String(16), nullable=False, server_default="fleet"),
+    Column("flags", String(200), nullable=False, server_default=""),
     UniqueConstraint("rider", "idempotency_key"),
     Index("ix_swap_cabinet_open", "cabinet", "open"),
     Index("ix_swap_updated_ms", "updated_ms"),
@@ -207,6 +209,10 @@ rider = Table(
     Column("phone_hash", String(64), nullable=False, unique=True),
     Column("phone_tail", String(4), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("number", String(8), nullable=False),  # names the rider to a cabinet without a network
+    Column("denied", Boolean, nullable=False, server_default=false()),
+    Column("denied_reason", String(500), nullable=False, server_default=""),
+    UniqueConstraint("number"),
 )
 
 login_code = Table(

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from fleet.ports import Accounts, Cabinets, Clock, Riders, SmsSender, Swaps
+from fleet.ports import Accounts, Cabinets, Clock, Offline, Riders, SmsSender, Swaps
 from fleet.web import account, api, errors, operator, rider, system
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
@@ -25,6 +25,7 @@ def create_app(
     swaps: Swaps,
     cabinets: Cabinets,
     riders: Riders,
+    offline: Offline,
     accounts: Accounts,
     clock: Clock,
     sms: SmsSender,
@@ -50,6 +51,7 @@ def create_app(
         swaps=swaps,
         cabinets=cabinets,
         riders=riders,
+        offline=offline,
         accounts=accounts,
         clock=clock,
         sms=sms,

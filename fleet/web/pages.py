@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse
 
 from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
 from fleet.errors import FleetError, LimitedError
-from fleet.ports import Accounts, Cabinets, Clock, Riders, SmsSender, Swaps
+from fleet.ports import Accounts, Cabinets, Clock, Offline, Riders, SmsSender, Swaps
 from fleet.web import i18n
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
@@ -79,6 +79,7 @@ class Web:
     swaps: Swaps
     cabinets: Cabinets
     riders: Riders
+    offline: Offline
     accounts: Accounts
     clock: Clock
     sms: SmsSender

@@ -12,6 +12,7 @@ from msgspec import Struct
 from fleet.core.ingest import Arrival, open_payload
 from protocols.messages import (
     AlarmBody,
+    Authority,
     BatteryBody,
     Door,
     Event,
@@ -93,6 +94,7 @@ class Reporter:
         slot_in: int | None = None,
         slot_out: int | None = None,
         reason: str | None = None,
+        authority: Authority = "fleet",
     ) -> Event:
         body = StepBody(
             swap_id=swap,
@@ -102,6 +104,7 @@ class Reporter:
             slot_in=slot_in,
             slot_out=slot_out,
             reason=reason,
+            authority=authority,
         )
         return self.event("swap.step", body)
 
@@ -151,17 +154,23 @@ class Reporter:
         rider: str = "R1",
         slot_in: int = 1,
         slot_out: int = 2,
+        authority: Authority = "fleet",
     ) -> list[Event]:
         """A whole swap, as reported."""
-        slots = {"slot_in": slot_in, "slot_out": slot_out}
+
+        def step(step: Step) -> Event:
+            return self.step(
+                swap, step, rider=rider, slot_in=slot_in, slot_out=slot_out, authority=authority
+            )
+
         return [
-            self.step(swap, Step.RESERVED, rider=rider, **slots),
-            self.step(swap, Step.OPENING_RETURN, rider=rider, **slots),
-            self.step(swap, Step.VERIFYING, rider=rider, **slots),
+            step(Step.RESERVED),
+            step(Step.OPENING_RETURN),
+            step(Step.VERIFYING),
             self.battery("in", back, slot_in, swap=swap, rider=rider),
-            self.step(swap, Step.OPENING_PICKUP, rider=rider, **slots),
+            step(Step.OPENING_PICKUP),
             self.battery("out", out, slot_out, swap=swap, rider=rider),
-            self.step(swap, Step.COMPLETED, rider=rider, **slots),
+            step(Step.COMPLETED),
         ]
 
 

@@ -20,7 +20,9 @@ from fleet.core.phones import phone_hash, phone_tail
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse
 from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
 from fleet.errors import DeniedError, FleetError, LimitedError, NotFoundError, RefusedError
+from fleet.runtime.offline import OfflineService
 from fleet.web.app import WebConfig, create_app, stop_streams
+from protocols import signing
 from protocols.messages import (
     STEP_RANK,
     TERMINAL_STEPS,
@@ -31,8 +33,11 @@ from protocols.messages import (
     SlotTelemetry,
     Step,
 )
+from protocols.offline import rider_number
 
 KEY: Final = b"k" * 32
+GROUP_KEY: Final = b"g" * 32
+COMMAND_KEYS: Final = signing.generate()
 OPERATOR_TOKEN: Final = "operator-token-of-tests"
 DEADLINE_S: Final = 5.0
 
@@ -133,7 +138,10 @@ class FakeRiders:
 
     def add(self, phone: str, *serials: str) -> RiderView:
         rider = RiderView(
-            id=f"R{len(self.views) + 1:012d}", phone_tail=phone_tail(phone), serials=serials
+            id=f"R{len(self.views) + 1:012d}",
+            phone_tail=phone_tail(phone),
+            serials=serials,
+            number=rider_number(len(self.views) + 1_234_567),
         )
         self.views[rider.id] = rider
         self.phones[phone] = rider.id
@@ -141,6 +149,9 @@ class FakeRiders:
 
     def give(self, rider_id: str, *serials: str) -> None:
         self.views[rider_id] = replace(self.views[rider_id], serials=serials)
+
+    def deny(self, rider_id: str) -> None:
+        self.views[rider_id] = replace(self.views[rider_id], denied=True)
 
     async def get(self, rider_id: str) -> RiderView:
         if rider_id not in self.views:
@@ -247,6 +258,9 @@ class FakeSwaps:
         own = [swap for swap in self.views.values() if swap.rider_id == rider_id]
         return sorted(own, key=lambda swap: swap.id, reverse=True)[:limit]
 
+    async def flagged(self, limit: int = 20) -> list[SwapView]:
+        return [swap for swap in self.views.values() if swap.flags][:limit]
+
     @asynccontextmanager
     async def watch(self, swap_id: str) -> AsyncIterator[AsyncIterator[SwapView]]:
         async with self.watched.watch(swap_id, await self.get(swap_id)) as views:
@@ -342,6 +356,12 @@ class Town:
             swaps=self.swaps,
             cabinets=self.cabinets,
             riders=self.riders,
+            offline=OfflineService(
+                riders=self.riders,
+                codes_key=lambda: GROUP_KEY,
+                sign=lambda ticket: signing.sign(ticket, COMMAND_KEYS[0]),
+                clock=self.clock,
+            ),
             accounts=self.accounts,
             clock=self.clock,
             sms=self.sms,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from starlette.applications import Starlette
 
-from fleet import oneshot, service
+from fleet import oneshot, oneshot_riders, service
 from fleet.config import FleetConfig, parse
 from fleet.core.records import BatteryRecord, CabinetRecord
 from fleet.core.views import SwapView
@@ -20,6 +20,7 @@ from fleet.errors import RefusedError
 from fleet.service import Pages, Parts
 from protocols import signing
 from protocols.messages import DesiredList, Kind, Result, Step, Telemetry, decode
+from protocols.offline import parse_ticket
 from tests.support.fake_cabinet import FakeCabinet
 from tests.support.fleet import telemetry, until
 from tests.support.servers import BROKERS
@@ -194,6 +195,33 @@ async def test_lists_are_retained_and_signed(town: Town) -> None:
     document = decode(cabinet.lists[-1][1], DesiredList)
     assert signing.verify(document, cabinet.command_key)
     assert (document.cabinet, document.chunk, document.chunks) == (A, 0, 1)
+
+
+async def test_a_block_reaches_the_cabinets_without_a_restart(town: Town) -> None:
+    rider_id = await rider(town, "P1")
+    cabinet = town.cabinet
+
+    def blocked() -> set[str]:
+        documents = [decode(payload, DesiredList) for _, payload in cabinet.lists if payload]
+        version = max((each.version for each in documents), default=0)
+        return {
+            name for each in documents if each.version == version for name in each.denied_riders
+        }
+
+    view = await oneshot_riders.judge(town.config, rider_id, "pack sold", denied=True)
+    await until(lambda: blocked() == {rider_id, f"no.{view.number}"}, "the block is on the list")
+    assert signing.verify(decode(cabinet.lists[-1][1], DesiredList), cabinet.command_key)
+    with pytest.raises(RefusedError) as refused:
+        await start(town, rider_id)
+    assert refused.value.code == "rider-denied"
+    with pytest.raises(RefusedError):
+        await town.parts.offline.passes(rider_id)
+    await oneshot_riders.judge(town.config, view.number, "paid", denied=False)
+    await until(lambda: not blocked(), "the block is off the list")
+    passes = await town.parts.offline.passes(rider_id)
+    ticket = parse_ticket(passes.ticket)
+    assert signing.verify(ticket, cabinet.command_key)
+    assert (ticket.rider_id, ticket.expected_serial) == (rider_id, "P1")
 
 
 async def test_a_cabinet_added_while_running_may_connect(town: Town) -> None:

@@ -64,7 +64,13 @@ async def test_migrating_again_and_at_once_changes_nothing(store_url: str) -> No
 async def test_a_write_that_fails_leaves_nothing(town: Stores) -> None:
     async def write() -> None:
         async with town.database.write() as connection:
-            row = {"id": "R9", "phone_hash": "h9", "phone_tail": "9", "created_ms": 1}
+            row = {
+                "id": "R9",
+                "phone_hash": "h9",
+                "phone_tail": "9",
+                "created_ms": 1,
+                "number": "9",
+            }
             await connection.execute(insert(t.rider).values(**row))
             raise LookupError
 

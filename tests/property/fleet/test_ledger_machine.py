@@ -7,21 +7,25 @@ order, its invariants hold at every moment; and once everything has arrived it a
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fleet.core.audit import Link, check_chains, check_slots, check_swaps
+from fleet.core.audit import Link, check_chains, check_numbers, check_slots, check_swaps
 from fleet.core.ids import UNKNOWN, rider_holder, slot_holder
 from fleet.core.ingest import Verdict, Watermark, judge
-from fleet.core.ledger import Battery, Book, LedgerError, Origin, apply
-from protocols.messages import Event, Kind, Step, event_body
+from fleet.core.ledger import Battery, Book, Changes, LedgerError, Origin, apply, claim
+from fleet.core.offline import number_name, resolve, twin_id
+from protocols.messages import Authority, Event, Kind, Step, event_body
+from protocols.offline import rider_number
 from tests.support.fleet import T0_MS, Reporter
 
 CABINETS = ("DH-0001", "DH-0002", "DH-0003")
 SLOTS = (1, 2, 3, 4)
 RIDERS = ("R1", "R2", "R3")
+NUMBERS = {rider: rider_number(1_000_000 + n) for n, rider in enumerate(RIDERS)}
 #: Beyond what clocks may differ by, so that order in time can be told.
 STEP_MS = 120_000
 
@@ -38,6 +42,7 @@ class Ledger:
     marks: dict[str, Watermark] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     applied: set[tuple[str, int, int]] = field(default_factory=set)
+    numbers: dict[str, str] = field(default_factory=dict)
 
     def receive(self, cabinet: str, event: Event) -> Watermark:
         verdict, acknowledged = judge(self.marks.get(cabinet, Watermark()), event.epoch, event.seq)
@@ -50,9 +55,14 @@ class Ledger:
         synced = event.wall_synced
         origin = Origin(cabinet, event.epoch, event.seq, event.wall_ms if synced else 0, synced)
         try:
-            changes = apply(self.book, origin, event.type, event_body(event))
+            body = resolve(event_body(event), self.numbers)
+            changes = apply(self.book, origin, event.type, body)
         except LedgerError as error:
             raise AssertionError("these cabinets never lie") from error
+        self.book_in(changes)
+        return acknowledged
+
+    def book_in(self, changes: Changes) -> None:
         for row in changes.movements:
             self.links.append(
                 Link(
@@ -65,7 +75,15 @@ class Ledger:
                 )
             )
         self.book.absorb(changes)
-        return acknowledged
+
+    def claim(self, number: str, rider: str) -> None:
+        """What the store does when it becomes known whose number it is."""
+        name = number_name(number)
+        self.numbers[number] = rider
+        self.book_in(claim(self.book, rider_holder(name), rider_holder(rider), 0))
+        for swap in list(self.book.swaps.values()):
+            if swap.rider == name:
+                self.book.absorb(Changes(swap=replace(swap, rider=rider)))
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -80,7 +98,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger()
         self.place: dict[str, str] = {}
         self.swaps = 0
-        self.completed: list[str] = []
+        self.completed: list[tuple[str, str]] = []
+        self.tickets: dict[tuple[str, Kind], tuple[str, set[str]]] = {}
+        self.ledger.numbers[NUMBERS["R1"]] = "R1"  # the others' are not known yet
 
     @initialize(kept=st.integers(2, 4), held=st.integers(1, 3))
     def furnish(self, kept: int, held: int) -> None:
@@ -115,21 +135,23 @@ class LedgerMachine(RuleBasedStateMachine):
     def empty(self, cabinet: str) -> int | None:
         return next((n for n in SLOTS if not self.at(slot_holder(cabinet, n))), None)
 
-    def put(self, swap: str, cabinet: str, slot: int, rider: str) -> None:
+    def put(self, swap: str, cabinet: str, slot: int, rider: str, as_: str) -> None:
         serial = self.at(rider_holder(rider))
         assert serial is not None
         self.place[serial] = slot_holder(cabinet, slot)
-        self.write(cabinet).battery("in", serial, slot, swap=swap, rider=rider)
+        self.write(cabinet).battery("in", serial, slot, swap=swap, rider=as_)
 
-    def take(self, swap: str, cabinet: str, slot: int, rider: str) -> None:
+    def take(self, swap: str, cabinet: str, slot: int, rider: str, as_: str) -> None:
         serial = self.at(slot_holder(cabinet, slot))
         assert serial is not None
         self.place[serial] = rider_holder(rider)
-        self.write(cabinet).battery("out", serial, slot, swap=swap, rider=rider)
+        self.write(cabinet).battery("out", serial, slot, swap=swap, rider=as_)
 
     @rule(cabinet=cabinets, rider=riders, kind=st.sampled_from([Kind.SWAP, Kind.PICKUP, Kind.RETURN]),
-          break_off=st.booleans())  # fmt: skip
-    def swap(self, cabinet: str, rider: str, kind: Kind, break_off: bool) -> None:
+          break_off=st.booleans(), authority=st.sampled_from(["fleet", "code", "ticket"]))  # fmt: skip
+    def swap(
+        self, cabinet: str, rider: str, kind: Kind, break_off: bool, authority: Authority
+    ) -> None:
         gives, takes = kind is not Kind.PICKUP, kind is not Kind.RETURN
         slot_in, slot_out = self.empty(cabinet), self.full(cabinet)
         holds = self.at(rider_holder(rider)) is not None
@@ -137,22 +159,39 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if kind is Kind.PICKUP and holds:
             return
-        self.swaps += 1
-        name = f"S{self.swaps}"
-        told = {"rider": rider, "kind": kind, "slot_in": slot_in, "slot_out": slot_out}
-        self.write(cabinet).step(name, Step.RESERVED, **told)  # type: ignore[arg-type]
+        name = self.name(cabinet, rider, kind, authority)
+        told: dict[str, Any] = {"kind": kind, "slot_in": slot_in, "slot_out": slot_out}
+        told["authority"] = authority
+        told["rider"] = number_name(NUMBERS[rider]) if authority == "code" else rider
+        self.write(cabinet).step(name, Step.RESERVED, **told)
         if gives:
             assert slot_in is not None
-            self.put(name, cabinet, slot_in, rider)
-            self.write(cabinet).step(name, Step.VERIFYING, **told)  # type: ignore[arg-type]
+            self.put(name, cabinet, slot_in, rider, told["rider"])
+            self.write(cabinet).step(name, Step.VERIFYING, **told)
         if break_off:
-            self.write(cabinet).step(name, Step.CANCELLED, **told)  # type: ignore[arg-type]
+            self.write(cabinet).step(name, Step.CANCELLED, **told)
             return
         if takes:
             assert slot_out is not None
-            self.take(name, cabinet, slot_out, rider)
-        self.write(cabinet).step(name, Step.COMPLETED, **told)  # type: ignore[arg-type]
-        self.completed.append(name)
+            self.take(name, cabinet, slot_out, rider, told["rider"])
+        self.write(cabinet).step(name, Step.COMPLETED, **told)
+        self.completed.append((name, cabinet))
+
+    def name(self, cabinet: str, rider: str, kind: Kind, authority: Authority) -> str:
+        """A fresh id; or that of a ticket that no other cabinet has told this one about."""
+        ticket, used = self.tickets.get((rider, kind), ("", {cabinet}))
+        if authority == "ticket" and cabinet not in used:
+            used.add(cabinet)
+            return ticket
+        self.swaps += 1
+        fresh = f"S{self.swaps}"
+        if authority == "ticket":
+            self.tickets[rider, kind] = (fresh, {cabinet})
+        return fresh
+
+    @rule(rider=riders)
+    def number_becomes_known(self, rider: str) -> None:
+        self.ledger.claim(NUMBERS[rider], rider)
 
     @rule(cabinet=cabinets, slot=slots)
     def vanish(self, cabinet: str, slot: int) -> None:
@@ -215,15 +254,23 @@ class LedgerMachine(RuleBasedStateMachine):
         batteries = self.ledger.book.batteries
         assert check_chains(self.ledger.links, batteries) == []
         assert check_slots(batteries.values()) == []
+        swaps = self.ledger.book.swaps.values()
+        assert check_numbers(self.ledger.numbers, swaps, batteries.values()) == []
 
     def teardown(self) -> None:
         for cabinet in reversed(CABINETS):
             self.drain(cabinet)
         self.the_ledger_holds_together()
+        for rider in RIDERS:
+            self.ledger.claim(NUMBERS[rider], rider)
+        self.the_ledger_holds_together()
         book = self.ledger.book
         links, transfers = self.ledger.links, book.transfers.values()
         assert check_swaps(book.swaps.values(), links, transfers) == []
-        assert all(book.swaps[name].step is Step.COMPLETED for name in self.completed)
+        for name, cabinet in self.completed:
+            ids = (name, twin_id(name, cabinet))
+            own = [book.swaps[each] for each in ids if each in book.swaps]
+            assert [each.step for each in own if each.cabinet == cabinet] == [Step.COMPLETED]
         for cabinet, reporter in self.reporters.items():
             assert self.ledger.marks.get(cabinet, Watermark()).seq == reporter.seq
         if self.synced:
