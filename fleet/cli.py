@@ -17,7 +17,7 @@ from fleet.errors import ConfigError, FleetError, InvalidError
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
-_UNREACHABLE_CODES: Final = frozenset({"store", "broker"})
+_UNREACHABLE_CODES: Final = frozenset({"store", "broker", "fleetd"})
 
 T = TypeVar("T")
 

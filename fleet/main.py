@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fleet import cli_staff
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
 from fleet.cli import go as _go
@@ -202,3 +203,6 @@ def _movements(movements: Sequence[Any]) -> None:
             for row in movements
         ]
     )
+
+
+cli_staff.register(app, cabinet_app)

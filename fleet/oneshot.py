@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,14 @@ from fleet.adapters.secret_files import command_key, group_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
 from fleet.core.ids import valid_holder, valid_serial
-from fleet.core.records import BatteryRecord, CabinetRecord, Credential, ImportOutcome
-from fleet.core.views import MovementView, SwapView
+from fleet.core.records import (
+    BatteryRecord,
+    CabinetRecord,
+    Credential,
+    ImportOutcome,
+    LogFilter,
+)
+from fleet.core.views import LogView, MovementView, SwapView
 from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
 from fleet.stores import open_stores
@@ -138,6 +145,17 @@ async def audit(config: FleetConfig) -> list[Violation]:
     """Every broken invariant of the ledger."""
     async with open_stores(config.store_url) as stores:
         return await stores.batteries.audit()
+
+
+async def log_rows(config: FleetConfig, wanted: LogFilter) -> list[LogView]:
+    """The log of orders, newest first."""
+    async with open_stores(config.store_url) as stores:
+        return await stores.audit_log.rows(wanted)
+
+
+def utc_text(wall_ms: int) -> str:
+    """A moment to the second, in UTC."""
+    return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 async def restored(config: FleetConfig) -> str:

@@ -34,6 +34,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         cabinets=parts.cabinets,
         riders=parts.riders,
         offline=parts.offline,
+        operations=parts.operations,
         accounts=AccountStore(parts.stores.database, key=parts.phone_key),
         clock=parts.clock,
         sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),

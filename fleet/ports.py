@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Protocol
 
 from fleet.core.login import Identity, Verdict
-from fleet.core.views import CabinetView, OfflineView, RiderView, SwapView
+from fleet.core.operations import Expected, Wish
+from fleet.core.records import LogFilter
+from fleet.core.views import (
+    CabinetView,
+    LogView,
+    OfflineView,
+    OrderView,
+    RiderView,
+    SwapView,
+)
 from protocols.messages import Kind
 
 
@@ -55,6 +64,26 @@ class Swaps(Protocol):
         """
         ...
 
+    async def serve(
+        self,
+        *,
+        kind: Kind,
+        cabinet_id: str,
+        technician: str,
+        slot: int | None,
+        reason: str,
+        expected: Expected | None,
+        idempotency_key: str,
+    ) -> SwapView:
+        """A technician's load or unload; the same key returns the same one.
+
+        Raises:
+            NotFoundError: no such cabinet.
+            InvalidError: a field is wrong, or the key began something else.
+            RefusedError: ``offline`` or ``busy``.
+        """
+        ...
+
     async def resume(self, *, swap_id: str, rider_id: str) -> SwapView:
         """Open the waited-for door once more."""
         ...
@@ -77,6 +106,36 @@ class Swaps(Protocol):
 
     def watch(self, swap_id: str) -> AbstractAsyncContextManager[AsyncIterator[SwapView]]:
         """Whole views, the present one first, then at every change; ends at shutdown."""
+        ...
+
+
+class Operations(Protocol):
+    """What operators may order, and the log of what they ordered."""
+
+    async def order(self, wish: Wish) -> OrderView:
+        """Log an order and send it; the same key at the same cabinet is the same order.
+
+        Raises:
+            NotFoundError: no such cabinet.
+            InvalidError: a field is wrong, or the key gave another order.
+            RefusedError: ``offline`` or ``busy``.
+        """
+        ...
+
+    async def get(self, command_id: str) -> OrderView:
+        """One order as it stands; raise NotFoundError."""
+        ...
+
+    async def of_cabinet(self, cabinet_id: str, limit: int = 20) -> list[OrderView]:
+        """The orders at a cabinet, newest first; raise NotFoundError."""
+        ...
+
+    async def log(self, wanted: LogFilter) -> list[LogView]:
+        """The log of orders, newest first."""
+        ...
+
+    def watch(self, command_id: str) -> AbstractAsyncContextManager[AsyncIterator[OrderView]]:
+        """The order as it stands, then at every change; ends at shutdown."""
         ...
 
 

@@ -33,6 +33,7 @@ from fleet.runtime.ingest import Ingest
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.offline import OfflineService
+from fleet.runtime.operations import OperationService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.swaps import SwapService
 from fleet.stores import Stores, open_stores
@@ -55,6 +56,7 @@ class Parts:
     cabinets: CabinetService
     riders: RiderService
     offline: OfflineService
+    operations: OperationService
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
@@ -161,7 +163,7 @@ class _Fleet:
         self._phone_key = phone_key(config.data_dir)
         self.address = broker.address if broker else _external(config.broker)
         self.metrics = FleetMetrics()
-        self.swap_hub, self.cabinet_hub = Hub(), Hub()
+        self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
         self.live = LivePicture(stores.cabinets, clock)
         self.events = MqttLink(
             address=self.address,
@@ -190,6 +192,7 @@ class _Fleet:
             clock=clock,
             metrics=self.metrics,
             swap_hub=self.swap_hub,
+            order_hub=self.order_hub,
         )
         self.ingest = Ingest(
             rows=stores.events,
@@ -253,6 +256,14 @@ class _Fleet:
                 sign=lambda ticket: signing.sign(ticket, self._key),
                 clock=self._clock,
             ),
+            operations=OperationService(
+                rows=self._stores.operations,
+                log=self._stores.audit_log,
+                live=self.live,
+                commands=self.commands,
+                hub=self.order_hub,
+                clock=self._clock,
+            ),
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,
@@ -289,6 +300,7 @@ class _Fleet:
             await stop.wait()
             self.swap_hub.close()
             self.cabinet_hub.close()
+            self.order_hub.close()
             stop_pages()
             server.should_exit = True
             await pages

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from fleet.store.audit_log import AuditLogStore
 from fleet.store.batteries import BatteryStore
 from fleet.store.cabinets import CabinetStore
 from fleet.store.commands import CommandStore
 from fleet.store.engine import Database
 from fleet.store.events import EventStore
 from fleet.store.meta import MetaStore
+from fleet.store.operations import OperationStore
 from fleet.store.riders import RiderStore
 from fleet.store.swaps import SwapStore
 
@@ -28,6 +30,8 @@ class Stores:
     swaps: SwapStore
     commands: CommandStore
     events: EventStore
+    operations: OperationStore
+    audit_log: AuditLogStore
 
 
 @asynccontextmanager
@@ -50,6 +54,8 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             swaps=SwapStore(database),
             commands=CommandStore(database),
             events=EventStore(database),
+            operations=OperationStore(database),
+            audit_log=AuditLogStore(database),
         )
     finally:
         await database.close()

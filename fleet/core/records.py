@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from protocols.messages import Kind
+from protocols.messages import Kind, Precondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,10 @@ class NewSwap:
     key: str
     now_ms: int
     expires_ms: int
+    slot: int | None = None  # for load and unload
+    actor: str = ""  # who orders; the rider when empty
+    reason: str = ""
+    precondition: Precondition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class NewCommand:
     expires_ms: int
     swap_id: str | None = None
     reason: str = ""
+    precondition: Precondition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +100,13 @@ class ListsState:
     cabinet: str
     version: int
     chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which rows of the log of orders to show; None does not restrict."""
+
+    cabinet: str | None = None
+    staff: str | None = None
+    action: str | None = None  # or how it begins
+    limit: int = 100

@@ -76,6 +76,18 @@ def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None
     return None
 
 
+def refuse_technician(cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None:
+    """The code of the first rule that says no to a technician, or None.
+
+    Alarms are for the cabinet to judge: a technician comes because of them.
+    """
+    if not cabinet.online or cabinet.age_ms is None or cabinet.age_ms > TELEMETRY_AGE_MAX_MS:
+        return "offline"
+    if cabinet.active_swap is not None or ledger.cabinet_open_swap is not None:
+        return "busy"
+    return None
+
+
 def refuse_cabinet(cabinet: CabinetFacts) -> str | None:
     """Why this cabinet serves nobody now, or None."""
     if not cabinet.online or cabinet.age_ms is None or cabinet.age_ms > TELEMETRY_AGE_MAX_MS:

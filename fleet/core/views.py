@@ -40,6 +40,48 @@ class MovementView(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class OrderView(Struct, frozen=True, kw_only=True):
+    """One order of an operator and what has become of it.
+
+    ``outcome``: ordered (not answered yet), accepted (under way), done, refused (nothing moved),
+    failed (something may have moved), expired (no answer: the door may have opened).
+    """
+
+    id: str
+    cabinet_id: str
+    type: str
+    actor: str
+    reason: str
+    outcome: str
+    created_ms: int
+    slot: int | None = None
+    code: str | None = None
+    expected_presence: str | None = None
+    expected_serial: str | None = None
+    result: str | None = None  # the cabinet's code
+    evidence: str = ""
+    answered_ms: int | None = None
+
+
+class LogView(Struct, frozen=True, kw_only=True):
+    """One row of the log of orders."""
+
+    id: int
+    at_ms: int
+    actor: str
+    action: str
+    outcome: str
+    cabinet_id: str = ""
+    command_id: str = ""
+    subject: str = ""
+    slot: int | None = None
+    swap_id: str | None = None
+    reason: str = ""
+    result: str | None = None
+    evidence: str = ""
+    hash: str = ""
+
+
 class SwapView(Struct, frozen=True, kw_only=True):
     """One transaction of a rider; ``rank`` only rises."""
 

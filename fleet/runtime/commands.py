@@ -21,6 +21,7 @@ from fleet.core.commands import (
 )
 from fleet.core.ids import ulid
 from fleet.core.ledger import SwapState
+from fleet.core.operations import ENDS_LATER
 from fleet.core.records import NewCommand
 from fleet.core.swaps import NO_ANSWER
 from fleet.errors import FleetError
@@ -45,6 +46,10 @@ NONCES_ASKED: Final = 2
 COMMAND_QOS: Final = 1
 STORE_RETRY_S: Final = 0.5
 _IDLE_S: Final = 60.0
+LAST_WORDS: Final = frozenset({"done", "failed"})
+LAST_WORD_WAIT_MS: Final = 5_000  # a pulse, its confirmation and two publications
+LAST_WORD_TRIES: Final = 3
+LATE_MAX: Final = 1_000  # results of nobody's commands must not fill the memory
 
 
 class CommandRows(Protocol):
@@ -71,6 +76,10 @@ class CommandRows(Protocol):
         """Record how it ended."""
         ...
 
+    async def finish(self, cabinet: str, result: Result, now_ms: int) -> bool:
+        """Record the last word on an accepted command."""
+        ...
+
 
 class Commands:
     """All lanes. ``submit`` takes what is stored already and may be called from anywhere."""
@@ -84,6 +93,7 @@ class Commands:
         clock: Clock,
         metrics: FleetMetrics,
         swap_hub: Hub,
+        order_hub: Hub,
     ) -> None:
         self._rows = rows
         self._publisher = publisher
@@ -91,6 +101,9 @@ class Commands:
         self._clock = clock
         self._metrics = metrics
         self._swap_hub = swap_hub
+        self._order_hub = order_hub
+        self._late: list[tuple[str, Result]] = []
+        self._unfinished: dict[str, tuple[QueuedCommand, int, int]] = {}
         self._lanes: dict[str, Lane] = {}
         self._wake = asyncio.Event()
         self._settled: list[tuple[QueuedCommand, Result | None, bool]] = []
@@ -138,10 +151,13 @@ class Commands:
     def on_result(self, cabinet: str, result: Result) -> None:
         """Take a result from the broker's callback."""
         lane = self._lanes.get(cabinet)
-        if lane is None:
-            return
-        if (command := lane.take(result, self._clock.monotonic_ms())) is not None:
+        command = None
+        if lane is not None:
+            command = lane.take(result, self._clock.monotonic_ms())
+        if command is not None:
             self._settled.append((command, result, True))
+        elif result.outcome in LAST_WORDS and len(self._late) < LATE_MAX:
+            self._late.append((cabinet, result))
         self._wake.set()
 
     async def run(self) -> None:
@@ -152,6 +168,9 @@ class Commands:
             while self._settled:
                 await self._settle(*self._settled[0])
                 self._settled.pop(0)
+            while self._late:
+                await self._finish(*self._late.pop(0))
+            until_ms = self._ask_again(until_ms)
             idle_s = _IDLE_S
             if until_ms is not None:
                 idle_s = max(0.0, (until_ms - self._clock.monotonic_ms()) / 1_000)
@@ -225,6 +244,40 @@ class Commands:
             self._metrics.swap_attempts.labels(reason or state).inc()
         if command.swap_id is not None:
             self._swap_hub.tell([command.swap_id])
+        self._order_hub.tell([command.id])
+        if state in LAST_WORDS:
+            self._unfinished.pop(command.id, None)
+        if state == "accepted" and command.type in ENDS_LATER:
+            due_ms = self._clock.monotonic_ms() + LAST_WORD_WAIT_MS
+            self._unfinished.setdefault(command.id, (command, due_ms, LAST_WORD_TRIES))
+
+    async def _finish(self, cabinet: str, result: Result) -> None:
+        """The last word on a command that was accepted earlier."""
+        try:
+            news = await self._rows.finish(cabinet, result, self._clock.wall_ms())
+        except FleetError as error:
+            log.warning("command %s: last word not stored: %s", result.id, error)
+            return  # and asked for again
+        self._unfinished.pop(result.id, None)
+        if news:
+            self._metrics.commands.labels(result.outcome).inc()
+            self._order_hub.tell([result.id])
+
+    def _ask_again(self, until_ms: int | None) -> int | None:
+        """Repeat commands whose last word is overdue: the cabinet answers with what it stored."""
+        now_ms = self._clock.monotonic_ms()
+        for command, due_ms, tries in list(self._unfinished.values()):
+            next_ms = due_ms
+            if due_ms <= now_ms and tries == 0:
+                del self._unfinished[command.id]
+                continue
+            if due_ms <= now_ms:
+                deadline_ms, next_ms = now_ms + LAST_WORD_WAIT_MS, now_ms + 2 * LAST_WORD_WAIT_MS
+                self._lanes.setdefault(command.cabinet, Lane()).add(command, deadline_ms)
+                self._unfinished[command.id] = (command, next_ms, tries - 1)
+                self._wake.set()
+            until_ms = next_ms if until_ms is None else min(until_ms, next_ms)
+        return until_ms
 
 
 def new_id(wall_ms: int) -> str:

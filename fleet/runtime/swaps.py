@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from fleet.core.commands import QueuedCommand
+from fleet.core.operations import (
+    TECHNICIAN,
+    TECHNICIAN_KINDS,
+    Expected,
+    check_expected,
+    check_reason,
+    check_slot,
+    check_staff,
+    precondition,
+)
 from fleet.core.records import NewSwap
-from fleet.core.swaps import REFUSALS, RIDER_KINDS, LedgerFacts, refuse
+from fleet.core.swaps import REFUSALS, RIDER_KINDS, LedgerFacts, refuse, refuse_technician
 from fleet.core.views import SwapView
 from fleet.errors import DeniedError, InvalidError, RefusedError
 from fleet.ports import Clock
@@ -75,34 +86,49 @@ class SwapService:
                 rider's.
             RefusedError: the code says why; see ``fleet.core.swaps.REFUSALS``.
         """
-        if not 1 <= len(idempotency_key) <= KEY_CHARS_MAX or not idempotency_key.isprintable():
-            raise InvalidError(
-                f"idempotency key: expected 1 to {KEY_CHARS_MAX} printable characters"
-            )
+        _check_key(idempotency_key)
         if kind not in RIDER_KINDS:
             raise InvalidError(f"kind {kind.value!r}: is for technicians")
         cabinet = self._live.facts(cabinet_id)
-        now_ms = self._clock.wall_ms()
-        swap_id = new_id(now_ms)
-        new = NewSwap(
-            id=swap_id,
-            command_id=f"start-{swap_id}",
-            cabinet=cabinet_id,
-            rider=rider_id,
-            kind=kind,
-            key=idempotency_key,
-            now_ms=now_ms,
-            expires_ms=now_ms + COMMAND_LIFE_MS,
+        new = self._new(cabinet_id, rider_id, kind, idempotency_key)
+        return await self._begin(new, lambda facts: refuse(kind, cabinet, facts))
+
+    async def serve(
+        self,
+        *,
+        kind: Kind,
+        cabinet_id: str,
+        technician: str,
+        slot: int | None,
+        reason: str,
+        expected: Expected | None,
+        idempotency_key: str,
+    ) -> SwapView:
+        """A technician's load or unload; the same key returns the same one.
+
+        Raises:
+            NotFoundError: no such cabinet.
+            InvalidError: a field is wrong, or the key began something else.
+            RefusedError: ``offline`` or ``busy``.
+        """
+        _check_key(idempotency_key)
+        if kind not in TECHNICIAN_KINDS:
+            raise InvalidError(f"kind {kind.value!r}: is for riders")
+        check_staff(technician)
+        check_reason(reason)
+        check_slot(slot, self._live.view(cabinet_id).slots_total)
+        check_expected(expected)
+        if kind is Kind.UNLOAD and slot is None:
+            raise InvalidError("slot: an unload needs one")
+        facts = self._live.facts(cabinet_id)
+        new = replace(
+            self._new(cabinet_id, technician, kind, idempotency_key),
+            slot=slot,
+            actor=TECHNICIAN + technician,
+            reason=reason,
+            precondition=precondition(slot, expected),
         )
-        try:
-            begun = await self._rows.begin(new, lambda facts: refuse(kind, cabinet, facts))
-        except RefusedError as error:
-            self._metrics.swap_attempts.labels(error.code).inc()
-            raise
-        if isinstance(begun, str):
-            return await self._rows.view(begun)
-        self._commands.submit(begun)
-        return await self._rows.view(swap_id)
+        return await self._begin(new, lambda ledger: refuse_technician(facts, ledger))
 
     async def resume(self, *, swap_id: str, rider_id: str) -> SwapView:
         """Open the waited-for door once more; raise RefusedError ``done`` when it has ended."""
@@ -115,7 +141,8 @@ class SwapService:
             RefusedError: ``done``: it has ended; ``too-late``: a pack has been taken in.
         """
         view = await self._of(swap_id, rider_id)
-        if view.rank >= STEP_RANK[Step.VERIFYING] and view.kind is not Kind.PICKUP:
+        takes_only = view.kind in (Kind.PICKUP, Kind.UNLOAD)
+        if view.rank >= STEP_RANK[Step.VERIFYING] and not takes_only:
             raise RefusedError("a battery has been taken in", code="too-late")
         return await self._order(swap_id, rider_id, "swap.cancel")
 
@@ -148,13 +175,39 @@ class SwapService:
 
             yield views()
 
+    def _new(self, cabinet_id: str, person: str, kind: Kind, key: str) -> NewSwap:
+        now_ms = self._clock.wall_ms()
+        swap_id = new_id(now_ms)
+        return NewSwap(
+            id=swap_id,
+            command_id=f"start-{swap_id}",
+            cabinet=cabinet_id,
+            rider=person,
+            kind=kind,
+            key=key,
+            now_ms=now_ms,
+            expires_ms=now_ms + COMMAND_LIFE_MS,
+        )
+
+    async def _begin(self, new: NewSwap, decide: Callable[[LedgerFacts], str | None]) -> SwapView:
+        try:
+            begun = await self._rows.begin(new, decide)
+        except RefusedError as error:
+            self._metrics.swap_attempts.labels(error.code).inc()
+            raise
+        if isinstance(begun, str):
+            return await self._rows.view(begun)
+        self._commands.submit(begun)
+        return await self._rows.view(new.id)
+
     async def _order(self, swap_id: str, rider_id: str, type_: str) -> SwapView:
         view = await self._of(swap_id, rider_id)
         if view.done:
             raise RefusedError("the transaction has ended", code="done")
         if not self._live.view(view.cabinet_id).online:
             raise RefusedError(REFUSALS["offline"], code="offline")
-        await self._commands.order(view.cabinet_id, type_, actor=rider_id, swap_id=swap_id)
+        actor = TECHNICIAN + rider_id if view.kind in TECHNICIAN_KINDS else rider_id
+        await self._commands.order(view.cabinet_id, type_, actor=actor, swap_id=swap_id)
         return view
 
     async def _of(self, swap_id: str, rider_id: str) -> SwapView:
@@ -162,3 +215,8 @@ class SwapService:
         if view.rider_id != rider_id:
             raise DeniedError("another rider's transaction")
         return view
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isprintable():
+        raise InvalidError(f"idempotency key: expected 1 to {KEY_CHARS_MAX} printable characters")

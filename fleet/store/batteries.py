@@ -17,6 +17,7 @@ from fleet.core.audit import (
     check_slots,
     check_swaps,
 )
+from fleet.core.audit_log import check_log
 from fleet.core.ids import UNKNOWN, is_slot
 from fleet.core.ingest import Watermark
 from fleet.core.ledger import Movement
@@ -24,6 +25,7 @@ from fleet.core.records import BatteryRecord, ImportOutcome
 from fleet.core.views import MovementView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
+from fleet.store.audit_log import read_log
 from fleet.store.custody import battery_of, insert_movements, swap_of, transfer_of
 from fleet.store.engine import Database, chunks
 from fleet.store.meta import BATTERIES, bump
@@ -112,12 +114,14 @@ class BatteryStore:
             marks = {row.cabinet: Watermark(row.epoch, row.seq) for row in rows}
             rows = await connection.execute(select(t.rider.c.number, t.rider.c.id))
             numbers = {row.number: row.id for row in rows}
+            log, head = await read_log(connection)
         return [
             *check_chains(links, batteries),
             *check_slots(batteries.values()),
             *check_swaps(swaps, links, transfers),
             *check_numbers(numbers, swaps, batteries.values()),
             *check_sequences(spans, marks),
+            *check_log(log, head),
         ]
 
 

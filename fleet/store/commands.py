@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import insert, select, update
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fleet.core.audit_log import ORDERED
 from fleet.core.batch import Pending
 from fleet.core.commands import QUEUE_MAX, QueuedCommand
 from fleet.core.ledger import Book, SwapState
+from fleet.core.operations import by_staff
 from fleet.core.records import NewCommand
 from fleet.core.swaps import end_unstarted
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
+from fleet.store.audit_log import append
 from fleet.store.custody import swap_of, transfer_of, write_pending
 from fleet.store.engine import Database
-from protocols.messages import Precondition, Step
+from protocols.messages import Precondition, Result, Step
 
 QUEUED: Final = "queued"
+ACCEPTED: Final = "accepted"
+#: What may still become of a command: a late "done" or "failed" follows "accepted".
+_BEFORE: Final = {"done": (QUEUED, ACCEPTED), "failed": (QUEUED, ACCEPTED)}
 
 
 class CommandStore:
@@ -57,6 +64,19 @@ class CommandStore:
                 for row in rows
             ]
 
+    async def finish(self, cabinet: str, result: Result, now_ms: int) -> bool:
+        """Record the last word on an accepted command; False when it says nothing new."""
+        async with self._database.write() as connection:
+            values = {
+                "result_reason": result.reason,
+                "evidence": result.evidence,
+                "answered_ms": now_ms,
+            }
+            row = await _answer(connection, cabinet, result.id, result.outcome, values)
+            if row is not None and by_staff(row["actor"]):
+                await log_answer(connection, row)
+            return row is not None
+
     async def settle(
         self,
         command: QueuedCommand,
@@ -72,14 +92,11 @@ class CommandStore:
         ``verdict`` ends its swap, provisionally: it stands until the cabinet reports a step of
         that swap. The swap that it ended is returned, or None.
         """
-        outbox = t.command_outbox
-        guard = (outbox.c.id == command.id) & (outbox.c.state == QUEUED)
         async with self._database.write() as connection:
-            await connection.execute(
-                update(outbox)
-                .where(guard)
-                .values(state=state, answered_ms=now_ms, result_reason=reason, evidence=evidence)
-            )
+            values = {"result_reason": reason, "evidence": evidence, "answered_ms": now_ms}
+            row = await _answer(connection, command.cabinet, command.id, state, values)
+            if row is not None and by_staff(row["actor"]):
+                await log_answer(connection, row)
             if verdict is None or command.swap_id is None:
                 return None
             return await _end_swap(
@@ -92,8 +109,71 @@ class CommandStore:
             )
 
 
+async def _answer(
+    connection: AsyncConnection, cabinet: str, command: str, state: str, values: dict[str, Any]
+) -> RowMapping | None:
+    """Record an answer; the row as it is now, or None when it was answered already."""
+    outbox = t.command_outbox
+    query = (
+        update(outbox)
+        .where(
+            outbox.c.id == command,
+            outbox.c.cabinet == cabinet,  # nobody answers for another cabinet
+            outbox.c.state.in_(_BEFORE.get(state, (QUEUED,))),
+        )
+        .values(state=state, **values)
+        .returning(outbox)
+    )
+    answered: RowMapping | None = (await connection.execute(query)).mappings().first()
+    return answered
+
+
+async def log_order(connection: AsyncConnection, new: NewCommand) -> None:
+    """Write an order of a person into the log, before it is sent."""
+    await append(
+        connection,
+        at_ms=new.now_ms,
+        actor=new.actor,
+        action=_action(new.type, new.args),
+        cabinet=new.cabinet,
+        command_id=new.id,
+        outcome=ORDERED,
+        slot=new.args.get("slot"),
+        swap_id=new.swap_id,
+        reason=new.reason,
+    )
+
+
+async def log_answer(connection: AsyncConnection, row: RowMapping) -> None:
+    """Write what became of it into the log."""
+    args = msgspec.json.decode(row["args"])
+    await append(
+        connection,
+        at_ms=row["answered_ms"],
+        actor=row["actor"],
+        action=_action(row["type"], args),
+        cabinet=row["cabinet"],
+        command_id=row["id"],
+        outcome=row["state"],
+        slot=args.get("slot"),
+        swap_id=row["swap_id"],
+        reason=row["reason"],
+        result=row["result_reason"],
+        evidence=row["evidence"] or "",
+    )
+
+
+def _action(type_: str, args: dict[str, Any]) -> str:
+    """What was ordered, in one word: the type, with the alarm or the kind where there is one."""
+    more = args.get("code") or args.get("kind")
+    return f"{type_}:{more}"[:64] if more else type_
+
+
 async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
-    """Queue a command within a transaction; its sequence number rises per cabinet."""
+    """Queue a command within a transaction; its sequence number rises per cabinet.
+
+    A person's order goes into the log with it.
+    """
     rise = (
         update(t.cabinet)
         .where(t.cabinet.c.id == new.cabinet)
@@ -114,6 +194,7 @@ async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCom
             seq=seq,
             type=new.type,
             args=msgspec.json.encode(new.args).decode(),
+            precondition=new.precondition and msgspec.json.encode(new.precondition).decode(),
             swap_id=new.swap_id,
             actor=new.actor,
             reason=new.reason,
@@ -122,6 +203,8 @@ async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCom
             expires_ms=new.expires_ms,
         )
     )
+    if by_staff(new.actor):
+        await log_order(connection, new)
     return QueuedCommand(
         id=new.id,
         cabinet=new.cabinet,
@@ -133,6 +216,7 @@ async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCom
         expires_ms=new.expires_ms,
         swap_id=new.swap_id,
         reason=new.reason,
+        precondition=new.precondition,
     )
 
 

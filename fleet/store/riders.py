@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fleet.core.audit_log import DONE
 from fleet.core.batch import Keys, Pending
 from fleet.core.ids import rider_holder
 from fleet.core.ledger import claim
@@ -17,6 +18,7 @@ from fleet.core.offline import UNKNOWN_RIDER, number_name
 from fleet.core.views import RiderView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
+from fleet.store.audit_log import append
 from fleet.store.custody import load_book, write_pending
 from fleet.store.engine import Database
 from fleet.store.meta import DENIALS, NUMBERS, bump, hold_numbers
@@ -181,5 +183,12 @@ async def _claim(connection: AsyncConnection, number: str, rider: str, now_ms: i
 async def _log(
     connection: AsyncConnection, now_ms: int, actor: str, action: str, *, subject: str, detail: str
 ) -> None:
-    row = {"at_ms": now_ms, "actor": actor, "action": action, "subject": subject, "detail": detail}
-    await connection.execute(insert(t.audit_log).values(**row))
+    await append(
+        connection,
+        at_ms=now_ms,
+        actor=actor,
+        action=action,
+        outcome=DONE,
+        subject=subject,
+        reason=detail,
+    )

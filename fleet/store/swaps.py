@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.commands import QueuedCommand
 from fleet.core.ids import rider_holder
-from fleet.core.ledger import SwapState, reserve
+from fleet.core.ledger import SwapState, actor_holder, reserve
+from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.records import NewCommand, NewSwap
 from fleet.core.swaps import REFUSALS, LedgerFacts
 from fleet.core.views import MovementView, SwapView
@@ -41,19 +42,17 @@ class SwapStore:
             InvalidError: the key began another transaction.
             RefusedError: ``decide`` returned a code.
         """
+        swap = SwapState(new.id, new.cabinet, new.rider, new.kind)
         async with self._database.write() as connection:
-            query = select(t.rider.c.denied).where(t.rider.c.id == new.rider).with_for_update()
-            denied = (await connection.execute(query)).scalar_one_or_none()
-            if denied is None:
-                raise NotFoundError(f"no rider {new.rider}")
+            of_staff = new.kind in TECHNICIAN_KINDS
+            denied = False if of_staff else await _lock_rider(connection, new.rider)
             if (known := await _by_key(connection, new)) is not None:
                 return known
-            facts = await _facts(connection, new, rider_denied=denied)
+            facts = await _facts(connection, new, actor_holder(swap), rider_denied=denied)
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)
             serial = facts.rider_serials[0] if len(facts.rider_serials) == 1 else None
             command = await add_command(connection, _start(new, serial))
-            swap = SwapState(new.id, new.cabinet, new.rider, new.kind)
             values = swap_values(swap, new.now_ms)
             await connection.execute(
                 insert(t.swap).values(
@@ -93,19 +92,32 @@ class SwapStore:
             return await _views(connection, query)
 
 
+async def _lock_rider(connection: AsyncConnection, rider: str) -> bool:
+    """Whether the rider is denied; raise NotFoundError."""
+    query = select(t.rider.c.denied).where(t.rider.c.id == rider).with_for_update()
+    denied: bool | None = (await connection.execute(query)).scalar_one_or_none()
+    if denied is None:
+        raise NotFoundError(f"no rider {rider}")
+    return denied
+
+
 def _start(new: NewSwap, serial: str | None) -> NewCommand:
     args: dict[str, Any] = {"kind": new.kind.value, "rider_id": new.rider}
     if serial is not None:
         args["expected_serial"] = serial
+    if new.slot is not None:
+        args["slot"] = new.slot
     return NewCommand(
         id=new.command_id,
         cabinet=new.cabinet,
         type="swap.start",
         args=args,
-        actor=new.rider,
+        actor=new.actor or new.rider,
         now_ms=new.now_ms,
         expires_ms=new.expires_ms,
         swap_id=new.id,
+        reason=new.reason,
+        precondition=new.precondition,
     )
 
 
@@ -120,7 +132,9 @@ async def _by_key(connection: AsyncConnection, new: NewSwap) -> str | None:
     return str(row.id)
 
 
-async def _facts(connection: AsyncConnection, new: NewSwap, *, rider_denied: bool) -> LedgerFacts:
+async def _facts(
+    connection: AsyncConnection, new: NewSwap, holder: str, *, rider_denied: bool
+) -> LedgerFacts:
     # One row per cabinet is locked here, so that two riders at once queue up behind it.
     lock = select(t.cabinet.c.id).where(t.cabinet.c.id == new.cabinet).with_for_update()
     if (await connection.execute(lock)).first() is None:
@@ -129,7 +143,7 @@ async def _facts(connection: AsyncConnection, new: NewSwap, *, rider_denied: boo
     of_rider = is_open.where(t.swap.c.rider == new.rider)
     at_cabinet = is_open.where(t.swap.c.cabinet == new.cabinet, t.swap.c.rider != new.rider)
     return LedgerFacts(
-        rider_serials=await serials_of(connection, new.rider),
+        rider_serials=await serials_at(connection, holder),
         rider_open_swap=(await connection.execute(of_rider)).scalar_one_or_none(),
         cabinet_open_swap=(await connection.execute(at_cabinet)).scalar_one_or_none(),
         rider_denied=rider_denied,
@@ -138,7 +152,12 @@ async def _facts(connection: AsyncConnection, new: NewSwap, *, rider_denied: boo
 
 async def serials_of(connection: AsyncConnection, rider: str) -> tuple[str, ...]:
     """The packs that the ledger says a rider holds."""
-    query = select(t.battery.c.serial).where(t.battery.c.holder == rider_holder(rider))
+    return await serials_at(connection, rider_holder(rider))
+
+
+async def serials_at(connection: AsyncConnection, holder: str) -> tuple[str, ...]:
+    """The packs that the ledger has at one holder."""
+    query = select(t.battery.c.serial).where(t.battery.c.holder == holder)
     return tuple((await connection.execute(query.order_by(t.battery.c.serial))).scalars())
 
 

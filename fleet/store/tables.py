@@ -248,13 +248,23 @@ desired = Table(
     Column("updated_ms", BigInteger, nullable=False),
 )
 
+#: What staff ordered and decided, in a hash chain; ``meta`` holds its head.
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("actor", _ID, nullable=False),
     Column("action", _ID, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("cabinet", _ID, nullable=False, index=True),
+    Column("command_id", _ID, nullable=False, index=True),
     Column("subject", String(128), nullable=False, index=True),
-    Column("detail", Text, nullable=False, server_default=""),
+    Column("slot", Integer),
+    Column("swap_id", _ID),
+    Column("reason", String(500), nullable=False),
+    Column("result", _ID),
+    Column("evidence", String(500), nullable=False),
+    Column("prev", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
 )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from fleet.core.login import normalise_phone
-from fleet.core.views import CabinetView, RiderView, SwapView
+from fleet.core.views import CabinetView, LogView, OrderView, RiderView, SwapView
 from fleet.web import rider
 from fleet.web.live import (
     cabinet_document,
@@ -70,7 +70,8 @@ class StartBody(BaseModel):
     kind: Literal["swap", "pickup", "return"] = "swap"
 
 
-def _answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
+def answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The answers of an operation, for the OpenAPI document."""
     one: dict[str, Any] = {"$ref": f"#/components/schemas/{schema}"}
     shown = {"type": "array", "items": one} if many else one
     error = {"$ref": "#/components/schemas/Error"}
@@ -80,7 +81,8 @@ def _answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, An
     }
 
 
-def _events(schema: str) -> dict[int | str, dict[str, Any]]:
+def events(schema: str) -> dict[int | str, dict[str, Any]]:
+    """The stream of an operation, for the OpenAPI document."""
     text = (
         f"Default events whose JSON has a `type`: `heartbeat` every 2 s, else whole {schema} views."
     )
@@ -112,27 +114,27 @@ async def logout(request: Request) -> JSONResponse:
     return response
 
 
-@router.get("/me", responses=_answers("RiderView"), tags=["login"])
+@router.get("/me", responses=answers("RiderView"), tags=["login"])
 async def me(request: Request) -> Response:
     """The rider who is logged in, and the packs that the ledger says are held."""
-    return _json(await web_of(request).riders.get(await need_rider(request)))
+    return as_json(await web_of(request).riders.get(await need_rider(request)))
 
 
 # --- cabinets -----------------------------------------------------------------------------------
 
 
-@router.get("/cabinets", responses=_answers("CabinetView", many=True), tags=["cabinets"])
+@router.get("/cabinets", responses=answers("CabinetView", many=True), tags=["cabinets"])
 async def cabinets(request: Request, view: View = None) -> Response:
     """All cabinets. Serials are for operators only."""
     web = web_of(request)
     if view is not None:
         await need_operator(request)
-        return _json(await fleet_document(web, web.catalogue(request), None))
+        return as_json(await fleet_document(web, web.catalogue(request), None))
     operator = await is_operator(request)
-    return _json([_shown(each, operator=operator) for each in await web.cabinets.all()])
+    return as_json([_shown(each, operator=operator) for each in await web.cabinets.all()])
 
 
-@router.get("/cabinets/stream", responses=_events("CabinetView"), tags=["cabinets"])
+@router.get("/cabinets/stream", responses=events("CabinetView"), tags=["cabinets"])
 async def cabinets_stream(request: Request, view: View = None) -> Response:
     """All cabinets first, then those that change."""
     web = web_of(request)
@@ -157,14 +159,14 @@ async def cabinets_stream(request: Request, view: View = None) -> Response:
     )
 
 
-@router.get("/cabinets/{cabinet_id}", responses=_answers("CabinetView"), tags=["cabinets"])
+@router.get("/cabinets/{cabinet_id}", responses=answers("CabinetView"), tags=["cabinets"])
 async def cabinet(request: Request, cabinet_id: str, view: View = None) -> Response:
     """One cabinet as it stands. Serials are for operators only."""
     found = await web_of(request).cabinets.get(cabinet_id)
-    return _json(await _cabinet_json(request, found, view))
+    return as_json(await _cabinet_json(request, found, view))
 
 
-@router.get("/cabinets/{cabinet_id}/stream", responses=_events("CabinetView"), tags=["cabinets"])
+@router.get("/cabinets/{cabinet_id}/stream", responses=events("CabinetView"), tags=["cabinets"])
 async def cabinet_stream(request: Request, cabinet_id: str, view: View = None) -> Response:
     """One cabinet, first as it stands, then at every change."""
     web = web_of(request)
@@ -197,22 +199,22 @@ async def _cabinet_json(request: Request, found: CabinetView, view: str | None) 
 # --- swaps --------------------------------------------------------------------------------------
 
 
-@router.post("/swaps", status_code=201, responses=_answers("SwapView"), tags=["swaps"])
+@router.post("/swaps", status_code=201, responses=answers("SwapView"), tags=["swaps"])
 async def start_swap(request: Request, body: StartBody, idempotency_key: Key = None) -> Response:
     """Authorise a transaction and order the cabinet; the same key returns the same one."""
     key = rider.check_key(idempotency_key)
     rider_id = await need_rider(request)
     swap = await rider.start(web_of(request), rider_id, body.cabinet_id, body.kind, key)
-    return _json(swap, status=201, headers={"Location": f"/api/v1/swaps/{swap.id}"})
+    return as_json(swap, status=201, headers={"Location": f"/api/v1/swaps/{swap.id}"})
 
 
-@router.get("/swaps", responses=_answers("SwapView", many=True), tags=["swaps"])
+@router.get("/swaps", responses=answers("SwapView", many=True), tags=["swaps"])
 async def my_swaps(request: Request, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> Response:
     """The rider's own swaps, newest first."""
-    return _json(await web_of(request).swaps.of_rider(await need_rider(request), limit))
+    return as_json(await web_of(request).swaps.of_rider(await need_rider(request), limit))
 
 
-@router.get("/swaps/{swap_id}", responses=_answers("SwapView"), tags=["swaps"])
+@router.get("/swaps/{swap_id}", responses=answers("SwapView"), tags=["swaps"])
 async def swap(
     request: Request,
     swap_id: str,
@@ -223,11 +225,13 @@ async def swap(
     found = await rider.readable_swap(request, swap_id)
     web = web_of(request)
     if view is not None:
-        return _json(await swap_document(web, web.catalogue(request), found))
-    return Response(status_code=204) if since is not None and found.rank <= since else _json(found)
+        return as_json(await swap_document(web, web.catalogue(request), found))
+    return (
+        Response(status_code=204) if since is not None and found.rank <= since else as_json(found)
+    )
 
 
-@router.get("/swaps/{swap_id}/stream", responses=_events("SwapView"), tags=["swaps"])
+@router.get("/swaps/{swap_id}/stream", responses=events("SwapView"), tags=["swaps"])
 async def swap_stream(request: Request, swap_id: str, view: View = None) -> Response:
     """One swap, first as it stands, then at every change."""
     await rider.readable_swap(request, swap_id)
@@ -241,21 +245,19 @@ async def swap_stream(request: Request, swap_id: str, view: View = None) -> Resp
     return EventStream(web.streams, lambda: web.swaps.watch(swap_id), lambda each: each.id, render)
 
 
-@router.post("/swaps/{swap_id}/resume", responses=_answers("SwapView"), tags=["swaps"])
+@router.post("/swaps/{swap_id}/resume", responses=answers("SwapView"), tags=["swaps"])
 async def resume_swap(request: Request, swap_id: str, idempotency_key: Key = None) -> Response:
     """Open the waited-for door once more, once per key."""
     key = rider.check_key(idempotency_key)
-    rider_id = await need_rider(request)
-    await rider.readable_swap(request, swap_id)
-    return _json(await rider.resume(web_of(request), rider_id, swap_id, key))
+    rider_id = await rider.actor_of(request, await rider.readable_swap(request, swap_id))
+    return as_json(await rider.resume(web_of(request), rider_id, swap_id, key))
 
 
-@router.post("/swaps/{swap_id}/cancel", responses=_answers("SwapView"), tags=["swaps"])
+@router.post("/swaps/{swap_id}/cancel", responses=answers("SwapView"), tags=["swaps"])
 async def cancel_swap(request: Request, swap_id: str) -> Response:
     """Ask the cabinet to cancel; refused once a pack has been taken in."""
-    rider_id = await need_rider(request)
-    await rider.readable_swap(request, swap_id)
-    return _json(await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id))
+    rider_id = await rider.actor_of(request, await rider.readable_swap(request, swap_id))
+    return as_json(await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id))
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------
@@ -270,7 +272,8 @@ def publish_schemas(app: FastAPI) -> None:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _, views = msgspec.json.schema_components(
-                (CabinetView, SwapView, RiderView), ref_template="#/components/schemas/{name}"
+                (CabinetView, SwapView, RiderView, OrderView, LogView),
+                ref_template="#/components/schemas/{name}",
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})
             components.update(views, Error=_ERROR_SCHEMA)
@@ -303,6 +306,7 @@ def _shown(view: CabinetView, *, operator: bool) -> CabinetView:
     return msgspec.structs.replace(view, slots=slots)
 
 
-def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def as_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A view as JSON."""
     body = msgspec.json.encode(value)
     return Response(body, status_code=status, headers=headers, media_type="application/json")

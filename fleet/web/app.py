@@ -8,8 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from fleet.ports import Accounts, Cabinets, Clock, Offline, Riders, SmsSender, Swaps
-from fleet.web import account, api, errors, operator, rider, system
+from fleet.ports import (
+    Accounts,
+    Cabinets,
+    Clock,
+    Offline,
+    Operations,
+    Riders,
+    SmsSender,
+    Swaps,
+)
+from fleet.web import account, api, api_orders, errors, operator, orders, rider, system
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy
@@ -26,6 +35,7 @@ def create_app(
     cabinets: Cabinets,
     riders: Riders,
     offline: Offline,
+    operations: Operations,
     accounts: Accounts,
     clock: Clock,
     sms: SmsSender,
@@ -52,6 +62,7 @@ def create_app(
         cabinets=cabinets,
         riders=riders,
         offline=offline,
+        operations=operations,
         accounts=accounts,
         clock=clock,
         sms=sms,
@@ -62,8 +73,8 @@ def create_app(
         swaps_today=swaps_today,
     )
     errors.install(app)
-    for router in (api.router, rider.router, account.router, operator.router, system.router):
-        app.include_router(router)
+    for part in (api, api_orders, rider, account, operator, orders, system):
+        app.include_router(part.router)
     api.publish_schemas(app)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
     app.add_middleware(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fleet.core.views import CabinetView, RiderView, SwapView
+from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
 from fleet.errors import NotFoundError
 from fleet.web.drawing import draw, is_live
 from fleet.web.i18n import Catalogue
@@ -19,6 +19,8 @@ from protocols.messages import Kind, Step
 OPEN_SWAPS_LOOKED_AT: Final = 5
 #: How many movements a completed transaction has, once the ledger has posted them.
 MOVEMENTS: Final = {Kind.SWAP: 2, Kind.PICKUP: 1, Kind.RETURN: 1, Kind.LOAD: 1, Kind.UNLOAD: 1}
+#: An order without a last word for so long gets none.
+LAST_WORD_AGE_MAX_MS: Final = 60_000
 #: Refusals with which another cabinet would help.
 ELSEWHERE: Final = frozenset({"offline", "alarm", "no-full-battery", "no-empty-slot", "busy"})
 
@@ -165,6 +167,28 @@ def detail_part(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
 def detail_document(web: Web, texts: Catalogue, cabinet: CabinetView) -> dict[str, Any]:
     """What the operator's page of one cabinet gets at every change."""
     return {"type": "cabinet", "parts": {"detail": detail_part(web, texts, cabinet)}}
+
+
+async def order_part(web: Web, texts: Catalogue, order: OrderView) -> Part:
+    """An order and what has become of it, in words."""
+    cabinet = await web.cabinets.get(order.cabinet_id)
+    return part(texts, web.config, "_ops_order.html", o=order, c=cabinet)
+
+
+async def order_document(web: Web, texts: Catalogue, order: OrderView) -> dict[str, Any]:
+    """What the page of an order gets at every change."""
+    return {
+        "type": "order",
+        "parts": {"order": await order_part(web, texts, order)},
+        "say": texts.text(f"order.{order.outcome}.title"),
+        "settled": order_settled(order, web.clock.wall_ms()),
+    }
+
+
+def order_settled(order: OrderView, now_ms: int) -> bool:
+    """Whether nothing more is to be expected of an order."""
+    pending = order.outcome in ("ordered", "accepted")
+    return not pending or now_ms - order.created_ms > LAST_WORD_AGE_MAX_MS
 
 
 async def _rider(web: Web, rider_id: str | None) -> tuple[RiderView | None, SwapView | None]:

@@ -19,7 +19,16 @@ from starlette.responses import HTMLResponse
 
 from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
 from fleet.errors import FleetError, LimitedError
-from fleet.ports import Accounts, Cabinets, Clock, Offline, Riders, SmsSender, Swaps
+from fleet.ports import (
+    Accounts,
+    Cabinets,
+    Clock,
+    Offline,
+    Operations,
+    Riders,
+    SmsSender,
+    Swaps,
+)
 from fleet.web import i18n
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
@@ -80,6 +89,7 @@ class Web:
     cabinets: Cabinets
     riders: Riders
     offline: Offline
+    operations: Operations
     accounts: Accounts
     clock: Clock
     sms: SmsSender
@@ -174,6 +184,8 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "age": texts.age,
         "alarm": texts.alarm,
         "advice": texts.advice,
+        "reason_text": texts.reason,
+        "action_text": partial(_action_text, texts),
         "distance": partial(_distance, texts),
         "door_title": partial(_door_title, texts),
         "picture_summary": partial(_picture_summary, texts),
@@ -204,6 +216,15 @@ def _picture_summary(texts: Catalogue, drawing: Drawing) -> str:
         full=looks.count("full"),
         empty=looks.count("empty"),
     )
+
+
+def _action_text(texts: Catalogue, action: str) -> str:
+    """What was ordered: the order, with its alarm; a technician's start by its kind."""
+    type_, _, more = action.partition(":")
+    if texts.has(f"order.{type_}"):
+        what = texts.text(f"order.{type_}")
+        return f"{what}: {texts.alarm(more)}" if more else what
+    return texts.text(f"order.{more}") if texts.has(f"order.{more}") else action
 
 
 def _distance(texts: Catalogue, distance_m: int) -> str:

@@ -8,6 +8,7 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Final, Literal
 
 from fleet.core import ids
+from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse, refuse_cabinet
 from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
 from fleet.web.i18n import Catalogue
@@ -142,13 +143,11 @@ def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
     ended_badly = swap.done and step is not Step.COMPLETED
     if swap.done and step is None:
         key = Step.FAULTED.value
-    if step is Step.COMPLETED:
-        title = texts.text(f"swap.completed.title-{_kind_key(swap.kind)}")
-    else:
-        title = texts.text(f"swap.{key}.title", slot=slot or "?")
+    title = texts.text(_text_key(texts, swap.kind, f"swap.{key}.title"), slot=slot or "?")
     reasoned = swap.reason is not None and (ended_badly or step is Step.GIVING_BACK)
     reason = texts.reason(swap.reason) if reasoned and swap.reason else ""
-    todo = texts.text(f"swap.{key}.todo", slot=slot or "?", reason=reason).strip()
+    todo_key = _text_key(texts, swap.kind, f"swap.{key}.todo")
+    todo = texts.text(todo_key, slot=slot or "?", reason=reason).strip()
     return SwapPage(
         swap=swap,
         mood=_mood(swap, step),
@@ -180,9 +179,10 @@ def step_now(swap: SwapView) -> Step | None:
 
 def receipt_of(swap: SwapView) -> Receipt:
     """The pack given and the pack taken, as posted."""
-    rider = ids.rider_holder(swap.rider_id)
-    given = next((row for row in swap.movements if row.from_holder == rider), None)
-    taken = next((row for row in swap.movements if row.to_holder == rider), None)
+    of_technician = swap.kind in TECHNICIAN_KINDS
+    person = (ids.transit_holder if of_technician else ids.rider_holder)(swap.rider_id)
+    given = next((row for row in swap.movements if row.from_holder == person), None)
+    taken = next((row for row in swap.movements if row.to_holder == person), None)
     return Receipt(given, taken)
 
 
@@ -199,8 +199,10 @@ def _slot(swap: SwapView, step: Step | None) -> int | None:
     return None
 
 
-def _kind_key(kind: Kind) -> str:
-    return kind.value if kind in (Kind.PICKUP, Kind.RETURN) else Kind.SWAP.value
+def _text_key(texts: Catalogue, kind: Kind, key: str) -> str:
+    """The text of this kind of transaction where there is one of its own."""
+    own = f"{key}-{kind.value}"
+    return own if texts.has(own) else key
 
 
 def _mood(swap: SwapView, step: Step | None) -> Mood:
@@ -249,7 +251,7 @@ def _stages(swap: SwapView, step: Step | None) -> tuple[Stage, ...]:
 def _can_cancel(swap: SwapView, receipt: Receipt) -> bool:
     if swap.done or receipt.given or receipt.taken:
         return False
-    late_pickup = swap.kind is Kind.PICKUP and swap.step in (
+    late_pickup = swap.kind in (Kind.PICKUP, Kind.UNLOAD) and swap.step in (
         Step.OPENING_PICKUP,
         Step.AWAIT_PICKUP,
     )
@@ -258,6 +260,8 @@ def _can_cancel(swap: SwapView, receipt: Receipt) -> bool:
 
 def _held(swap: SwapView, receipt: Receipt) -> str:
     """Who has what after a swap that did not complete."""
+    if swap.kind in TECHNICIAN_KINDS:
+        return "technician"
     if receipt.taken:
         return "full"
     if receipt.given:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.views import SwapView
 from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError, RefusedError
 from fleet.web import limits
@@ -94,7 +95,7 @@ async def swap_page(request: Request, swap_id: str) -> Response:
 @router.post("/s/{swap_id}/resume")
 async def resume_swap(request: Request, swap_id: str, key: Annotated[str, Form()]) -> Response:
     """Open the waited-for door once more."""
-    rider_id = await need_rider(request)
+    rider_id = await actor_of(request, await readable_swap(request, swap_id))
     try:
         await resume(web_of(request), rider_id, swap_id, key)
     except (RefusedError, LimitedError) as error:
@@ -105,7 +106,7 @@ async def resume_swap(request: Request, swap_id: str, key: Annotated[str, Form()
 @router.post("/s/{swap_id}/cancel")
 async def cancel_swap(request: Request, swap_id: str) -> Response:
     """Ask to cancel."""
-    rider_id = await need_rider(request)
+    rider_id = await actor_of(request, await readable_swap(request, swap_id))
     try:
         await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id)
     except RefusedError as error:
@@ -174,6 +175,17 @@ async def readable_swap(request: Request, swap_id: str) -> SwapView:
     if swap.rider_id != rider_id and not operator:
         raise DeniedError("this is not your swap")
     return swap
+
+
+async def actor_of(request: Request, swap: SwapView) -> str:
+    """Who acts on a swap: its rider, or for a technician's work the operator who is logged in.
+
+    Raises:
+        LoginRequiredError: nobody who may.
+    """
+    if swap.kind in TECHNICIAN_KINDS and await is_operator(request):
+        return swap.rider_id
+    return await need_rider(request)
 
 
 def check_key(key: str | None) -> str:

@@ -6,19 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx2
 import uvicorn
 from msgspec.structs import replace
 
-from fleet.adapters.clock import SystemClock
 from fleet.core import login
 from fleet.core.login import Identity, LoginCode, Verdict, Wait
 from fleet.core.phones import phone_hash, phone_tail
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse
-from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
+from fleet.core.views import (
+    CabinetView,
+    MovementView,
+    RiderView,
+    SwapView,
+)
 from fleet.errors import DeniedError, FleetError, LimitedError, NotFoundError, RefusedError
 from fleet.runtime.offline import OfflineService
 from fleet.web.app import WebConfig, create_app, stop_streams
@@ -34,99 +37,14 @@ from protocols.messages import (
     Step,
 )
 from protocols.offline import rider_number
+from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
+from tests.support.fleet_fakes_orders import FakeOperations
 
 KEY: Final = b"k" * 32
 GROUP_KEY: Final = b"g" * 32
 COMMAND_KEYS: Final = signing.generate()
 OPERATOR_TOKEN: Final = "operator-token-of-tests"
 DEADLINE_S: Final = 5.0
-
-
-class ShiftedClock(SystemClock):
-    """The machine's clocks, moved forward at will."""
-
-    def __init__(self) -> None:
-        self.shift_ms = 0
-
-    def monotonic_ms(self) -> int:
-        return super().monotonic_ms() + self.shift_ms
-
-    def wall_ms(self) -> int:
-        return super().wall_ms() + self.shift_ms
-
-    def now_utc(self) -> datetime:
-        return datetime.fromtimestamp(self.wall_ms() / 1_000, UTC)
-
-
-class Watched:
-    """Subscriptions to views by key; None watches all."""
-
-    def __init__(self) -> None:
-        self._queues: list[tuple[str | None, asyncio.Queue[Any]]] = []
-        self._muted = False
-
-    def mute(self, *, on: bool = True) -> None:
-        """Lose what is told, as a dead connection does."""
-        self._muted = on
-
-    def tell(self, key: str, view: Any) -> None:
-        if self._muted:
-            return
-        for wanted, queue in self._queues:
-            if wanted in (None, key):
-                queue.put_nowait(view)
-
-    @asynccontextmanager
-    async def watch(self, key: str | None, *first: Any) -> AsyncIterator[AsyncIterator[Any]]:
-        queue: asyncio.Queue[Any] = asyncio.Queue()
-        for view in first:
-            queue.put_nowait(view)
-        entry = (key, queue)
-        self._queues.append(entry)
-
-        async def views() -> AsyncIterator[Any]:
-            while True:
-                yield await queue.get()
-
-        try:
-            yield views()
-        finally:
-            self._queues.remove(entry)
-
-    @property
-    def count(self) -> int:
-        return len(self._queues)
-
-
-class FakeCabinets:
-    """``fleet.ports.Cabinets``; ``put`` is the cabinet's report."""
-
-    def __init__(self) -> None:
-        self.views: dict[str, CabinetView] = {}
-        self.watched = Watched()
-
-    def put(self, view: CabinetView) -> CabinetView:
-        self.views[view.id] = view
-        self.watched.tell(view.id, view)
-        return view
-
-    def change(self, cabinet_id: str, **values: Any) -> CabinetView:
-        return self.put(replace(self.views[cabinet_id], **values))
-
-    async def get(self, cabinet_id: str) -> CabinetView:
-        if cabinet_id not in self.views:
-            raise NotFoundError(f"no cabinet {cabinet_id}")
-        return self.views[cabinet_id]
-
-    async def all(self) -> list[CabinetView]:
-        return [self.views[key] for key in sorted(self.views)]
-
-    @asynccontextmanager
-    async def watch(
-        self, cabinet_id: str | None = None
-    ) -> AsyncIterator[AsyncIterator[CabinetView]]:
-        async with self.watched.watch(cabinet_id) as views:
-            yield views
 
 
 class FakeRiders:
@@ -173,6 +91,7 @@ class FakeSwaps:
         self.watched = Watched()
         self.resumed: list[str] = []
         self.cancelled: list[str] = []
+        self.served: list[dict[str, Any]] = []
         self.refusal: str | None = None
         self._cabinets = cabinets
         self._riders = riders
@@ -230,6 +149,24 @@ class FakeSwaps:
         self.views[swap.id] = swap
         self.watched.tell(swap.id, swap)
         return swap
+
+    async def serve(self, **asked: Any) -> SwapView:
+        self.served.append(asked)
+        if self.refusal:
+            raise RefusedError("refused", code=self.refusal)
+        return self._put(
+            SwapView(
+                id=f"01JD{len(self.views):022d}",
+                cabinet_id=asked["cabinet_id"],
+                rider_id=asked["technician"],
+                kind=asked["kind"],
+                step=None,
+                rank=0,
+                done=False,
+                created_ms=self._clock.wall_ms(),
+                updated_ms=self._clock.wall_ms(),
+            )
+        )
 
     async def resume(self, *, swap_id: str, rider_id: str) -> SwapView:
         swap = await self._own(swap_id, rider_id)
@@ -336,6 +273,7 @@ class Town:
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
+        self.operations = FakeOperations(self.cabinets, self.clock)
 
     def make_app(self, **config: Any) -> Any:
         async def store() -> bool:
@@ -362,6 +300,7 @@ class Town:
                 sign=lambda ticket: signing.sign(ticket, COMMAND_KEYS[0]),
                 clock=self.clock,
             ),
+            operations=self.operations,
             accounts=self.accounts,
             clock=self.clock,
             sms=self.sms,

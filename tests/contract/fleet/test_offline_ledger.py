@@ -279,7 +279,7 @@ async def test_a_blocked_rider_starts_nothing_and_is_on_the_list(town: Stores) -
         await town.riders.deny("R9", "x", "test", T0_MS)
     async with town.database.read() as connection:
         rows = (await connection.execute(select(t.audit_log).order_by(t.audit_log.c.id))).all()
-    assert [(row.action, row.subject, row.detail) for row in rows] == [
+    assert [(row.action, row.subject, row.reason) for row in rows] == [
         ("rider.deny", "R1", "pack sold"),
         ("rider.allow", "R1", "paid"),
     ]

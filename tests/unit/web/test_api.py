@@ -292,6 +292,12 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/swaps/{swap_id}/stream",
         "/api/v1/swaps/{swap_id}/resume",
         "/api/v1/swaps/{swap_id}/cancel",
+        "/api/v1/audit",
+        "/api/v1/commands/{command_id}",
+        "/api/v1/commands/{command_id}/stream",
+        "/api/v1/cabinets/{cabinet_id}/commands",
+        "/api/v1/cabinets/{cabinet_id}/load",
+        "/api/v1/cabinets/{cabinet_id}/unload",
     }
     for path in ("/api/v1/swaps", "/api/v1/swaps/{swap_id}/resume"):
         names = [each["name"] for each in document["paths"][path]["post"]["parameters"]]

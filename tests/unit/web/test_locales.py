@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.core.operations import ORDERS
 from fleet.core.swaps import REFUSALS
 from fleet.web import drawing, present
 from fleet.web.i18n import LANGUAGES, accepted_language, catalogue
@@ -22,6 +23,8 @@ CABINET_REASONS = (
     "rider", "cancelled", "occupied", "resumed", "reseat", "return-timeout", "nothing-inserted", "no-bms",
     "denied-pack", "foreign-pack", "duplicate-serial", "not-taken-back", "not-taken", "door-stuck",
     "door-unknown", "door-left-open", "slot-locked", "slot-unknown", "doors-locked", "door-not-shut",
+    "slot-not-empty", "slot-not-loaded", "slot-required", "not-latched", "cause-stands", "no-reply",
+    "lock-refused", "starting", "bad-arguments", "old-sequence", "bad-signature",
     "no-swap", "other-swap", "out-of-place", "too-late", "busy", "no-answer", "expired", "precondition",
     "own-battery", "nothing-returned", "quarantined", "slot-not-loaded", "already-held", "last-full-battery",
     "no-hold", "denied-rider",
@@ -74,11 +77,16 @@ def test_every_used_key_exists() -> None:
 def test_every_composed_key_exists(language: str) -> None:
     texts = catalogue(language)
     composed = [f"swap.{step.value}.{what}" for step in Step for what in ("title", "todo")]
-    composed.remove("swap.completed.title")
     composed += [
         f"swap.{name}.{what}" for name in ("asked", "reseat") for what in ("title", "todo")
     ]
-    composed += [f"swap.completed.title-{kind}" for kind in ("swap", "pickup", "return")]
+    composed += [f"swap.completed.title-{kind}" for kind in ("pickup", "return", "load", "unload")]
+    composed += [f"order.{name}" for name in (*ORDERS, "load", "unload")]
+    composed += [
+        f"order.{name}.{what}"
+        for name in ("ordered", "accepted", "done", "refused", "failed", "expired")
+        for what in ("title", "todo")
+    ]
     composed += [f"look.{look}" for look in drawing.LEGEND]
     composed += [f"state.{state.value}" for state in SlotState]
     composed += [f"door.{door.value}" for door in Door]
@@ -86,7 +94,9 @@ def test_every_composed_key_exists(language: str) -> None:
     composed += [f"kind.{kind.value}" for kind in Kind]
     composed += [f"cabinet.{kind}" for kind in ("swap", "pickup", "return")]
     composed += [f"stage.{name}" for name in ("give", "check", "take", "past", "now", "next")]
-    composed += [f"held.{name}" for name in ("kept", "nothing", "owed", "returned", "full")]
+    composed += [
+        f"held.{name}" for name in ("kept", "nothing", "owed", "returned", "full", "technician")
+    ]
     composed += [
         f"outcome.{name}" for name in ("running", "completed", "rejected", "cancelled", "faulted")
     ]

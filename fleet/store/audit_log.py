@@ -1,0 +1,84 @@
+"""The log of orders: appending within the transaction of what it tells of, and reading."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.audit_log import Head, LogRow, digest, head_of
+from fleet.core.operations import OPERATOR, TECHNICIAN
+from fleet.core.records import LogFilter
+from fleet.core.views import LogView
+from fleet.store import tables as t
+from fleet.store.engine import Database
+
+AUDIT_HEAD: Final = "audit-head"
+LOG_ROWS_MAX: Final = 10_000
+
+
+class AuditLogStore:
+    """Reading ``audit_log``; rows are appended by those who give and settle orders."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows(self, wanted: LogFilter) -> list[LogView]:
+        """The rows that match, newest first."""
+        log = t.audit_log
+        query = select(log).order_by(log.c.id.desc()).limit(min(wanted.limit, LOG_ROWS_MAX))
+        if wanted.cabinet is not None:
+            query = query.where(log.c.cabinet == wanted.cabinet)
+        if wanted.staff is not None:
+            actors = (OPERATOR + wanted.staff, TECHNICIAN + wanted.staff)
+            query = query.where(log.c.actor.in_(actors))
+        if wanted.action is not None:
+            query = query.where(log.c.action.startswith(wanted.action, autoescape=True))
+        async with self._database.read() as connection:
+            return [_view(log_row(row)) for row in (await connection.execute(query)).mappings()]
+
+
+async def append(connection: AsyncConnection, *, at_ms: int, **content: Any) -> None:
+    """Add a row behind the last one, which stays locked until the transaction ends."""
+    where = t.meta.c.name == AUDIT_HEAD
+    locked = select(t.meta.c.value).where(where).with_for_update()
+    head = head_of((await connection.execute(locked)).scalar_one())
+    bare = LogRow(id=head.id + 1, at_ms=at_ms, prev=head.hash, **content)
+    values = {name: getattr(bare, name) for name in bare.__slots__} | {"hash": digest(bare)}
+    await connection.execute(insert(t.audit_log).values(**values))
+    text = Head(bare.id, values["hash"]).text
+    await connection.execute(update(t.meta).where(where).values(value=text))
+
+
+async def read_log(connection: AsyncConnection) -> tuple[list[LogRow], Head]:
+    """The whole log in order, and its head."""
+    rows = await connection.execute(select(t.audit_log).order_by(t.audit_log.c.id))
+    stored = select(t.meta.c.value).where(t.meta.c.name == AUDIT_HEAD)
+    head = head_of((await connection.execute(stored)).scalar_one_or_none())
+    return [log_row(row) for row in rows.mappings()], head
+
+
+def log_row(row: RowMapping) -> LogRow:
+    """A row of ``audit_log`` as the core knows it."""
+    return LogRow(**{name: row[name] for name in LogRow.__slots__})
+
+
+def _view(row: LogRow) -> LogView:
+    return LogView(
+        id=row.id,
+        at_ms=row.at_ms,
+        actor=row.actor,
+        action=row.action,
+        cabinet_id=row.cabinet,
+        command_id=row.command_id,
+        subject=row.subject,
+        outcome=row.outcome,
+        slot=row.slot,
+        swap_id=row.swap_id,
+        reason=row.reason,
+        result=row.result,
+        evidence=row.evidence,
+        hash=row.hash,
+    )

@@ -1,0 +1,86 @@
+"""Orders of operators: given once per key, logged with the command, read as views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.commands import QueuedCommand
+from fleet.core.operations import ORDERS
+from fleet.core.records import NewCommand
+from fleet.core.views import OrderView
+from fleet.errors import InvalidError, NotFoundError
+from fleet.store import tables as t
+from fleet.store.commands import QUEUED, add_command
+from fleet.store.engine import Database
+
+
+class OperationStore:
+    """Access to the orders among ``command_outbox``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def order(self, new: NewCommand) -> QueuedCommand | None:
+        """Queue and log an order; None when this key gave it earlier.
+
+        Raises:
+            NotFoundError: no such cabinet.
+            InvalidError: ``key-reused``: the key gave another order.
+            RefusedError: ``busy``: too many commands wait for this cabinet.
+        """
+        async with self._database.write() as connection:
+            known = await _row(connection, new.id)
+            if known is None:
+                return await add_command(connection, new)
+            asked = (new.type, new.args, new.actor)
+            if (known["type"], msgspec.json.decode(known["args"]), known["actor"]) != asked:
+                raise InvalidError("idempotency key: gave another order", code="key-reused")
+            return None
+
+    async def view(self, command_id: str) -> OrderView:
+        """One order; raise NotFoundError."""
+        async with self._database.read() as connection:
+            row = await _row(connection, command_id)
+        if row is None or row["type"] not in ORDERS:
+            raise NotFoundError(f"no order {command_id}")
+        return order_view(row)
+
+    async def of_cabinet(self, cabinet: str, limit: int) -> list[OrderView]:
+        """The orders at a cabinet, newest first."""
+        outbox = t.command_outbox
+        query = select(outbox).where(outbox.c.cabinet == cabinet, outbox.c.type.in_(ORDERS))
+        query = query.order_by(outbox.c.seq.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return [order_view(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _row(connection: AsyncConnection, command_id: str) -> RowMapping | None:
+    query = select(t.command_outbox).where(t.command_outbox.c.id == command_id)
+    return (await connection.execute(query)).mappings().first()
+
+
+def order_view(row: RowMapping) -> OrderView:
+    """A row of ``command_outbox`` as operators see it."""
+    args: dict[str, Any] = msgspec.json.decode(row["args"])
+    seen: dict[str, Any] = msgspec.json.decode(row["precondition"] or "{}")
+    return OrderView(
+        id=row["id"],
+        cabinet_id=row["cabinet"],
+        type=row["type"],
+        actor=row["actor"],
+        reason=row["reason"],
+        outcome="ordered" if row["state"] == QUEUED else row["state"],
+        created_ms=row["created_ms"],
+        slot=args.get("slot"),
+        code=args.get("code"),
+        expected_presence=seen.get("presence"),
+        expected_serial=seen.get("serial"),
+        result=row["result_reason"],
+        evidence=row["evidence"] or "",
+        answered_ms=row["answered_ms"],
+    )
