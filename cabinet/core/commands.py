@@ -48,6 +48,9 @@ OLD_SEQUENCE: Final = "old-sequence"
 EXPIRED: Final = "expired"
 BAD_ARGUMENTS: Final = "bad-arguments"
 PRECONDITION: Final = "precondition"
+#: Of what never becomes a command at all.
+RETAINED: Final = "retained"
+MALFORMED: Final = "malformed"
 
 
 def issue(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from cabinet.core.commands import RETAINED
 from cabinet.core.engine_model import (
     ChallengeReceived,
     CommandReceived,
@@ -19,6 +20,7 @@ from cabinet.core.engine_model import (
     Durable,
     JournalOutrun,
     Now,
+    OrderUnfit,
     Outcome,
 )
 from cabinet.core.outbox import AckEffect, Sender
@@ -35,7 +37,7 @@ _DOCUMENTS: Final[dict[Leaf, type[_Document]]] = {
     Leaf.DESIRED_CONFIG: messages.DesiredConfig,
     Leaf.DESIRED_LISTS: messages.DesiredList,
 }
-Order: TypeAlias = CommandReceived | ChallengeReceived | DocumentReceived
+Order: TypeAlias = CommandReceived | ChallengeReceived | DocumentReceived | OrderUnfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ class Delivery:
             raise MessageError(f"topic {topic!r} is not for {self._cabinet}")
         match parsed.leaf:
             case Leaf.COMMAND:
-                if retained:
-                    raise MessageError("a retained command is never obeyed")
+                if retained:  # a leftover of who knows when
+                    return OrderUnfit(RETAINED)
                 return CommandReceived(messages.decode(payload, messages.Command))
             case Leaf.CHALLENGE:
                 return ChallengeReceived(messages.decode(payload, messages.Challenge))

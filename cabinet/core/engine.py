@@ -43,6 +43,7 @@ from cabinet.core.engine_model import (
     OfflineAnswer,
     OfflineCode,
     OfflineTicket,
+    OrderUnfit,
     Outcome,
     State,
     Tick,
@@ -70,6 +71,7 @@ __all__ = [
     "OfflineAnswer",
     "OfflineCode",
     "OfflineTicket",
+    "OrderUnfit",
     "Outcome",
     "State",
     "Tick",
@@ -127,9 +129,8 @@ class Engine:
         draft = Draft(state, now, self.config)
         match event:
             case Observed(image):
-                draft.put(image=image)
-                if state.first_image_ms is None:
-                    draft.put(first_image_ms=now.mono_ms)
+                first_ms = now.mono_ms if state.first_image_ms is None else state.first_image_ms
+                draft.put(image=image, first_image_ms=first_ms)
                 self._pass(draft, image)
             case Tick():
                 if state.image is not None:
@@ -144,6 +145,8 @@ class Engine:
                 engine_commands.challenged(draft, challenge, self.token)
             case DocumentReceived(document):
                 engine_commands.documented(draft, document, self.verify)
+            case OrderUnfit(reason):
+                engine_commands.count(draft, reason)
             case JournalOutrun(ack, acked):
                 if engine_commands.outrun(draft, ack.epoch, acked):
                     engine_inventory.tell_all(draft, look(draft.state, self.config, now))

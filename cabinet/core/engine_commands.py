@@ -80,7 +80,7 @@ def commanded(draft: Draft, command: Command, sight: Sight, verify: Verify, toke
     draft.keep(command_seq=command.seq)
     outcome, reason, evidence = _carry_out(draft, command, sight)
     if outcome == "refused":
-        _count(draft, reason or "refused")
+        count(draft, reason or "refused")
     draft.journal(
         "command",
         id=command.id,
@@ -115,7 +115,7 @@ def _carry_out(draft: Draft, command: Command, sight: Sight) -> Answer:
 
 def _refuse(draft: Draft, command: Command, reason: str, detail: str, token: Token) -> None:
     """Not authentic: counted and answered, not stored."""
-    _count(draft, reason)
+    count(draft, reason)
     result = Result(
         id=command.id,
         outcome="refused",
@@ -126,7 +126,8 @@ def _refuse(draft: Draft, command: Command, reason: str, detail: str, token: Tok
     draft.reply(_with_nonce(draft, result, token))
 
 
-def _count(draft: Draft, reason: str) -> None:
+def count(draft: Draft, reason: str) -> None:
+    """One more order refused for this reason."""
     refusals = draft.state.refusals
     draft.put(refusals={**refusals, reason: refusals.get(reason, 0) + 1})
 
@@ -287,9 +288,9 @@ def documented(
 ) -> None:
     """Take over a desired document, if it is the fleet's, for us, and not older than ours."""
     if document.cabinet != draft.config.cabinet:
-        _count(draft, "document-wrong-cabinet")
+        count(draft, "document-wrong-cabinet")
     elif not verify(signing_bytes(document), document.sig):
-        _count(draft, "document-bad-signature")
+        count(draft, "document-bad-signature")
     elif isinstance(document, DesiredPlan):
         _take_plan(draft, document)
     elif isinstance(document, DesiredConfig):
@@ -301,7 +302,7 @@ def documented(
 def _take_plan(draft: Draft, plan: DesiredPlan) -> None:
     old = draft.durable.plan
     if old is not None and plan.version < old.version:
-        _count(draft, "document-old-version")
+        count(draft, "document-old-version")
         return
     draft.put(plan_received_ms=draft.now_ms)
     if old != plan:
@@ -312,7 +313,7 @@ def _take_plan(draft: Draft, plan: DesiredPlan) -> None:
 def _take_config(draft: Draft, config: DesiredConfig) -> None:
     old = draft.durable.config
     if old is not None and config.version < old.version:
-        _count(draft, "document-old-version")
+        count(draft, "document-old-version")
     elif old != config:
         draft.keep(config=config)
         draft.journal("config", version=config.version)
@@ -330,7 +331,7 @@ def _take_chunk(draft: Draft, chunk: DesiredList) -> None:
     pending[chunk.chunk] = chunk
     items = sum(len(c.packs) + len(c.denied_packs) + len(c.denied_riders) for c in pending.values())
     if items > LIST_ITEMS_MAX:
-        _count(draft, "document-too-long")
+        count(draft, "document-too-long")
         draft.put(chunks={})
         return
     draft.put(chunks=pending)

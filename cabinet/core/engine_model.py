@@ -231,6 +231,13 @@ class DocumentReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderUnfit:
+    """Something came as an order that is not obeyed whatever it says; ``reason`` is counted."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalOutrun:
     """The fleet has acknowledged more than this journal ever sent: it was replaced.
 
@@ -273,6 +280,7 @@ Input: TypeAlias = (
     | CommandReceived
     | ChallengeReceived
     | DocumentReceived
+    | OrderUnfit
     | JournalOutrun
     | OfflineCode
     | OfflineTicket

@@ -15,8 +15,9 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
+from cabinet.core.commands import MALFORMED
 from cabinet.core.delivery import Delivery, KeepAck
-from cabinet.core.engine import JournalOutrun, Outcome, State
+from cabinet.core.engine import JournalOutrun, OrderUnfit, Outcome, State
 from cabinet.core.outbox import Sender
 from cabinet.errors import BrokerError, StoreError
 from cabinet.ports import Broker, Clock, Packet, Session
@@ -240,6 +241,7 @@ class Uplink:
                 await self._take(packet)
             except MessageError as error:
                 log.warning("order refused: %s", error)
+                await self._pump.submit(OrderUnfit(MALFORMED))
 
     async def _take(self, packet: Packet) -> None:
         order = self._delivery.read(packet.topic, packet.payload, retained=packet.retain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import case, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -172,12 +172,15 @@ def _action(type_: str, args: dict[str, Any]) -> str:
 async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
     """Queue a command within a transaction; its sequence number rises per cabinet.
 
+    The number is the wall clock in milliseconds, but always above the one before: a ledger that
+    came from a backup must not hand out numbers that the cabinet has seen already.
     A person's order goes into the log with it.
     """
+    above = t.cabinet.c.command_seq + 1
     rise = (
         update(t.cabinet)
         .where(t.cabinet.c.id == new.cabinet)
-        .values(command_seq=t.cabinet.c.command_seq + 1)
+        .values(command_seq=case((above < new.now_ms, new.now_ms), else_=above))
         .returning(t.cabinet.c.command_seq)
     )
     seq = (await connection.execute(rise)).scalar_one_or_none()

@@ -16,7 +16,7 @@ from typing import Any, Final
 import httpx2
 
 from deploy.demo.clients import Json
-from deploy.demo.processes import marked_pids, program_env
+from deploy.demo.processes import Program, marked_pids, program_env
 from deploy.demo.stack import Options, Stack
 from deploy.demo.swap import Hands, ledger_of
 from deploy.demo.waiting import until
@@ -30,6 +30,18 @@ CABINET_DB: Final = "cabinet.db"
 
 class SystemStack(Stack):
     """Simulator, fleetd and cabinetd as a test drives them."""
+
+    clock_synced = (
+        False  # whether cabinetd takes its wall clock for right, whatever the kernel says
+    )
+
+    def _program(self, name: str, *arguments: str) -> Program:
+        program = super()._program(name, *arguments)
+        if name == "cabinetd" and self.clock_synced:
+            launcher = (sys.executable, "-m", "tests.support.synced_cabinetd")
+            program = Program(name, (*launcher, *arguments), log=program.log, run_mark=self.mark)
+            self.programs[name] = program
+        return program
 
     @property
     def hands(self) -> Hands:
@@ -193,9 +205,12 @@ def parse_metrics(text: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def running(name: str, run_dir: Path, options: Options | None = None) -> Iterator[SystemStack]:
+def running(
+    name: str, run_dir: Path, options: Options | None = None, *, clock_synced: bool = False
+) -> Iterator[SystemStack]:
     """A started stack; at the end its logs go to the artefacts and nothing of it may live."""
     stack = SystemStack(run_dir, options)
+    stack.clock_synced = clock_synced
     logs = ARTIFACTS / "logs" / name
     shutil.rmtree(logs, ignore_errors=True)
     try:
@@ -227,6 +242,13 @@ def read_rows(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Rows of a SQLite file that a program is writing to."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as db:
         return db.execute(query).fetchall()
+
+
+def write_row(path: Path, query: str) -> int:
+    """Change a SQLite file that a program uses, as another process of the same program would."""
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as db, db:
+        (value,) = db.execute(query).fetchone()
+    return int(value)
 
 
 def as_json(text: str) -> Any:

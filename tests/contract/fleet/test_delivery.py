@@ -116,7 +116,7 @@ async def test_a_swap_from_tap_to_ledger(town: Town) -> None:
     cabinet = town.cabinet
     await until(lambda: cabinet.commands, "the cabinet is ordered", 2.0)
     command = cabinet.commands[0]
-    assert (command.type, command.swap_id, command.seq) == ("swap.start", view.id, 1)
+    assert (command.type, command.swap_id) == ("swap.start", view.id)
     assert command.args == {"kind": "swap", "rider_id": rider_id, "expected_serial": "P1"}
     await cabinet.report(*cabinet.reporter.swap_events(view.id, "P1", "FULL-1", rider=rider_id))
     await until(lambda: cabinet.acked and cabinet.acked.seq == 7, "everything is acknowledged")

@@ -87,7 +87,7 @@ async def test_beginning_a_swap_reserves_and_orders_in_one_go(town: Stores) -> N
     assert not isinstance(command, str)
     assert (command.cabinet, command.seq, command.type, command.swap_id) == (
         A,
-        1,
+        T0_MS,
         "swap.start",
         "S1",
     )
@@ -202,7 +202,19 @@ async def test_sequence_numbers_rise_per_cabinet_and_survive(store_url: str, tow
     async with open_stores(store_url) as again:
         await again.commands.add(command("c3", A))
         waiting = await again.commands.waiting()
-    assert [(c.id, c.cabinet, c.seq) for c in waiting] == [("c3", A, 2), ("c2", B, 1)]
+    assert [(c.id, c.cabinet, c.seq) for c in waiting] == [
+        ("c3", A, T0_MS + 1),  # above the one before, though the clock stands
+        ("c2", B, T0_MS),
+    ]
+
+
+async def test_a_clock_set_back_does_not_lower_a_sequence_number(town: Stores) -> None:
+    def command(name: str, now_ms: int) -> NewCommand:
+        return NewCommand(name, A, "slot.open", {"slot": 3}, "T1", now_ms, now_ms + 1)
+
+    await town.commands.add(command("c1", T0_MS))
+    late = await town.commands.add(command("c2", T0_MS - 3_600_000))
+    assert late.seq == T0_MS + 1
 
 
 async def test_a_queue_is_bounded(town: Stores) -> None:

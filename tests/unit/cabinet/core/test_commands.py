@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cabinet.core.engine_model import ChallengeReceived, CommandReceived
+from cabinet.core.engine_model import ChallengeReceived, CommandReceived, OrderUnfit
 from cabinet.core.model import Unlock
 from cabinet.core.records import ResultRow
 from protocols.messages import NONCES_MAX, Challenge, Command, Kind, Precondition, Presence
@@ -255,3 +255,12 @@ def test_nothing_an_attacker_sends_without_the_key_writes_to_the_disk() -> None:
     for change in ({"sig": ""}, {"cabinet": "DH-2"}, {"boot_id": "x"}, {"sig": "0" * 100}):
         rig.feed(CommandReceived(msgspec.structs.replace(bare, id="x", **change)))
     assert len(rig.writes) == writes
+
+
+def test_what_never_becomes_a_command_is_counted() -> None:
+    rig = ready()
+    effects = len(rig.effects)
+    rig.feed(OrderUnfit("retained"))
+    rig.feed(OrderUnfit("retained"))
+    assert rig.state.refusals == {"retained": 2}
+    assert len(rig.effects) == effects

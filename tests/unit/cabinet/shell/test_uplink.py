@@ -15,6 +15,7 @@ from cabinet.core.engine import (
     CommandReceived,
     DocumentReceived,
     JournalOutrun,
+    OrderUnfit,
     Outcome,
 )
 from cabinet.core.outbox import RESEND_MAX_MS, Sender
@@ -290,8 +291,10 @@ async def test_what_is_wrong_is_passed_over_and_the_next_one_taken() -> None:
         link.session.deliver_packet(Packet("nonsense", b"{}"))
         link.session.deliver_packet(Packet(topics.build("DH-0002", Leaf.CHALLENGE), b'{"id":"x"}'))
         link.session.deliver(Leaf.CHALLENGE, Challenge(id="good"))
-        await link.until(lambda: link.pump.submitted)
-        assert link.pump.submitted == [ChallengeReceived(Challenge(id="good"))]
+        good = ChallengeReceived(Challenge(id="good"))
+        await link.until(lambda: good in link.pump.submitted)
+        unfit = [OrderUnfit(reason) for reason in ("retained", *["malformed"] * 4)]
+        assert link.pump.submitted == [*unfit, good]
         assert len(link.broker.sessions) == 1
 
 
