@@ -173,7 +173,7 @@ class Offline(Protocol):
     """What a phone keeps for the time without a network."""
 
     async def passes(self, rider_id: str, cabinet_id: str | None = None) -> OfflineView:
-        """Number, secrets and ticket; raise NotFoundError, or RefusedError ``rider-denied``."""
+        """Number, secrets and ticket; raise NotFoundError, or RefusedError ``denied-rider``."""
         ...
 
 

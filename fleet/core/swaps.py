@@ -22,7 +22,7 @@ BLOCKING_ALARMS: Final = frozenset({"smoke", "over-temperature", "flood", "e-sto
 REFUSALS: Final = {
     "offline": "the cabinet is not connected",
     "alarm": "the cabinet has an alarm and keeps its doors shut",
-    "rider-denied": "the rider is blocked",
+    "denied-rider": "the rider is blocked",
     "open-swap": "the rider has an unfinished transaction",
     "busy": "the cabinet serves someone else",
     "no-battery": "the rider holds no battery",
@@ -59,7 +59,7 @@ def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None
     if (code := refuse_cabinet(cabinet)) is not None:
         return code
     if ledger.rider_denied:
-        return "rider-denied"
+        return "denied-rider"
     if ledger.rider_open_swap is not None:
         return "open-swap"
     if cabinet.active_swap is not None or ledger.cabinet_open_swap is not None:

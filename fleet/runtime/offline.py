@@ -34,12 +34,12 @@ class OfflineService:
 
         Raises:
             NotFoundError: no such rider.
-            RefusedError: ``rider-denied``.
+            RefusedError: ``denied-rider``.
             FleetError: the group key can't be read.
         """
         rider = await self._riders.get(rider_id)
         if rider.denied:
-            raise RefusedError(REFUSALS["rider-denied"], code="rider-denied")
+            raise RefusedError(REFUSALS["denied-rider"], code="denied-rider")
         now_ms = self._clock.wall_ms()
         key = self._codes_key()
         ticket = self._sign(ticket_for(rider, now_ms, cabinet_id))

@@ -20,6 +20,7 @@ from fleet.web.live import (
     swap_document,
     swap_json,
 )
+from fleet.web.offline import OfflinePass
 from fleet.web.pages import web_of
 from fleet.web.sessions import (
     RIDER_COOKIE,
@@ -272,7 +273,7 @@ def publish_schemas(app: FastAPI) -> None:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _, views = msgspec.json.schema_components(
-                (CabinetView, SwapView, RiderView, OrderView, LogView),
+                (CabinetView, SwapView, RiderView, OfflinePass, OrderView, LogView),
                 ref_template="#/components/schemas/{name}",
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})

@@ -19,6 +19,7 @@ from fleet.ports import (
     Swaps,
 )
 from fleet.web import account, api, api_orders, errors, operator, orders, rider, system
+from fleet.web import offline as offline_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy
@@ -73,7 +74,7 @@ def create_app(
         swaps_today=swaps_today,
     )
     errors.install(app)
-    for part in (api, api_orders, rider, account, operator, orders, system):
+    for part in (api, api_orders, rider, account, offline_pages, operator, orders, system):
         app.include_router(part.router)
     api.publish_schemas(app)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)

@@ -54,6 +54,11 @@ class Catalogue:
         key = f"alarm.{code}"
         return self.text(key) if self.has(key) else code
 
+    def flag(self, code: str) -> str:
+        """What is odd about a swap; a code without a text is shown as it is."""
+        key = f"flag.{code}"
+        return self.text(key) if self.has(key) else code
+
     def age(self, age_ms: int | None) -> str:
         """How old something is, in words."""
         if age_ms is None:

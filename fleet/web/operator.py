@@ -12,6 +12,7 @@ from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out, need_o
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
 SEE_OTHER = 303
+FLAGGED_MAX = 10
 
 
 @router.get("/login")
@@ -53,6 +54,10 @@ async def overview(request: Request) -> Response:
         css=OPS_CSS,
         operator=True,
         tiles_part=in_page(await fleet_tiles(web, texts, cabinets)),
+        flagged=[
+            (swap, [texts.flag(each) for each in swap.flags])
+            for swap in await web.swaps.flagged(FLAGGED_MAX)
+        ],
         cards=[(each, in_page(fleet_card(web, texts, each))) for each in cabinets],
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -68,8 +69,17 @@ def _static(name: str, media_type: str) -> Static:
     return Static(f"/static/{stem}.{digest}.{suffix}", body, media_type)
 
 
+def _service_worker(urls: list[str]) -> str:
+    """Its text changes with the files that it keeps, so that phones fetch them anew."""
+    text = (FOLDER / "static" / "sw.js").read_text(encoding="utf-8")
+    cache = "yz-" + hashlib.sha256("".join(urls).encode()).hexdigest()[:12]
+    return text.replace("__CACHE__", cache).replace("__FILES__", json.dumps(urls))
+
+
 SCRIPT: Final = _static("yz.mjs", "text/javascript")
+OFFLINE_SCRIPT: Final = _static("offline.mjs", "text/javascript")
 ICON: Final = _static("icon.svg", "image/svg+xml")
+SERVICE_WORKER: Final = _service_worker([SCRIPT.url, OFFLINE_SCRIPT.url, ICON.url])
 RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
 OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")
 TEMPLATES: Final = Environment(
@@ -118,6 +128,7 @@ def page(
     *,
     status: int = 200,
     css: str = RIDER_CSS,
+    js_urls: Sequence[str] = (),
     **values: Any,
 ) -> HTMLResponse:
     """A whole page in the reader's language; ``?lang`` is remembered."""
@@ -132,6 +143,7 @@ def page(
         other_lang_url="?" + urlencode({**query, "lang": other}),
         css=Markup(css),  # noqa: S704 - our own file, named in the policy by its hash
         js_url=SCRIPT.url,
+        js_urls=js_urls,
         icon_url=ICON.url,
         **values,
     )

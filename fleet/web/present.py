@@ -103,7 +103,9 @@ def choices(
         refusal = refuse_cabinet(facts) or (None if cabinet.full else "no-full-battery")
         return (Choice(Kind.SWAP, refusal),)
     ledger = LedgerFacts(
-        rider_serials=rider.serials, rider_open_swap=open_swap.id if open_swap else None
+        rider_serials=rider.serials,
+        rider_open_swap=open_swap.id if open_swap else None,
+        rider_denied=rider.denied,
     )
     kinds = (Kind.SWAP, Kind.RETURN) if rider.serials else (Kind.PICKUP,)
     return tuple(Choice(kind, refuse(kind, facts, ledger)) for kind in kinds)

@@ -16,7 +16,7 @@ from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError, Re
 from fleet.web import limits
 from fleet.web.drawing import is_live
 from fleet.web.live import cabinet_parts, open_swap_of, swap_parts
-from fleet.web.pages import Web, in_page, page, web_of
+from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
 from fleet.web.sessions import is_operator, need_rider, rider_of
 from protocols.messages import Kind
@@ -42,7 +42,8 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
     """Where the QR code leads."""
     web = web_of(request)
     cabinet = await web.cabinets.get(cabinet_id)
-    parts = await cabinet_parts(web, web.catalogue(request), cabinet, await rider_of(request))
+    rider_id = await rider_of(request)
+    parts = await cabinet_parts(web, web.catalogue(request), cabinet, rider_id)
     return page(
         request,
         "cabinet.html",
@@ -50,6 +51,7 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
         parts={name: in_page(piece) for name, piece in parts.items()},
         key=fresh_key(),
         notice=notice_of(request),
+        js_urls=[OFFLINE_SCRIPT.url] if rider_id else [],
     )
 
 
@@ -121,7 +123,8 @@ async def account(request: Request) -> Response:
     rider_id = await need_rider(request)
     rider = await web.riders.get(rider_id)
     swaps = await web.swaps.of_rider(rider_id, HISTORY_MAX)
-    return page(request, "me.html", rider=rider, swaps=swaps)
+    scripts = [OFFLINE_SCRIPT.url]
+    return page(request, "me.html", rider=rider, swaps=swaps, js_urls=scripts)
 
 
 async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -> SwapView:

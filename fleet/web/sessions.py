@@ -109,6 +109,8 @@ async def log_out(request: HTTPConnection, response: Response, cookie: str) -> N
     response.delete_cookie(
         cookie_name(web, cookie), secure=web.config.secure, httponly=True, samesite="lax"
     )
+    if cookie == RIDER_COOKIE:  # what the phone kept for the time without a network goes too
+        response.headers["Clear-Site-Data"] = '"storage"'
 
 
 def address(request: HTTPConnection) -> str:

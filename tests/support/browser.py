@@ -22,11 +22,17 @@ FLAGS: Final = (
 )
 
 
+def path_of_chromium() -> str:
+    """Where the system's Chromium is."""
+    path = shutil.which("chromium")
+    assert path, "no chromium: run deploy/dev/packages.sh tests"
+    return path
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """The system's Chromium, headless."""
-    path = shutil.which("chromium")
-    assert path, "no chromium: run deploy/dev/packages.sh tests"
+    path = path_of_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         try:

@@ -213,7 +213,7 @@ async def test_a_block_reaches_the_cabinets_without_a_restart(town: Town) -> Non
     assert signing.verify(decode(cabinet.lists[-1][1], DesiredList), cabinet.command_key)
     with pytest.raises(RefusedError) as refused:
         await start(town, rider_id)
-    assert refused.value.code == "rider-denied"
+    assert refused.value.code == "denied-rider"
     with pytest.raises(RefusedError):
         await town.parts.offline.passes(rider_id)
     await oneshot_riders.judge(town.config, view.number, "paid", denied=False)

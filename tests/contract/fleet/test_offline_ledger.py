@@ -270,11 +270,11 @@ async def test_a_blocked_rider_starts_nothing_and_is_on_the_list(town: Stores) -
     assert [each.denied_reason for each in await town.riders.all(denied_only=True)] == ["pack sold"]
     new = NewSwap("S1", "start-S1", A, "R1", Kind.SWAP, "key-1", T0_MS, T0_MS + 20_000)
     with pytest.raises(RefusedError) as refused:
-        await town.swaps.begin(new, lambda facts: "rider-denied" if facts.rider_denied else None)
-    assert refused.value.code == "rider-denied"
+        await town.swaps.begin(new, lambda facts: "denied-rider" if facts.rider_denied else None)
+    assert refused.value.code == "denied-rider"
     await town.riders.allow("R1", "paid", "test", T0_MS)
     assert await town.riders.denied_names() == []
-    await town.swaps.begin(new, lambda facts: "rider-denied" if facts.rider_denied else None)
+    await town.swaps.begin(new, lambda facts: "denied-rider" if facts.rider_denied else None)
     with pytest.raises(NotFoundError):
         await town.riders.deny("R9", "x", "test", T0_MS)
     async with town.database.read() as connection:

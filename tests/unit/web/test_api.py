@@ -283,6 +283,7 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/login",
         "/api/v1/logout",
         "/api/v1/me",
+        "/api/v1/me/offline",
         "/api/v1/cabinets",
         "/api/v1/cabinets/stream",
         "/api/v1/cabinets/{cabinet_id}",
@@ -306,4 +307,4 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         each.split('"')[0] for each in json.dumps(document).split("#/components/schemas/")[1:]
     }
     assert references <= set(document["components"]["schemas"])
-    assert {"SwapView", "CabinetView", "RiderView", "Error"} <= references
+    assert {"SwapView", "CabinetView", "RiderView", "OfflinePass", "Error"} <= references
