@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from cabinet import config_checks, config_layout, config_lines
-from cabinet.config_devices import TRAITS, Protocol, Traits
+from cabinet.config_devices import TRAITS, ClockSource, Protocol, Traits
 from cabinet.config_schema import Problem, Report, read_table
 from cabinet.core.model import Input, Output
 from cabinet.errors import ConfigError
@@ -45,6 +45,8 @@ class CabinetConfig:
     power_default_w: int
     target_soc_pct: int
     offer_soc_pct: int
+    columns: int  # of doors as they stand; 0: by their number
+    clock: ClockSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,16 @@ class FleetConfig:
     command_key_file: Path | None
     group_key_file: Path | None  # None: no swaps by number and code
     ca_file: Path | None
+    page_url: str  # of the riders' pages, for the QR code on the kiosk page; "" shows none
     telemetry_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerConfig:
+    """``[scanner]``: a barcode scanner that shows up as a serial port."""
+
+    port: str
+    baud: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,7 @@ class Config:
     path: Path
     cabinet: CabinetConfig
     fleet: FleetConfig | None
+    scanner: ScannerConfig | None
     web: WebConfig
     safety: Mapping[str, int | float | bool]  # overrides of the core's limits, by name
     pack: PackConfig
@@ -280,14 +292,20 @@ def _build(
     if fleet:
         for key in ("password_file", "command_key_file", "group_key_file", "ca_file"):
             fleet[key] = file(fleet[key])
+    scanner = dict(values["scanner"]) if values["scanner"] is not None else None
+    if scanner:
+        scanner["port"] = str(base / scanner["port"])
     buses = []
     for bus in values["bus"]:
         port = bus["port"] if "://" in bus["port"] else str(base / bus["port"])
         buses.append(BusConfig(**{**bus, "port": port, "protocol": Protocol(bus["protocol"])}))
     return Config(
         path=path,
-        cabinet=CabinetConfig(**cabinet, data_dir=data_dir),
+        cabinet=CabinetConfig(
+            **{**cabinet, "data_dir": data_dir, "clock": ClockSource(cabinet["clock"])}
+        ),
         fleet=FleetConfig(**fleet) if fleet else None,
+        scanner=ScannerConfig(**scanner) if scanner else None,
         web=WebConfig(**values["web"]),
         safety=MappingProxyType(dict(safety)),
         pack=PackConfig(**values["pack"]),

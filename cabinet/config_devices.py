@@ -27,6 +27,14 @@ class Protocol(StrEnum):
     JBD = "jbd"
 
 
+class ClockSource(StrEnum):
+    """What vouches for the wall clock."""
+
+    KERNEL = "kernel"  # NTP keeps it, by what the kernel says
+    RTC = "rtc"  # that, or a battery clock that NTP kept right not long ago
+    HOST = "host"  # somebody else: a container or a virtual machine on a host with NTP
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """One device type.

@@ -23,6 +23,9 @@ breaker_w = 3500            # charging never takes more than this
 power_default_w = 2000      # without a plan, or with a stale one
 target_soc_pct = 100        # packs are charged up to this
 offer_soc_pct = 90          # and offered to riders from this
+columns = 0                 # of doors on the kiosk page; 0 = by their number
+clock = "kernel"            # who vouches for the wall clock: kernel (NTP), rtc (NTP, then a battery
+                            # clock for two weeks), host (a container whose host keeps it right)
 """
 
 FLEET: Final = """
@@ -32,12 +35,16 @@ username = "{username}"
 password_file = "{password_file}"
 command_key_file = "{command_key_file}"  # Ed25519 public key, base64; only what it signed is obeyed
 group_key_file = "{group_key_file}"         # secret, 0600; empty: no swaps by number and code off the network
+page_url = "{page_url}"               # https://… of the riders' pages, for the QR code at /kiosk
 ca_file = ""                # for mqtts with a private authority
 telemetry_s = 5.0
 """
 
 BODY: Final = """
-[web]                       # status page, /metrics, /healthz
+[scanner]                   # USB barcode scanner in serial mode; leave the table out without one
+port = "{run_dir}/scanner"
+
+[web]                       # /kiosk for riders, status page, /metrics, /healthz
 host = "127.0.0.1"
 port = {web_port}           # 0 = any free port
 
@@ -127,6 +134,7 @@ def example_config(
     password_file: str = "mqtt-password",  # noqa: S107 - a path
     command_key_file: str = "command-key.pub",
     group_key_file: str = "",
+    page_url: str = "",
     web_port: int = 8080,
 ) -> str:
     """The file's text, for a cabinet whose ports are in ``run_dir``; ``fleet_url`` None: no fleet."""
@@ -141,6 +149,7 @@ def example_config(
                 password_file=_quoted(password_file),
                 command_key_file=_quoted(command_key_file),
                 group_key_file=_quoted(group_key_file),
+                page_url=_quoted(page_url),
             )
         )
     run = _quoted(run_dir)

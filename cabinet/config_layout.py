@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cabinet.config_devices import TRAITS, Protocol
+from cabinet.config_devices import TRAITS, ClockSource, Protocol
 from cabinet.config_schema import Flag, Item, Number, Table, Tables, Text
 from cabinet.core.model import Input, Output
 from protocols.messages import SLOTS_MAX
@@ -39,6 +39,8 @@ CABINET: Final = Table(
         "power_default_w": Number(0, 100_000, default=2_000, unit="W"),
         "target_soc_pct": Number(50, 100, default=100, unit="%"),
         "offer_soc_pct": Number(20, 100, default=90, unit="%"),
+        "columns": Number(0, 8, default=0),
+        "clock": Text(default=ClockSource.KERNEL, choices=tuple(ClockSource)),
     }
 )
 
@@ -53,9 +55,18 @@ FLEET: Final = Table(
         "command_key_file": Text(default="", empty=True),
         "group_key_file": Text(default="", empty=True),
         "ca_file": Text(default="", empty=True),
+        "page_url": Text(
+            default="",
+            pattern=r"(https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?)?",
+            says="https://host, or empty",
+        ),
         "telemetry_s": Number(1, 300, default=5.0, whole=False, unit="s"),
     },
     required=False,
+)
+
+SCANNER: Final = Table(
+    {"port": Text(), "baud": Number(300, 1_000_000, default=115_200)}, required=False
 )
 
 WEB: Final = Table(
@@ -130,6 +141,7 @@ CONFIG: Final = Table(
     {
         "cabinet": CABINET,
         "fleet": FLEET,
+        "scanner": SCANNER,
         "web": WEB,
         "pack": PACK,
         "wiring": WIRING,

@@ -16,9 +16,10 @@ import uvicorn
 
 from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
-from cabinet.adapters.keys import nobody, secret, verifier
+from cabinet.adapters.keys import group_key, nobody, secret, verifier
 from cabinet.adapters.mqtt import MqttBroker, endpoint
 from cabinet.adapters.notify import Notifier
+from cabinet.adapters.scanner import LineScanner
 from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
 from cabinet.config import Config, load
@@ -32,6 +33,7 @@ from cabinet.core.safety_limits import Limits
 from cabinet.core.swap_model import ACTIVE, job_of
 from cabinet.errors import ConfigError
 from cabinet.runtime.bus_metrics import Result
+from cabinet.runtime.kiosk import KioskDesk
 from cabinet.runtime.metrics import Metrics
 from cabinet.runtime.poller import Wires
 from cabinet.runtime.pump import Pump
@@ -39,11 +41,13 @@ from cabinet.runtime.supervisor import Supervisor
 from cabinet.runtime.uplink import Uplink
 from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, UplinkStatus
 from cabinet.web.app import create_app
+from cabinet.web.kiosk import KioskPages
 
 log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "cabinet.db"
 SESSION_FILE: Final = "session"
+CLOCK_FILE: Final = "clock-synced"
 WEB_STOP_S: Final = 1
 
 
@@ -65,7 +69,7 @@ async def serve(path: Path, echo: Callable[[str], None]) -> None:
     """
     config = load(path)
     config.cabinet.data_dir.mkdir(parents=True, exist_ok=True)
-    clock = SystemClock()
+    clock = SystemClock(config.cabinet.clock, note=config.cabinet.data_dir / CLOCK_FILE)
     store = await Store.open(config.cabinet.data_dir / STORE_FILE)
     try:
         daemon = _Daemon(config, clock, store, await store.load())
@@ -85,10 +89,12 @@ class _Daemon:
         self._wires = Wires(config, clock, DRIVERS)
         fleet = config.fleet
         key_file = fleet.command_key_file if fleet else None
+        group_file = fleet.group_key_file if fleet else None
         engine = Engine(
             config=_engine_config(config, self._software),
             verify=verifier(key_file) if key_file else nobody,
             token=lambda: secrets.token_hex(12),
+            group_key=group_key(group_file) if group_file else None,
         )
         self._pump = Pump(
             engine=engine,
@@ -99,6 +105,7 @@ class _Daemon:
             clock=clock,
         )
         self._uplink = self._make_uplink(store, restored)
+        self._kiosk = self._make_kiosk(engine)
         self._notifier = Notifier()
         turns = {name: _turn_of(bus) for name, bus in self._wires.buses.items()}
         turns["pump"] = lambda: self._pump.last_turn_ms
@@ -121,6 +128,7 @@ class _Daemon:
         services: dict[str, Coroutine[Any, Any, None]] = {
             "pump": self._pump_when_ready(),
             "web": self._web(server, echo),
+            "kiosk": self._kiosk.run(),
         }
         if self._uplink is not None:
             services["uplink"] = self._uplink.run()
@@ -135,7 +143,11 @@ class _Daemon:
 
     def _web_server(self) -> uvicorn.Server:
         web = self._config.web
-        app = create_app(self.snapshot, self._metrics.text)
+        fleet, cabinet = self._config.fleet, self._config.cabinet
+        home = fleet.page_url.rstrip("/") if fleet else ""
+        page_url = f"{home}/c/{cabinet.id}" if home else ""
+        pages = KioskPages(self._kiosk, host=web.host, page_url=page_url)
+        app = create_app(self.snapshot, self._metrics.text, pages.routes())
         return _QuietServer(
             uvicorn.Config(
                 app,
@@ -157,6 +169,21 @@ class _Daemon:
             raise ConfigError(
                 f"[web] {web.host}:{web.port} cannot be used; choose another port"
             ) from error
+
+    def _make_kiosk(self, engine: Engine) -> KioskDesk:
+        cabinet, fleet, scanner = self._config.cabinet, self._config.fleet, self._config.scanner
+        return KioskDesk(
+            cabinet=cabinet.id,
+            name=cabinet.name,
+            columns=cabinet.columns,
+            codes=engine.group_key is not None,
+            tickets=fleet is not None and fleet.command_key_file is not None,
+            limits=engine.config.offline,
+            pump=self._pump,
+            clock=self._clock,
+            network=lambda: self._uplink is not None and self._uplink.status.connected,
+            scanner=LineScanner(scanner.port, scanner.baud, self._clock) if scanner else None,
+        )
 
     def _make_uplink(self, store: Store, restored: Restored) -> Uplink | None:
         fleet = self._config.fleet

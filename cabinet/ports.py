@@ -131,6 +131,19 @@ class Indicator(Protocol):
         ...
 
 
+class Scanner(Protocol):
+    """A barcode scanner."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    async def next(self) -> str:
+        """The next text that was scanned; waits, also while the scanner is unplugged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One MQTT message, either way."""

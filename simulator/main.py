@@ -73,7 +73,7 @@ def cabinet(
         "127.0.0.1"
     ),
 ) -> None:
-    """Present one cabinet on ports DIR/bus-a, DIR/bus-chargers, DIR/slot-01 … until stopped.
+    """Present one cabinet on ports DIR/bus-a, DIR/bus-chargers, DIR/slot-01 …, DIR/scanner.
 
     Example: swapsim cabinet --run-dir /tmp/cabinet --http 8090 --tcp 5020
     """
@@ -222,6 +222,20 @@ def silent(
 
     path = f"/devices/{quote(device, safe='')}/silent"
     _call(run_dir, http, "POST", path, {"silent": switch is Switch.ON})
+
+
+@app.command()
+def scan(
+    text: Annotated[str, typer.Argument(help="What the QR code says.")],
+    *,
+    run_dir: RunDir = None,
+    http: Http = None,
+) -> None:
+    """Hold a QR code before the cabinet's barcode scanner.
+
+    Example: swapsim scan YZT1.eyJpZCI6… --run-dir /tmp/cabinet
+    """
+    _call(run_dir, http, "POST", "/scanner", {"text": text})
 
 
 @dataclass(frozen=True, slots=True)

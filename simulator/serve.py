@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from simulator.clock import Clock, SystemClock
 from simulator.config import Config
@@ -70,6 +71,7 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
         options.run_dir.mkdir(parents=True, exist_ok=True)
         with _listen(options.http_host, options.http_port) as control:
             panel.open_ptys(lines, options.run_dir)
+            scanner = panel.open_scanner(options.run_dir)
             if options.tcp_port is not None:
                 await panel.open_tcp(lines, options.tcp_port)
 
@@ -77,7 +79,7 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
                 _announce(options.run_dir, url, panel)
                 say(f"ready {url} docs {url}/docs wires {options.run_dir}")
 
-            await _serve_http(ticker, control, stop, announce)
+            await _serve_http(create_app(ticker, scanner.scan), control, stop, announce, ticker)
     except OSError as error:
         raise SimulatorError(f"cannot open a port: {error}") from error
     finally:
@@ -94,14 +96,15 @@ class _HttpServer(uvicorn.Server):
 
 
 async def _serve_http(
-    ticker: Ticker,
+    app: FastAPI,
     control: socket.socket,
     stop: asyncio.Event,
     announce: Callable[[str], None],
+    ticker: Ticker,
 ) -> None:
     server = _HttpServer(
         uvicorn.Config(
-            create_app(ticker),
+            app,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -140,7 +143,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(run_dir: Path, url: str, panel: Panel) -> None:
-    ready = {"http": url, "ports": panel.ptys, "tcp": panel.tcp, "pid": os.getpid()}
+    ready: dict[str, object] = {
+        "http": url,
+        "ports": panel.ptys,
+        "tcp": panel.tcp,
+        "pid": os.getpid(),
+    }
+    if panel.scanner is not None:
+        ready["scanner"] = panel.scanner.path
     staged = run_dir / f".{READY_FILE}.{os.getpid()}"
     staged.write_text(json.dumps(ready, indent=2) + "\n", encoding="utf-8")
     staged.replace(run_dir / READY_FILE)

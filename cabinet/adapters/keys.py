@@ -11,6 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cabinet.errors import ConfigError
+from protocols.errors import MessageError
+from protocols.offline import parse_group_key
 
 Verify = Callable[[bytes, str], bool]
 
@@ -42,6 +44,22 @@ def verifier(path: Path) -> Verify:
         return True
 
     return verify
+
+
+def group_key(path: Path) -> bytes:
+    """The key that riders' codes are checked with.
+
+    Raises:
+        ConfigError: the file cannot be read, is open to everybody, or holds no such key.
+    """
+    try:
+        if path.stat().st_mode & 0o007:
+            raise ConfigError(f"{path}: everybody may read or write it; chmod 600 it")
+        return parse_group_key(path.read_text())
+    except (OSError, UnicodeDecodeError, MessageError) as error:
+        raise ConfigError(
+            f"{path}: no usable group key ({error}); take it from the fleet again"
+        ) from error
 
 
 def secret(path: Path) -> str:

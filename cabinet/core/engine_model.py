@@ -255,13 +255,18 @@ Wish: TypeAlias = Literal["go", "cancel", "give-back"]
 
 @dataclass(frozen=True, slots=True)
 class OfflineCode:
-    """A rider typed his number and a code. ``ref`` names the question; the answer carries it."""
+    """A rider typed his number and a code.
+
+    ``ref`` names the question; the answer carries it. Past ``until_ms`` nobody waits for it any more,
+    and nothing may open.
+    """
 
     ref: str
     number: str
     code: str = field(repr=False)
     kind: Kind = Kind.SWAP
     wish: Wish = "go"
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +276,7 @@ class OfflineTicket:
     ref: str
     text: str = field(repr=False)
     wish: Wish = "go"
+    until_ms: int | None = None
 
 
 Input: TypeAlias = (

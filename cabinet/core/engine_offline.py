@@ -81,6 +81,8 @@ def _decide(
     """Refusal, how long it lasts, rider and transaction."""
     if not draft.state.ready:
         return offline.STARTING, 0, None, None
+    if event.until_ms is not None and draft.now_ms > event.until_ms:
+        return offline.STALE, 0, None, None
     before = draft.durable.offline
     found = _who(draft, event, verify, group_key)
     if isinstance(found, Checked):

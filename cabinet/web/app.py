@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -32,8 +32,12 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem;b
 """
 
 
-def create_app(snapshot: Callable[[], Snapshot], metrics: Callable[[], bytes]) -> Starlette:
-    """The application; both callables are cheap and never block."""
+def create_app(
+    snapshot: Callable[[], Snapshot],
+    metrics: Callable[[], bytes],
+    more: Sequence[Route] = (),
+) -> Starlette:
+    """The application; both callables are cheap and never block. ``more`` are the kiosk's routes."""
 
     async def page(request: Request) -> Response:
         return HTMLResponse(render(snapshot(), _language(request)), headers=HEADERS)
@@ -60,6 +64,7 @@ def create_app(snapshot: Callable[[], Snapshot], metrics: Callable[[], bytes]) -
             Route("/state.json", state),
             Route("/healthz", health),
             Route("/metrics", prometheus),
+            *more,
         ]
     )
 

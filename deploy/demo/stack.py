@@ -292,12 +292,15 @@ class Stack:
         text = with_values(
             example,
             {
-                "cabinet": {"data_dir": str(self.cabinet_data)},
+                # The programs of a demo share one machine, whose clock is right or wrong for all.
+                "cabinet": {"data_dir": str(self.cabinet_data), "clock": "host"},
                 "fleet": {
                     "url": f"mqtt://{LOOPBACK}:{self.broker_port}",
                     "username": self.cabinet_row["mqtt_username"],
                     "password_file": str(password),
                     "command_key_file": str(command_key),
+                    "group_key_file": str(self.fleet_data / "group.key"),
+                    "page_url": self.fleet_url,
                 },
                 "web": {"host": LOOPBACK, "port": self.cabinet_port},
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Query, Request
@@ -16,6 +17,7 @@ from simulator.control.schemas import (
     InsertBody,
     LockBody,
     PackState,
+    ScanBody,
     SilentBody,
     SlotState,
     SpeedBody,
@@ -30,8 +32,11 @@ from simulator.ticker import Ticker
 SlotNumber = Annotated[int, Path(ge=1, description="Slot, from 1")]
 
 
-def create_app(ticker: Ticker) -> FastAPI:
-    """The API over one running cabinet; every call sees the cabinet as of now."""
+def create_app(ticker: Ticker, scan: Callable[[str], None] | None = None) -> FastAPI:
+    """The API over one running cabinet; every call sees the cabinet as of now.
+
+    ``scan`` tells a text through the barcode scanner.
+    """
     app = FastAPI(
         title="swapsim control",
         version="1",
@@ -42,6 +47,8 @@ def create_app(ticker: Ticker) -> FastAPI:
     _add_truth(app, ticker)
     _add_hands(app, ticker)
     _add_mishaps(app, ticker)
+    if scan is not None:
+        _add_scanner(app, scan)
     return app
 
 
@@ -96,6 +103,14 @@ def _add_hands(app: FastAPI, ticker: Ticker) -> None:
         cabinet = ticker.now()
         (cabinet.push_door if body.action == "close" else cabinet.pull_door)(slot)
         return slot_state(cabinet, slot)
+
+
+def _add_scanner(app: FastAPI, scan: Callable[[str], None]) -> None:
+    @app.post("/scanner", tags=["hands"])
+    async def scanner(body: ScanBody) -> ScanBody:
+        """Hold a QR code before the scanner; 409 when nobody reads its port."""
+        scan(body.text)
+        return body
 
 
 def _add_mishaps(app: FastAPI, ticker: Ticker) -> None:

@@ -21,6 +21,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ScanBody(Body):
+    """What a QR code says."""
+
+    text: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[\x20-\x7e]+$")]
+
+
 class PackBody(Body):
     """What can be said of a pack; what is left out stays as it is."""
 

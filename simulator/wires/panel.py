@@ -14,6 +14,7 @@ from simulator.wires.bus import ModbusBus
 from simulator.wires.mbap import MbapSession
 from simulator.wires.pty import PtyPort
 from simulator.wires.rtu import RtuSession
+from simulator.wires.scanner import ScannerPort
 from simulator.wires.serial_bms import BmsSession
 from simulator.wires.tcp import TcpPort
 from simulator.wires.timing import Line, Session
@@ -35,6 +36,7 @@ class Panel:
 
     ptys: dict[str, str] = field(default_factory=dict)
     tcp: dict[str, int] = field(default_factory=dict)
+    scanner: ScannerPort | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def open_ptys(self, connectors: list[Connector], run_dir: Path) -> None:
@@ -43,6 +45,12 @@ class Panel:
             port = PtyPort(run_dir / connector.name, connector.serial(), connector.baud)
             self._stack.callback(port.close)
             self.ptys[connector.name] = port.path
+
+    def open_scanner(self, run_dir: Path) -> ScannerPort:
+        """Publish the barcode scanner under ``run_dir``."""
+        self.scanner = ScannerPort(run_dir / "scanner")
+        self._stack.callback(self.scanner.close)
+        return self.scanner
 
     async def open_tcp(self, connectors: list[Connector], base: int) -> None:
         """Listen for every line on ``base`` and the ports after it; 0 takes free ports.

@@ -38,7 +38,7 @@ class PtyPort:
         self._path = os.ttyname(self._slave)
         self._timers: set[asyncio.TimerHandle] = set()
         self._loop.add_reader(self._master, self._read)
-        _publish(self._path, link)
+        publish(self._path, link)
 
     @property
     def path(self) -> str:
@@ -78,7 +78,8 @@ class PtyPort:
         self._timers.add(timer)
 
 
-def _publish(path: str, link: Path) -> None:
+def publish(path: str, link: Path) -> None:
+    """Give a terminal its stable name, in one step."""
     staged = link.with_name(f".{link.name}.{os.getpid()}")
     staged.unlink(missing_ok=True)
     staged.symlink_to(path)
