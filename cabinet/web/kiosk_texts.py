@@ -133,7 +133,7 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
 #: The rest of the page: (zh, en)
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "title": ("换电柜", "Swap cabinet"),
-    "no-network": ("无网络：可用编号和验证码换电", "No network: swap by number and code"),
+    "no-network": ("无网络", "No network"),
     "start": ("用编号和验证码换电", "Swap by number and code"),
     "scan-here": ("扫码换电", "Scan to swap"),
     "ticket-hint": ("或在扫描器前出示换电凭证", "or hold your ticket before the scanner"),
@@ -156,7 +156,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "slot": ("仓", "Slot"),
     "full": ("可换", "full"),
     "empty": ("空仓", "empty"),
-    "door-open": ("门开", "open"),
+    "door-open": ("门已开", "door open"),
     "wait": ("请稍候…", "One moment…"),
     "seconds": ("秒", "s"),
     "accepted": ("已受理，请看仓号", "Accepted: watch for the number"),

@@ -21,6 +21,39 @@ FLAGS: Final = (
     "--disable-sync",
 )
 
+#: Texts whose contrast with what is behind them is below 4.5, disabled buttons excepted.
+POOR_CONTRAST: Final = """() => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const color = rgb(getComputedStyle(each).backgroundColor);
+      if (color.length < 4 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode());) {
+    const element = node.parentElement;
+    if (!node.data.trim() || element.closest('svg,script,.vh,.skip,[hidden],:disabled,noscript')) continue;
+    if (!element.getClientRects().length || element.closest('.stale')) continue;
+    const [a, b] = [light(rgb(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${node.data.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+#: What a thumb must hit and is smaller than 56 by 56 pixels; links inside a line of text excepted.
+SMALL_TARGETS: Final = """() => [...document.querySelectorAll('a,button,input:not([type=hidden]),summary')]
+  .filter((each) => !each.matches('.skip') && each.getClientRects().length)
+  .map((each) => [each, each.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 56 || box.width < 56)
+  .map(([each, box]) => `${each.textContent.trim().slice(0, 20)} ${box.width}x${box.height}`)"""
+
 
 def path_of_chromium() -> str:
     """Where the system's Chromium is."""

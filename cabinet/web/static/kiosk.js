@@ -26,6 +26,9 @@ const SHAPES = {
   unknown: "M8 9a4 4 0 1 1 5 4q-1 .5-1 2M12 19v1",
 };
 
+// Where a door that is shut now waits to be opened once more.
+const AGAIN = new Set(["open-return", "nothing-in", "take-back", "open-pickup", "not-taken"]);
+
 let words = { zh: {}, en: {} };
 let language = navigator.language.toLowerCase().startsWith("en") ? "en" : "zh";
 let now = null; // the newest state
@@ -66,6 +69,7 @@ function paint() {
   $("qr").alt = t("scan-here");
   $("begin").hidden = !now.codes;
   $("ticket-hint").hidden = !(now.tickets && now.scanner);
+  $("again").hidden = !AGAIN.has(now.prompt.key);
   $("own-back").hidden = !now.own_back;
   paintDoors();
   paintPad();
@@ -89,8 +93,8 @@ function paintDoors() {
     const soc = slot.soc_pct === null || slot.state === "empty" ? "" : ` ${slot.soc_pct} %`;
     cell.querySelector("b").firstChild.data = String(slot.slot);
     cell.querySelector("small").textContent = soc;
-    const open = slot.door === "open" ? ` · ${t("door-open")}` : "";
-    cell.querySelector("span").textContent = t(`state-${slot.state}`) + open;
+    const what = slot.door === "open" ? "door-open" : `state-${slot.state}`;
+    cell.querySelector("span").textContent = t(what);
   });
 }
 
