@@ -16,7 +16,7 @@ import uvicorn
 
 from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
-from cabinet.adapters.keys import group_key, nobody, secret, verifier
+from cabinet.adapters.keys import group_keys, nobody, secret, verifier
 from cabinet.adapters.mqtt import MqttBroker, endpoint
 from cabinet.adapters.notify import Notifier
 from cabinet.adapters.scanner import LineScanner
@@ -94,7 +94,7 @@ class _Daemon:
             config=_engine_config(config, self._software),
             verify=verifier(key_file) if key_file else nobody,
             token=lambda: secrets.token_hex(12),
-            group_key=group_key(group_file) if group_file else None,
+            group_keys=group_keys(group_file) if group_file else (),
         )
         self._pump = Pump(
             engine=engine,
@@ -176,7 +176,7 @@ class _Daemon:
             cabinet=cabinet.id,
             name=cabinet.name,
             columns=cabinet.columns,
-            codes=engine.group_key is not None,
+            codes=bool(engine.group_keys),
             tickets=fleet is not None and fleet.command_key_file is not None,
             limits=engine.config.offline,
             pump=self._pump,

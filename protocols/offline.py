@@ -20,6 +20,7 @@ import binascii
 import hashlib
 import hmac
 import struct
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -34,6 +35,7 @@ CODE_STEP_S: Final = 30
 #: Steps before and after the present one whose code is taken too: clocks of phones differ.
 CODE_SKEW_STEPS: Final = 1
 GROUP_KEY_BYTES: Final = 32
+GROUP_KEYS_MAX: Final = 2  # while one is rotated: the current and the previous
 TICKET_PREFIX: Final = "YZT1."
 #: A QR code of this many bytes is still read off a phone's screen by a cheap scanner.
 TICKET_CHARS_MAX: Final = 900
@@ -95,10 +97,11 @@ def step_of(wall_ms: int) -> int:
 
 
 def matching_step(
-    group_key: bytes, number: str, code: str, wall_ms: int, *, after_step: int = -1
+    group_keys: Sequence[bytes], number: str, code: str, wall_ms: int, *, after_step: int = -1
 ) -> int | None:
     """The time step whose code this is, around now and later than ``after_step``; None when wrong.
 
+    While the fleet rotates its key there are two, and phones make codes with either.
     The caller must remember the answer as the next ``after_step`` of this rider. Every candidate is
     compared, in constant time, so that timing tells nothing.
     """
@@ -107,10 +110,12 @@ def matching_step(
     for step in range(now - CODE_SKEW_STEPS, now + CODE_SKEW_STEPS + 1):
         if step < 0:
             continue
-        secret = rider_secret(group_key, number, month_of(step * CODE_STEP_S * 1000))
-        same = hmac.compare_digest(totp(secret, step).encode(), code.encode("utf-8", "replace"))
-        if same and step > after_step and found is None:
-            found = step
+        month = month_of(step * CODE_STEP_S * 1000)
+        for key in group_keys:
+            right = totp(rider_secret(key, number, month), step).encode()
+            same = hmac.compare_digest(right, code.encode("utf-8", "replace"))
+            if same and step > after_step and found is None:
+                found = step
     return found
 
 
@@ -169,6 +174,18 @@ def parse_group_key(text: str) -> bytes:
     if len(key) != GROUP_KEY_BYTES:
         raise MessageError(f"group key: expected {GROUP_KEY_BYTES} bytes, got {len(key)}")
     return key
+
+
+def parse_group_keys(text: str) -> tuple[bytes, ...]:
+    """The keys in a file, one a line: the current one, then the previous if there is one.
+
+    Raises:
+        MessageError: there are none, more than two, or a line is no key.
+    """
+    lines = text.strip().splitlines()
+    if not 1 <= len(lines) <= GROUP_KEYS_MAX:
+        raise MessageError(f"group key: {len(lines)} lines, expected 1 to {GROUP_KEYS_MAX} keys")
+    return tuple(parse_group_key(line) for line in lines)
 
 
 def key_id(key: bytes) -> str:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cabinet.errors import ConfigError
 from protocols.errors import MessageError
-from protocols.offline import parse_group_key
+from protocols.offline import parse_group_keys
 
 Verify = Callable[[bytes, str], bool]
 
@@ -46,8 +46,8 @@ def verifier(path: Path) -> Verify:
     return verify
 
 
-def group_key(path: Path) -> bytes:
-    """The key that riders' codes are checked with.
+def group_keys(path: Path) -> tuple[bytes, ...]:
+    """The keys that riders' codes are checked with: the fleet's, and its previous one if told.
 
     Raises:
         ConfigError: the file cannot be read, is open to everybody, or holds no such key.
@@ -55,7 +55,7 @@ def group_key(path: Path) -> bytes:
     try:
         if path.stat().st_mode & 0o007:
             raise ConfigError(f"{path}: everybody may read or write it; chmod 600 it")
-        return parse_group_key(path.read_text())
+        return parse_group_keys(path.read_text())
     except (OSError, UnicodeDecodeError, MessageError) as error:
         raise ConfigError(
             f"{path}: no usable group key ({error}); take it from the fleet again"

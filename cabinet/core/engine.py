@@ -86,13 +86,13 @@ _FIRST_READ_AGE_MS: Final = 5_000
 class Engine:
     """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces.
 
-    ``group_key`` checks the codes of riders; without one no code is taken.
+    ``group_keys`` check the codes of riders, each by itself; without one no code is taken.
     """
 
     config: EngineConfig
     verify: Verify
     token: Token
-    group_key: bytes | None = field(default=None, repr=False)
+    group_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     def initial(self, restored: Restored, boot_id: str) -> State:
         """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
@@ -152,7 +152,7 @@ class Engine:
                     engine_inventory.tell_all(draft, look(draft.state, self.config, now))
             case OfflineCode() | OfflineTicket():
                 sight = look(draft.state, self.config, now)
-                engine_offline.asked(draft, event, sight, self.verify, self.group_key)
+                engine_offline.asked(draft, event, sight, self.verify, self.group_keys)
                 self._power(draft)
         return draft.outcome()
 

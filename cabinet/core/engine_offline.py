@@ -52,11 +52,11 @@ def asked(
     event: OfflineCode | OfflineTicket,
     sight: Sight,
     verify: Verify,
-    group_key: bytes | None,
+    group_keys: tuple[bytes, ...],
 ) -> None:
     """Check, act, write down and answer."""
     passing(draft)
-    reason, wait_ms, who, swap_id = _decide(draft, event, sight, verify, group_key)
+    reason, wait_ms, who, swap_id = _decide(draft, event, sight, verify, group_keys)
     if reason is not None:
         refusals = draft.state.refusals
         draft.put(refusals={**refusals, reason: refusals.get(reason, 0) + 1})
@@ -76,7 +76,7 @@ def _decide(
     event: OfflineCode | OfflineTicket,
     sight: Sight,
     verify: Verify,
-    group_key: bytes | None,
+    group_keys: tuple[bytes, ...],
 ) -> tuple[str | None, int, str | None, str | None]:
     """Refusal, how long it lasts, rider and transaction."""
     if not draft.state.ready:
@@ -84,7 +84,7 @@ def _decide(
     if event.until_ms is not None and draft.now_ms > event.until_ms:
         return offline.STALE, 0, None, None
     before = draft.durable.offline
-    found = _who(draft, event, verify, group_key)
+    found = _who(draft, event, verify, group_keys)
     if isinstance(found, Checked):
         if found.memory.locked and not before.locked:
             draft.journal("keypad", locked=True)
@@ -96,7 +96,7 @@ def _decide(
 
 
 def _who(
-    draft: Draft, event: OfflineCode | OfflineTicket, verify: Verify, group_key: bytes | None
+    draft: Draft, event: OfflineCode | OfflineTicket, verify: Verify, group_keys: tuple[bytes, ...]
 ) -> _Asked | Checked:
     """Who this is, or why it is nobody. What the check has changed is taken over either way."""
     memory, waits, limits = draft.durable.offline, draft.state.waits, draft.config.offline
@@ -109,7 +109,7 @@ def _who(
             code=event.code,
             now=now,
             limits=limits,
-            group_key=group_key,
+            group_keys=group_keys,
         )
     else:
         checked = offline.check_ticket(

@@ -188,7 +188,7 @@ def check_code(
     code: str,
     now: Instant,
     limits: OfflineLimits,
-    group_key: bytes | None,
+    group_keys: tuple[bytes, ...],
 ) -> Checked:
     """Whether this is a code of this number, used for the first time. A right one is used up."""
     if memory.locked:
@@ -196,7 +196,7 @@ def check_code(
         return Checked(memory, waits, KEYPAD_LOCKED, wait_ms)
     if not now.synced:
         return Checked(memory, waits, CLOCK_UNTRUSTED)
-    if group_key is None:
+    if not group_keys:
         return Checked(memory, waits, NO_GROUP_KEY)
     if not valid_number(number):
         return Checked(memory, waits, BAD_NUMBER)
@@ -206,10 +206,10 @@ def check_code(
     if len(code) != CODE_DIGITS or not (code.isascii() and code.isdigit()):
         return Checked(memory, waits, BAD_CODE)
     used = memory.used.get(number, Used(step=memory.floor))
-    step = matching_step(group_key, number, code, now.wall_ms, after_step=used.step)
+    step = matching_step(group_keys, number, code, now.wall_ms, after_step=used.step)
     if step is not None:
         return Checked(_right(memory, number, step), _without(waits, number))
-    if matching_step(group_key, number, code, now.wall_ms) is not None:
+    if matching_step(group_keys, number, code, now.wall_ms) is not None:
         return Checked(memory, waits, CODE_USED)
     return _wrong(memory, waits, number, now.mono_ms, limits)
 

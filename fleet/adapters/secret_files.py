@@ -83,11 +83,8 @@ def group_keys(data_dir: Path) -> GroupKeys:
     text = load_or_create(
         path, lambda: offline.group_key_text(secrets.token_bytes(offline.GROUP_KEY_BYTES))
     )
-    lines = text.splitlines()
-    if len(lines) > 2:
-        raise FleetError(f"secret file {path}: {len(lines)} lines, expected one or two keys")
     try:
-        return GroupKeys(*(offline.parse_group_key(line) for line in lines))
+        return GroupKeys(*offline.parse_group_keys(text))
     except MessageError as error:
         raise FleetError(f"secret file {path}: {error}") from error
 

@@ -98,7 +98,7 @@ class Rig:
     offline: frozenset[str] = frozenset()
     answer: UnlockResult = UnlockResult.SENT
     power_w: float = 50.0
-    group_key: bytes | None = None
+    group_keys: tuple[bytes, ...] = ()
     jump_ms: int = 0  # how far the wall clock is off
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class Rig:
             target_soc_pct=90,
         )
         self.tokens = 0
-        self.engine = Engine(self.config, verify, self.token, self.group_key)
+        self.engine = Engine(self.config, verify, self.token, self.group_keys)
         self.writes: list[Write] = []
         self.effects: list[Effect] = []
         self.replies: list[Result] = []

@@ -33,7 +33,7 @@ class OfflineRig(Rig):
     """Full packs in 1 and 2, the rest empty; ``slots`` may be more."""
 
     def __init__(self, **fields: Any) -> None:
-        super().__init__(**{"group_key": KEY, **fields})
+        super().__init__(**{"group_keys": (KEY,), **fields})
 
     @property
     def wall_ms(self) -> int:

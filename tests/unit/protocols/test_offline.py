@@ -62,17 +62,17 @@ def _code(number: str, at_ms: int) -> str:
 def test_a_code_is_taken_once_within_a_step_of_its_time(serial: int, at_ms: int) -> None:
     number = offline.rider_number(serial)
     code = _code(number, at_ms)
-    step = offline.matching_step(KEY, number, code, at_ms)
+    step = offline.matching_step((KEY,), number, code, at_ms)
     assert step is not None
     assert abs(step - offline.step_of(at_ms)) <= offline.CODE_SKEW_STEPS
-    again = offline.matching_step(KEY, number, code, at_ms, after_step=step)
+    again = offline.matching_step((KEY,), number, code, at_ms, after_step=step)
     assert again is None or (again > step and again != step)
 
 
 @pytest.mark.parametrize("late_ms", [-61_000, 61_000, 3_600_000])
 def test_a_code_of_another_time_is_wrong(late_ms: int) -> None:
     number = offline.rider_number(7)
-    assert offline.matching_step(KEY, number, _code(number, NOW_MS), NOW_MS + late_ms) is None
+    assert offline.matching_step((KEY,), number, _code(number, NOW_MS), NOW_MS + late_ms) is None
 
 
 def test_a_code_works_across_the_end_of_a_month() -> None:
@@ -81,16 +81,16 @@ def test_a_code_works_across_the_end_of_a_month() -> None:
     before = _code(number, midnight_ms - 5_000)
     assert offline.month_of(midnight_ms - 1) == "2026-11"
     assert offline.month_of(midnight_ms) == "2026-12"
-    assert offline.matching_step(KEY, number, before, midnight_ms + 5_000) is not None
+    assert offline.matching_step((KEY,), number, before, midnight_ms + 5_000) is not None
 
 
 def test_another_rider_key_or_rubbish_is_wrong() -> None:
     mine, other = offline.rider_number(1), offline.rider_number(2)
     code = _code(mine, NOW_MS)
-    assert offline.matching_step(KEY, other, code, NOW_MS) is None
-    assert offline.matching_step(bytes(32), mine, code, NOW_MS) is None
+    assert offline.matching_step((KEY,), other, code, NOW_MS) is None
+    assert offline.matching_step((bytes(32),), mine, code, NOW_MS) is None
     for rubbish in ("", "1", "12345", "１２３４５６", "x" * 10_000, code + " "):
-        assert offline.matching_step(KEY, mine, rubbish, NOW_MS) is None
+        assert offline.matching_step((KEY,), mine, rubbish, NOW_MS) is None
 
 
 @given(st.integers(0, 9_999_999), st.integers(0, 7), st.integers(1, 9))
@@ -135,3 +135,23 @@ def test_a_group_key_is_thirty_two_bytes() -> None:
         with pytest.raises(MessageError):
             offline.parse_group_key(wrong)
     assert offline.key_id(KEY) != offline.key_id(bytes(32))
+
+
+def test_a_file_of_keys_holds_one_or_two() -> None:
+    one, two = offline.group_key_text(KEY), offline.group_key_text(bytes(32))
+    assert offline.parse_group_keys(f"{one}\n") == (KEY,)
+    assert offline.parse_group_keys(f"{one}\n{two}\n") == (KEY, bytes(32))
+    for wrong in ("", "\n", f"{one}\n{two}\n{one}", f"{one}\n\n{two}", f"{one}\nAAAA"):
+        with pytest.raises(MessageError):
+            offline.parse_group_keys(wrong)
+
+
+def test_codes_of_either_key_are_right_while_a_key_is_rotated() -> None:
+    number, old, wall_ms = offline.rider_number(42), bytes(32), 1_800_000_000_000
+    step = offline.step_of(wall_ms)
+    for key in (KEY, old):
+        secret = offline.rider_secret(key, number, offline.month_of(wall_ms))
+        code = offline.totp(secret, step)
+        assert offline.matching_step((KEY, old), number, code, wall_ms) == step
+        assert offline.matching_step((KEY, old), number, code, wall_ms, after_step=step) is None
+        assert offline.matching_step((bytes([1]) * 32,), number, code, wall_ms) is None

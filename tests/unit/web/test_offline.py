@@ -97,7 +97,7 @@ async def test_the_page_without_a_script(town: Town, rider: AsyncClient) -> None
     assert f"{number[:4]} {number[4:]}" in page
     code = re.search(r'id="off-code"[^>]*>(\d{6})<', page)
     assert code
-    step = matching_step(GROUP_KEY, number, code[1], before_ms)
+    step = matching_step((GROUP_KEY,), number, code[1], before_ms)
     assert step in {step_of(before_ms), step_of(town.clock.wall_ms())}
     text = re.search(r'data-ticket="([^"]+)"', page)
     assert text

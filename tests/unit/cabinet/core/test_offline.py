@@ -157,7 +157,7 @@ def test_an_untrusted_clock_refuses_codes_and_tickets() -> None:
 
 
 def test_without_a_group_key_only_tickets_count() -> None:
-    rig = OfflineRig(group_key=None)
+    rig = OfflineRig(group_keys=())
     rig.ready()
     assert rig.type_in().reason == offline.NO_GROUP_KEY
     assert rig.show(rig.ticket()).reason is None

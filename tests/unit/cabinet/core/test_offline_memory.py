@@ -22,7 +22,7 @@ def checked_code(memory: Memory, number: str, wall_ms: int, code: str | None = N
         code=code_of(number, wall_ms) if code is None else code,
         now=Instant(0, wall_ms, synced=True),
         limits=LIMITS,
-        group_key=KEY,
+        group_keys=(KEY,),
     )
 
 
@@ -48,7 +48,7 @@ def test_the_table_of_wrong_codes_is_bounded() -> None:
             code="000000",
             now=Instant(n, 1_790_000_000_000, synced=True),
             limits=OfflineLimits(wrong_max=10_000),
-            group_key=KEY,
+            group_keys=(KEY,),
         )
         memory, waits = checked.memory, checked.waits
     assert len(memory.tries) == offline.TRIES_MAX
