@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cabinet.config_commands import check_config, example_config
+from cabinet.swap_commands import swap_table
 
 app = typer.Typer(
     help="The daemon of one battery-swap cabinet.", no_args_is_help=True, add_completion=True
@@ -17,6 +18,7 @@ app.command("check-config", epilog="Example: cabinetd check-config cabinet.toml"
 app.command(
     "example-config", epilog="Example: cabinetd example-config --id DH-0001 > cabinet.toml"
 )(example_config)
+app.command("swap-table", epilog="Example: cabinetd swap-table --diagram")(swap_table)
 
 
 @app.command(epilog="Example: cabinetd run --config /etc/yizhan/cabinet.toml")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cabinet.core import (
+    engine_claims,
     engine_commands,
     engine_holds,
     engine_inventory,
@@ -173,6 +174,8 @@ class Engine:
         if draft.state.ready:
             sensed(draft, sight.view, recovered=recovered)
             engine_inventory.track(draft, look(draft.state, self.config, draft.now))
+            if draft.durable.claims:
+                engine_claims.expire(draft)
             if draft.durable.holds:
                 engine_holds.track(draft, look(draft.state, self.config, draft.now))
         raise_and_clear(draft, sight)

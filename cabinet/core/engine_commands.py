@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from cabinet.core import commands, engine_holds, safety
+from cabinet.core import commands, engine_claims, engine_holds, safety
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Hold, Token, Verify
 from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
@@ -214,6 +214,7 @@ def _slot_open(draft: Draft, command: Command, args: CommandArgs, sight: Sight) 
         opens={**draft.state.opens, attempt: command.id},
         opened_by_hand=draft.state.opened_by_hand | {args.slot},
     )
+    engine_claims.touched(draft, (args.slot,))
     draft.journal("unlock", slot=args.slot, attempt=attempt)
     draft.effect(Unlock(args.slot, attempt))
     return "accepted", None, ""

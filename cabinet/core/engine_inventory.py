@@ -8,6 +8,7 @@ under way belong to that transaction.
 
 from __future__ import annotations
 
+from cabinet.core import engine_claims
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Standing
 from cabinet.core.engine_view import Sight, taking_in
@@ -108,8 +109,9 @@ def _track_vanished(draft: Draft, slot: SlotView) -> None:
         cause="technician" if by_hand else "vanished",
     )
     book_out(draft, body)
+    engine_claims.went_out(draft, number)
     if not by_hand:
-        _latch(draft, "battery-vanished", number)
+        latch(draft, "battery-vanished", number)
 
 
 def _track_found(draft: Draft, slot: SlotView, sight: Sight) -> None:
@@ -137,8 +139,9 @@ def _track_found(draft: Draft, slot: SlotView, sight: Sight) -> None:
         cause="technician" if by_hand else "found",
     )
     book_in(draft, body)
+    engine_claims.came_in(draft, number, pack.serial)
     if not (by_hand or first):
-        _latch(draft, "battery-appeared", number)
+        latch(draft, "battery-appeared", number)
 
 
 def _settle(draft: Draft, slot: SlotView) -> None:
@@ -158,7 +161,8 @@ def _settle(draft: Draft, slot: SlotView) -> None:
     draft.put(opened_by_hand=draft.state.opened_by_hand - {number})
 
 
-def _latch(draft: Draft, code: str, slot: int) -> None:
+def latch(draft: Draft, code: str, slot: int) -> None:
+    """Raise an alarm of ours that a technician clears."""
     standing = Standing(code, slot, "warning")
     if standing not in draft.durable.latched:
         draft.keep(latched=(*draft.durable.latched, standing))

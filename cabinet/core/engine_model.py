@@ -20,7 +20,7 @@ from cabinet.core.offline import Memory, OfflineLimits, Waits
 from cabinet.core.records import Lists, Write
 from cabinet.core.safety_limits import Limits
 from cabinet.core.safety_state import SafetyState, Verdict
-from cabinet.core.swap_model import Idle, SwapLimits
+from cabinet.core.swap_model import Claim, Idle, SwapLimits
 from cabinet.core.swap_model import State as SwapState
 from protocols.messages import (
     Ack,
@@ -71,6 +71,7 @@ class EngineConfig:
     settle_ms: int = 3_000  # a pack appeared or vanished only when it stays so
     left_open_ms: int = 120_000  # a door open this long is an alarm, swap or not
     unnamed_ms: int = 10_000  # a pack that has not told its serial by then is flagged
+    second_scan_ms: int = 300_000  # for so long a faulted transaction can be gone on with
     hold_leave_full: int = 1  # so many full packs are never kept for riders on the way
 
 
@@ -120,6 +121,7 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     latched: tuple[Standing, ...] = ()  # raised by us, until a technician clears them
     left_open: tuple[int, ...] = ()  # doors that a rider left open
     holds: dict[int, Hold] = {}  # slot to hold
+    claims: tuple[Claim, ...] = ()  # of faulted transactions, for their riders' next scan
     plan: DesiredPlan | None = None
     config: DesiredConfig | None = None
     offline: Memory = Memory()

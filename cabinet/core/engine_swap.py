@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from cabinet.core import engine_holds, offline, swap
+from cabinet.core import engine_claims, engine_holds, offline, swap
 from cabinet.core.engine_draft import Draft
-from cabinet.core.engine_inventory import book_in, book_out
+from cabinet.core.engine_inventory import book_in, book_out, latch
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
 from cabinet.core.engine_view import look
 from cabinet.core.model import Indicate, Unlock
 from cabinet.core.swap_model import (
     Accepted,
     Action,
+    Alarm,
     BatteryIn,
     BatteryOut,
     Cancelled,
@@ -35,6 +36,7 @@ from cabinet.core.swap_model import (
     View,
     is_active,
     job_of,
+    reserved_slots,
 )
 from protocols.messages import BatteryBody, Kind, SlotFlagBody, StepBody
 
@@ -57,10 +59,8 @@ def start(draft: Draft, order: Start, view: View) -> str | None:
     job = job_of(draft.durable.swap)
     if refusal is None and job is not None and job.swap_id == order.swap_id:
         recent = (*draft.durable.recent_swaps, order.swap_id)[-RECENT_SWAPS_MAX:]
-        owners = draft.durable.owners
-        mine = {slot for slot in (job.slot_in, job.slot_out) if slot is not None}
-        kept = {slot: owner for slot, owner in owners.items() if slot not in mine}
-        draft.keep(recent_swaps=recent, owners=kept)
+        draft.keep(recent_swaps=recent)
+        engine_claims.served(draft, job.rider_id)
         if job.slot_out is not None:
             engine_holds.used(draft, job.rider_id)
     return refusal
@@ -80,8 +80,11 @@ def feed(draft: Draft, event: Event, view: View) -> str | None:
             refusal = action.reason
         elif not isinstance(action, Accepted):
             _act(draft, action)
+    if is_active(turn.state):
+        _occupy(draft, reserved_slots(turn.state))
     if isinstance(turn.state, Faulted) and is_active(before):
         _remember_owner(draft, turn.state.job)
+        engine_claims.leave(draft, turn.state.job)
     if is_active(before) and not is_active(turn.state):
         _settle_offline(draft)
     return refusal
@@ -96,6 +99,14 @@ def _settle_offline(draft: Draft) -> None:
     booked = job.serial_in is not None or job.out_booked
     moved = booked and not isinstance(state, Cancelled | Rejected)
     draft.keep(offline=offline.ended(memory, job.swap_id, moved=moved))
+
+
+def _occupy(draft: Draft, slots: frozenset[int]) -> None:
+    """These slots belong to the transaction under way and to no earlier one."""
+    owners = draft.durable.owners
+    if owners.keys() & slots:
+        draft.keep(owners={s: owner for s, owner in owners.items() if s not in slots})
+    engine_claims.touched(draft, slots)
 
 
 def _journal(draft: Draft, event: Event) -> None:
@@ -139,6 +150,8 @@ def _act(draft: Draft, action: Action) -> None:
         case LeftOpen(slot):
             if slot not in draft.durable.left_open:
                 draft.keep(left_open=(*draft.durable.left_open, slot))
+        case Alarm(slot, code):
+            latch(draft, code, slot)
         case Prompt(slot, light, prompt):
             draft.effect(Indicate(slot, light, prompt))
         case Accepted() | Refused():

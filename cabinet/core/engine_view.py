@@ -68,6 +68,7 @@ def look(state: State, config: EngineConfig, now: Now) -> Sight:
         newcomers=tuple(v.slot for v in views if _newcomer(v, state)),
         doors_locked=state.verdict.doors_locked,
         holds=tuple((slot, held.rider_id) for slot, held in state.durable.holds.items()),
+        claims=state.durable.claims,
     )
     no_charge = frozenset(v.slot for v in views if v.slot in reserved or not _chargeable(v))
     return Sight(view, no_charge, duplicates, frozenset(v.slot for v in ready))

@@ -62,14 +62,14 @@ OWN: Final = "own-battery"
 CANCELLED: Final = "cancelled"
 
 
-def give_back(job: Job, reason: str, ctx: Context, *before: Action) -> Turn:
+def give_back(job: Job, reason: str, ctx: Context, *before: Action, detail: str = "") -> Turn:
     """Order the return door open so that the rider takes the pack out again.
 
     The caller has seen it shut, not locked, and the pickup door shut.
     """
     slot = job.slot_in or 0
     job, door, pulse = first_try(job, slot, ctx)
-    job, told = report(job, Step.GIVING_BACK, reason)
+    job, told = report(job, Step.GIVING_BACK, reason, detail)
     prompt = Prompt(slot, "open", "take-battery-back")
     return Turn(OpeningBack(job=job, door=door, reason=reason), (*before, told, pulse, prompt))
 

@@ -39,6 +39,7 @@ class SwapLimits:
     settle_ms: int = 3_000  # a pulse under way may still open the door
     remind_ms: int = 30_000  # say it again
     bms_gone_ms: int = 2_000  # no answer for so long, with the switch absent: no pack
+    keep_empty: int = 1  # so many empty slots are left by whatever only takes a pack in
 
 
 # --- what the slots look like -------------------------------------------------------------------
@@ -79,12 +80,29 @@ class SlotView:
     quarantined: bool = False  # by a reading of now or by a flag
 
 
+class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A slot of a transaction that ended in a fault, kept in mind for its rider's next scan.
+
+    ``serial`` is what stands or stood there: in an ``in`` slot the returned pack once it is booked,
+    in an ``out`` slot the pack that was promised. ``owed``: the rider has given a pack and got none.
+    """
+
+    slot: int
+    role: Literal["in", "out"]
+    swap_id: str
+    rider_id: str
+    kind: Kind
+    serial: str | None = None
+    owed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The cabinet as the swap sees it. ``full`` and ``empty`` may be used, best first.
 
     ``newcomers`` are slots with a shut door and a readable pack that the inventory does not know.
-    ``holds`` says for whom a full pack is kept: slot and rider.
+    ``holds`` says for whom a full pack is kept: slot and rider. ``claims`` are what faulted
+    transactions have left behind, while nobody else has touched those slots.
     """
 
     slots: tuple[SlotView, ...]
@@ -93,6 +111,7 @@ class View:
     newcomers: tuple[int, ...] = ()
     doors_locked: bool = False
     holds: tuple[tuple[int, str], ...] = ()
+    claims: tuple[Claim, ...] = ()
 
     def offered(self, rider_id: str) -> tuple[int, ...]:
         """The full packs that this rider may have, best first: one kept for the rider leads."""
@@ -122,10 +141,11 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     serial_in: str | None = None  # set when the returned pack is booked
     serial_out: str | None = None  # the pack reserved for pick-up
     out_booked: bool = False
+    owed: bool = False  # a pick-up for a pack that an earlier, faulted transaction took in
     back_booked: bool = False  # the returned pack was booked out again: the rider wanted it back
     attempts: int = 0  # unlock attempts of the whole job: makes attempt ids unique
     reseats: int = 0
-    tried: tuple[int, ...] = ()  # slots given up
+    tried: tuple[int, ...] = ()  # slots given up, or with a stranger from before
     authority: Authority = "fleet"
     step: Step = Step.RESERVED
 
@@ -213,6 +233,7 @@ class AwaitClose(_Active, frozen=True, kw_only=True, tag="await-close"):
     """The pack is gone; the pickup door is still open."""
 
     since_ms: int
+    reminders: int = 0
 
 
 class Cancelling(_Active, frozen=True, kw_only=True, tag="cancelling"):
@@ -265,6 +286,7 @@ ACTIVE: tuple[type, ...] = (
     OpeningPickup, AwaitPickup, PickupHeld, AwaitClose, Cancelling,
 )  # fmt: skip
 TERMINAL: tuple[type, ...] = (Completed, Rejected, Cancelled, Faulted)
+STATES: tuple[type, ...] = (Idle, *ACTIVE, *TERMINAL)
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -389,6 +411,14 @@ class LeftOpen:
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something about a slot is not as the books say: an alarm until a technician clears it."""
+
+    slot: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Show a light at a slot and say something."""
 
@@ -410,7 +440,16 @@ class Refused:
 
 
 Action: TypeAlias = (
-    Pulse | Report | BatteryIn | BatteryOut | FlagSlot | LeftOpen | Prompt | Accepted | Refused
+    Pulse
+    | Report
+    | BatteryIn
+    | BatteryOut
+    | FlagSlot
+    | LeftOpen
+    | Alarm
+    | Prompt
+    | Accepted
+    | Refused
 )
 
 

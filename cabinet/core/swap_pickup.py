@@ -183,7 +183,8 @@ def await_close(state: AwaitClose, _event: Sensed, ctx: Context) -> Turn:
         return complete(state.job)
     if ctx.now_ms - state.since_ms >= ctx.limits.close_ms:
         return complete(state.job, *left_open(number, ctx), reason="door-left-open")
-    return stay(state)
+    reminders, said = remind(state.reminders, state.since_ms, ctx, number, "close-door")
+    return Turn(replace(state, reminders=reminders), said)
 
 
 # --- commands and trips -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from cabinet.core.swap_back import give_back
 from cabinet.core.swap_model import (
     Accepted,
     Action,
+    Alarm,
     AwaitReturn,
     BatteryIn,
     FlagSlot,
@@ -44,6 +45,9 @@ from cabinet.core.swap_tools import (
 )
 from protocols.messages import Door, Kind, Presence, Step
 
+#: What safety says of a pack of another voltage or make.
+WRONG_PACK: Final = "wrong-pack"
+
 
 def open_return(
     job: Job, slot: int, ctx: Context, *before: Action, reason: str | None = None
@@ -56,12 +60,14 @@ def open_return(
     return Turn(OpeningReturn(job=job, door=door), (*before, told, pulse, prompt))
 
 
-def _await_return(job: Job, ctx: Context) -> Turn:
+def await_open(job: Job, ctx: Context, *before: Action) -> Turn:
+    """The return door stands open: the rider's turn."""
     job, told = report(job, Step.AWAIT_RETURN)
-    return Turn(AwaitReturn(job=job, since_ms=ctx.now_ms), (told,))
+    return Turn(AwaitReturn(job=job, since_ms=ctx.now_ms), (*before, told))
 
 
-def _verify(job: Job, closed_ms: int, ctx: Context, *before: Action, detail: str = "") -> Turn:
+def verify(job: Job, closed_ms: int, ctx: Context, *before: Action, detail: str = "") -> Turn:
+    """The return door is shut on a pack: ask who it is, of readings since ``closed_ms``."""
     job, told = report(job, Step.VERIFYING, detail=detail)
     state = Verifying(job=job, since_ms=ctx.now_ms, closed_ms=closed_ms)
     return Turn(state, (*before, told, Prompt(job.slot_in or 0, "wait", "checking-battery")))
@@ -75,14 +81,15 @@ def opening_return(state: OpeningReturn, _event: Sensed, ctx: Context) -> Turn:
     job, door = state.job, state.door
     slot = ctx.view.slot(door.slot)
     if slot.door is Door.OPEN:
-        return _await_return(job, ctx)
+        return await_open(job, ctx)
     occupied = slot.door is Door.CLOSED and slot.presence is Presence.PRESENT
     if occupied and not job.reseats:
         # Shut, with a pack in it: either its opening was missed, or it never was empty.
         if door.pulse == "maybe":
-            return _verify(job, slot.door_at_ms, ctx)
+            return verify(job, slot.door_at_ms, ctx)
         if door.pulse == "refused":
-            return _other_return(job, door.slot, "occupied", ctx)
+            alarm = Alarm(door.slot, "slot-occupied")
+            return _other_return(job, door.slot, "occupied", ctx, alarm)
     if job.reseats and door.pulse == "maybe" and slot.door is Door.CLOSED and ctx.vacant(slot):
         return Turn(ReturnShut(job=job, since_ms=ctx.now_ms), ())  # taken out unseen
     match verdict_on(door, ctx):
@@ -100,8 +107,9 @@ def opening_return(state: OpeningReturn, _event: Sensed, ctx: Context) -> Turn:
             assert_never(never)
 
 
-def _other_return(job: Job, slot: int, why: str, ctx: Context) -> Turn:
+def _other_return(job: Job, slot: int, why: str, ctx: Context, *before: Action) -> Turn:
     job, flags = give_up_slot(job, slot, why)
+    flags = (*before, *flags)
     others = [number for number in ctx.view.empty if number not in job.tried]
     if job.reseats or not others or ctx.view.doors_locked:
         return fault(job, why, *flags)  # with a pack behind the door, another slot is no help
@@ -117,7 +125,7 @@ def await_return(state: AwaitReturn, _event: Sensed, ctx: Context) -> Turn:
     slot = ctx.view.slot(number)
     if slot.door is Door.CLOSED:
         if seated(slot, slot.door_at_ms):
-            return _verify(job, slot.door_at_ms, ctx)
+            return verify(job, slot.door_at_ms, ctx)
         return Turn(
             ReturnShut(job=job, since_ms=ctx.now_ms), (Prompt(number, "wait", "no-battery"),)
         )
@@ -127,7 +135,7 @@ def await_return(state: AwaitReturn, _event: Sensed, ctx: Context) -> Turn:
         if ctx.vacant(slot):
             return cancelled(job, "return-timeout", *left_open(number, ctx))
         return fault(job, "door-left-open", *left_open(number, ctx))
-    full = slot.presence is Presence.PRESENT or bool(ctx.view.newcomers)
+    full = slot.presence is Presence.PRESENT or bool(set(ctx.view.newcomers) - set(job.tried))
     prompt = "close-door" if full else "insert-battery"
     reminders, said = remind(state.reminders, state.since_ms, ctx, number, prompt)
     return Turn(replace(state, reminders=reminders), said)
@@ -138,15 +146,15 @@ def return_shut(state: ReturnShut, _event: Sensed, ctx: Context) -> Turn:
     job, number = state.job, state.job.slot_in or 0
     slot = ctx.view.slot(number)
     if slot.door is Door.OPEN:
-        return _await_return(job, ctx)
+        return await_open(job, ctx)
     if slot.door is Door.CLOSED and seated(slot, state.since_ms):
-        return _verify(job, max(state.since_ms, slot.door_at_ms), ctx)
-    strays = [other for other in ctx.view.newcomers if other != number]
+        return verify(job, max(state.since_ms, slot.door_at_ms), ctx)
+    strays = [n for n in ctx.view.newcomers if n != number and n not in job.tried]
     if slot.door is Door.CLOSED and ctx.vacant(slot) and len(strays) == 1:
         detail = f"wrong-slot {number}->{strays[0]}"
         moved = replace(job, slot_in=strays[0])
         off = Prompt(number, "off", "")
-        return _verify(moved, ctx.now_ms, ctx, off, detail=detail)
+        return verify(moved, ctx.now_ms, ctx, off, detail=detail)
     waited_ms = ctx.now_ms - state.since_ms
     if waited_ms >= ctx.limits.shut_empty_ms and slot.door is Door.CLOSED and ctx.vacant(slot):
         return cancelled(job, "nothing-inserted")
@@ -163,7 +171,7 @@ def verifying(state: Verifying, _event: Sensed, ctx: Context) -> Turn:
     job, number = state.job, state.job.slot_in or 0
     slot = ctx.view.slot(number)
     if slot.door is Door.OPEN:
-        return _await_return(job, ctx)
+        return await_open(job, ctx)
     late = ctx.now_ms - state.since_ms >= ctx.limits.verify_ms
     if slot.door is Door.UNKNOWN:
         return _blind(state, ctx)
@@ -188,6 +196,9 @@ def _blind(state: Verifying, ctx: Context) -> Turn:
 
 
 def _refusal(job: Job, pack: Pack) -> str | None:
+    """Why this pack goes back to its rider, None when it is taken."""
+    if pack.unwell == WRONG_PACK:
+        return WRONG_PACK
     match pack.trust:
         case Trust.DENIED:
             return "denied-pack"
@@ -206,7 +217,7 @@ def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
     if refusal is not None:
         if ctx.barred(slot):
             return fault(job, refusal, detail=f"{pack.serial} behind a locked door")
-        return give_back(job, refusal, ctx)
+        return give_back(job, refusal, ctx, detail=pack.serial)
     job, booked, detail = _book_in(job, number, pack)
     if job.kind is not Kind.SWAP:
         return complete(job, *booked, detail=detail)

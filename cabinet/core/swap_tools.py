@@ -7,7 +7,6 @@ the doors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -192,6 +191,3 @@ def remind(
 def may_undo_pickup(job: Job) -> bool:
     """Whether a cancel at the pickup door leaves nobody without a pack."""
     return job.kind in {Kind.PICKUP, Kind.UNLOAD}
-
-
-Row: TypeAlias = Callable[..., Turn]

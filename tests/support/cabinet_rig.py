@@ -79,6 +79,7 @@ class Hole:
     silent: bool = False
     blind: bool = False  # the door's board is silent
     jammed: bool = False
+    cells: int = 13
     protection: frozenset[str] = frozenset()
     last_bms: BmsReading | None = None
     contact_ms: int = 0
@@ -177,7 +178,7 @@ class Rig:
                 soc_pct=hole.soc_pct,
                 voltage_v=48.0,
                 current_a=0.0,
-                cell_v=(3.7,) * 13,
+                cell_v=(3.7,) * hole.cells,
                 temps_c=(hole.temp_c,),
                 protection=hole.protection,
             )

@@ -25,6 +25,7 @@ from cabinet.core.swap_model import (
     Turn,
     View,
 )
+from cabinet.core.swap_table import TABLE
 from protocols.messages import STEP_RANK, Door, Kind, Presence
 
 SWAP = "01SWAP"
@@ -191,6 +192,24 @@ class Row:
         self.take(1)
         self.wait(2_500)
         return self
+
+
+def declared(state: State, event: Event, turn: Turn) -> tuple[str, set[str]]:
+    """What the turn did, held to its row: a refusal with its reason, or the actions by name."""
+    key = (type(state), type(event))
+    row = TABLE[key]
+    reasons = [action.reason for action in turn.actions if isinstance(action, Refused)]
+    if reasons:
+        assert turn.state == state, "refused, yet something changed"
+        assert len(turn.actions) == 1
+        assert reasons[0] in {*row.refuses, "other-swap"}, f"{key} refuses {reasons[0]}"
+        return reasons[0], set()
+    after = type(turn.state)
+    done = {type(action).__name__ for action in turn.actions}
+    quiet = after is type(state) and not done  # a stamp or a counter moved, or nothing at all
+    assert quiet or after in row.states(), f"{key} leads to {after}, undeclared"
+    assert done <= row.actions(after), f"{key} to {after} does {done}"
+    return "", done
 
 
 def names(actions: Iterable[object]) -> list[str]:

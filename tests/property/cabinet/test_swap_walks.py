@@ -27,7 +27,7 @@ from cabinet.core.swap_model import (
     reserved_slots,
 )
 from protocols.messages import STEP_RANK, Door, Kind, Presence
-from tests.support.swapping import RIDER, SWAP, Row
+from tests.support.swapping import RIDER, SWAP, Row, declared
 
 SLOTS = st.sampled_from([1, 2, 3, 4])
 MOVES = st.one_of(
@@ -72,7 +72,9 @@ class Walk(Row):
         if self.doors_locked and not told and isinstance(self.state, ACTIVE):
             event = Trip("smoke")
         view = self.view()
+        before = self.state
         turn = super().feed(event)
+        declared(before, event, turn)
         note(f"{self.now_ms} {event} -> {type(self.state).__name__} {turn.actions}")
         for action in turn.actions:
             if isinstance(action, Pulse):
