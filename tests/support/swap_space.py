@@ -63,7 +63,7 @@ class Scenario:
     """What is asked for, and what the rider brings."""
 
     kind: Kind
-    packs: tuple[str | None, ...]  # what stands in the slots
+    packs: tuple[str | None, ...]  # in the slots
     trust: Trust = Trust.KNOWN
     unwell: str | None = None
     faults: int = 1  # how much may go wrong at the same time
@@ -378,7 +378,7 @@ class Search:
         return self._after(world, turn)
 
     def _after(self, world: World, turn: Turn) -> World:
-        booked, pulse, odd = world.booked, world.pulse, world.odd
+        booked, pulse = world.booked, world.pulse
         for action in turn.actions:
             match action:
                 case Pulse(slot=slot):
@@ -390,9 +390,8 @@ class Search:
         if not isinstance(turn.state, ACTIVE):
             pulse = None
         claims = () if isinstance(turn.state, ACTIVE) else world.claims  # as the engine does
-        after = world._replace(
-            state=plain(turn.state), booked=booked, pulse=pulse, odd=odd, claims=claims
-        )
+        state = plain(turn.state)
+        after = world._replace(state=state, booked=booked, pulse=pulse, claims=claims)
         if isinstance(turn.state, Faulted) and isinstance(world.state, ACTIVE):
             self.faulted.add(after)
         return after
@@ -447,12 +446,9 @@ class Search:
                     assert not twice, "booked out twice"
                     assert world.packs[slot - 1] != serial, "booked out and still there"
                 case Report(step=told):
-                    assert (
-                        before is None
-                        or after is None
-                        or before.swap_id != after.swap_id
-                        or (STEP_RANK[told] >= STEP_RANK[before.step])
-                    ), "a step went back"
+                    same = before and after and before.swap_id == after.swap_id
+                    risen = not same or STEP_RANK[told] >= STEP_RANK[before.step]
+                    assert risen, "a step went back"
         if after is not None and after.slot_in is not None:
             assert after.slot_in != after.slot_out, "one slot for both"
         if not isinstance(world.state, ACTIVE) and not isinstance(event, Start):
@@ -475,20 +471,15 @@ class Search:
         assert seen.door is Door.CLOSED, "pulsed a door that is not read shut"
         assert not seen.locked
         assert not view.doors_locked, "pulsed while the doors are locked"
-        others = [
-            n
-            for n, is_open in enumerate(world.open, 1)
-            if is_open and n != slot and n not in world.excused
-        ]
+        open_now = {n for n, is_open in enumerate(world.open, 1) if is_open}
+        others = open_now - {slot} - world.excused
         assert not (alone and others), "two rider doors"
         job = job_of(world.state)
         if job is None or not alone:
             return
         other = job.slot_in if slot != job.slot_in else job.slot_out
         if other is not None and (slot != job.slot_in or job.serial_in is not None):
-            assert view.slot(other).door is Door.CLOSED, (
-                "two rider doors: the other is not read shut"
-            )
+            assert view.slot(other).door is Door.CLOSED, "two rider doors: the other not read shut"
 
     def _check_end(self, state: State) -> None:
         job = job_of(state)

@@ -91,7 +91,7 @@ def check(rig: Mortal, kind: Kind) -> None:
 
 
 def play(kind: Kind, cut: int, how: str, answer: UnlockResult = UnlockResult.SENT) -> Mortal:
-    rig = Mortal(answer=answer)
+    rig = Mortal(slots=5, answer=answer)
     rig.holes[4] = Hole("YZ48-000004", 40)
     rig.ready()
     order = rig.order("swap.start", {"kind": kind.value, "rider_id": "R2"}, swap_id="SWAP-1")
