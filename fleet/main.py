@@ -192,7 +192,11 @@ def ledger_swap(
         return
     step = view.step.value if view.step else "asked for"
     reason = f" ({view.reason})" if view.reason else ""
-    typer.echo(f"{view.kind.value} of {view.rider_id} at {view.cabinet_id}: {step}{reason}")
+    by = "" if view.authority == "fleet" else f", by {view.authority} without a network"
+    flags = f" [{' '.join(view.flags)}]" if view.flags else ""
+    typer.echo(
+        f"{view.kind.value} of {view.rider_id} at {view.cabinet_id}{by}: {step}{reason}{flags}"
+    )
     _movements(view.movements)
 
 

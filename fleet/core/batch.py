@@ -44,6 +44,7 @@ class Keys:
     holders: set[str] = field(default_factory=set)
     swaps: set[str] = field(default_factory=set)
     inventories: set[str] = field(default_factory=set)  # cabinets
+    riders: set[str] = field(default_factory=set)  # who began something without asking us
 
     def add(self, cabinet: str, body: EventBody) -> None:
         """Collect the keys of one event."""
@@ -52,6 +53,7 @@ class Keys:
                 self.swaps |= {body.swap_id, twin_id(body.swap_id, cabinet)}
                 if body.authority != "fleet" and body.step is Step.RESERVED:
                     self.holders.add(rider_holder(body.rider_id))
+                    self.riders.add(body.rider_id)
             case BatteryBody():
                 self.serials.add(body.serial)
                 self.holders.add(slot_holder(cabinet, body.slot))

@@ -214,6 +214,8 @@ def _born(book: Book, origin: Origin, body: StepBody) -> SwapState:
     flags = [offline.TICKET_REUSED] if twin else []
     if offline.is_unresolved(body.rider_id):
         flags.append(offline.UNKNOWN_RIDER)
+    if body.rider_id in book.denied and body.authority != "fleet":
+        flags.append(offline.DENIED_RIDER)
     return SwapState(
         offline.twin_id(body.swap_id, origin.cabinet) if twin else body.swap_id,
         origin.cabinet,

@@ -121,6 +121,7 @@ class Book:
     swaps: dict[str, SwapState] = field(default_factory=dict)
     transfers: dict[tuple[str, Leg], Transfer] = field(default_factory=dict)
     owed: set[tuple[str, str]] = field(default_factory=set)
+    denied: frozenset[str] = frozenset()  # riders who are blocked
     _places: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +134,13 @@ class Book:
 
     def copy(self) -> Book:
         """A book of its own, with the same facts."""
-        return Book(dict(self.batteries), dict(self.swaps), dict(self.transfers), set(self.owed))
+        return Book(
+            dict(self.batteries),
+            dict(self.swaps),
+            dict(self.transfers),
+            set(self.owed),
+            self.denied,
+        )
 
     def absorb(self, changes: Changes) -> None:
         """Take up what ``apply`` returned."""

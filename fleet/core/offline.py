@@ -22,6 +22,8 @@ NUMBER_PREFIX: Final = "no."
 #: Flags of a swap that an operator should look into.
 UNKNOWN_RIDER: Final = "unknown-rider"
 TICKET_REUSED: Final = "ticket-reused"
+DENIED_RIDER: Final = "denied-rider"
+FLAGS: Final = (UNKNOWN_RIDER, TICKET_REUSED, DENIED_RIDER)
 #: The cause of a movement from a number to the rider whose number it turned out to be.
 CLAIMED: Final = "claimed"
 

@@ -37,7 +37,14 @@ async def load_book(connection: AsyncConnection, keys: Keys) -> Book:
     transfers = [transfer_of(row) for row in await _rows(connection, t.transfer, where)]
     where = t.owed.c.serial.in_(batteries)
     owed = {(row["serial"], row["holder"]) for row in await _rows(connection, t.owed, where)}
-    return Book(batteries, swaps, {(leg.swap_id, leg.leg): leg for leg in transfers}, owed)
+    blocked = await _rows(connection, t.rider, t.rider.c.id.in_(keys.riders) & t.rider.c.denied)
+    return Book(
+        batteries,
+        swaps,
+        {(leg.swap_id, leg.leg): leg for leg in transfers},
+        owed,
+        frozenset(row["id"] for row in blocked),
+    )
 
 
 async def _rows(connection: AsyncConnection, table: Any, where: ColumnElement[bool]) -> list[Any]:

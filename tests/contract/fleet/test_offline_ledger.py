@@ -9,7 +9,14 @@ from alembic import command
 from sqlalchemy import select, text, update
 
 from fleet.core.ledger import FOREIGN, LATE, MENDED
-from fleet.core.offline import CLAIMED, TICKET_REUSED, UNKNOWN_RIDER, number_name, twin_id
+from fleet.core.offline import (
+    CLAIMED,
+    DENIED_RIDER,
+    TICKET_REUSED,
+    UNKNOWN_RIDER,
+    number_name,
+    twin_id,
+)
 from fleet.core.records import BatteryRecord, NewSwap
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
@@ -284,6 +291,21 @@ async def test_a_blocked_rider_starts_nothing_and_is_on_the_list(town: Stores) -
         ("rider.allow", "R1", "paid"),
     ]
     assert len(await town.riders.all()) == 2
+
+
+async def test_a_blocked_rider_whom_a_cabinet_did_not_know_of_is_flagged(town: Stores) -> None:
+    await town.riders.deny("R1", "pack sold", "test", T0_MS)
+    a, who = Reporter(A), await name_of(town)
+    await commit(town, a, a.swap_events("C1", "P1", "P2", rider=who, authority="code"))
+    await commit(town, a, a.swap_events("T1", "P2", "P3", slot_in=7, slot_out=3,
+                                        authority="ticket"))  # fmt: skip
+    await commit(town, a, a.swap_events("S1", "P3", "P4", slot_in=8, slot_out=4))
+    assert {each.id: each.flags for each in await town.swaps.of_rider("R1", 9)} == {
+        "C1": (DENIED_RIDER,),
+        "T1": (DENIED_RIDER,),
+        "S1": (),
+    }, "what the fleet had authorised before is none of the cabinet's fault"
+    await sound(town)
 
 
 async def test_who_was_a_rider_before_numbers_gets_one(store_url: str) -> None:

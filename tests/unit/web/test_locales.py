@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.core.offline import TICKET_REUSED, UNKNOWN_RIDER
+from fleet.core.offline import FLAGS
 from fleet.core.operations import ORDERS
 from fleet.core.swaps import REFUSALS
 from fleet.web import drawing, present
@@ -101,7 +101,7 @@ def test_every_composed_key_exists(language: str) -> None:
     composed += [
         f"outcome.{name}" for name in ("running", "completed", "rejected", "cancelled", "faulted")
     ]
-    composed += [f"flag.{flag}" for flag in (UNKNOWN_RIDER, TICKET_REUSED)]
+    composed += [f"flag.{flag}" for flag in FLAGS]
     composed += [f"age.{name}" for name in ("seconds", "minutes", "hours", "days", "never")]
     assert [key for key in composed if not texts.has(key)] == []
 

@@ -163,7 +163,7 @@ async def test_offline_swaps_are_marked(
     receipt = (await rider.get("/s/off-1")).text
     assert "离线" in receipt
     assert "用时" not in receipt
-    assert "同一张离线二维码用了不止一次" in (await operator.get("/ops")).text
+    assert "同一张换电凭证用了不止一次" in (await operator.get("/ops")).text
 
 
 def test_a_drawing_is_the_code() -> None:
