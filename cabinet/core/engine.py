@@ -54,7 +54,7 @@ from cabinet.core.engine_model import (
     decode_durable,
 )
 from cabinet.core.engine_swap import feed, resume_id, sensed
-from cabinet.core.engine_view import Sight, look
+from cabinet.core.engine_view import Sight
 from cabinet.core.model import Image, UnlockResult
 from cabinet.core.records import Restored
 from protocols.messages import BootBody, Door, Presence, Telemetry
@@ -110,9 +110,18 @@ class Engine:
         )
 
     def unwritten(self, state: State, outcome: Outcome) -> State:
-        """The old state after a decision that could not be written: only danger is remembered."""
+        """The old state after a decision that could not be written.
+
+        Danger is remembered, and which nonces are used up: the command may be on the disk after all.
+        """
         seen = outcome.state
-        return replace(state, image=seen.image, safety=seen.safety, verdict=seen.verdict)
+        return replace(
+            state,
+            image=seen.image,
+            safety=seen.safety,
+            verdict=seen.verdict,
+            nonces=seen.nonces,
+        )
 
     def resumed(self, state: State, restored: Restored) -> State:
         """The state after the store had failed: what is on the disk, and this boot's knowledge.
@@ -139,7 +148,7 @@ class Engine:
             case UnlockOutcome():
                 self._unlocked(draft, event)
             case CommandReceived(command):
-                sight = look(draft.state, self.config, now)
+                sight = draft.sight()
                 engine_commands.commanded(draft, command, sight, self.verify, self.token)
                 self._power(draft)
             case ChallengeReceived(challenge):
@@ -150,9 +159,9 @@ class Engine:
                 engine_commands.count(draft, reason)
             case JournalOutrun(ack, acked):
                 if engine_commands.outrun(draft, ack.epoch, acked):
-                    engine_inventory.tell_all(draft, look(draft.state, self.config, now))
+                    engine_inventory.tell_all(draft, draft.sight())
             case OfflineCode() | OfflineTicket():
-                sight = look(draft.state, self.config, now)
+                sight = draft.sight()
                 engine_offline.asked(draft, event, sight, self.verify, self.group_keys)
                 self._power(draft)
         return draft.outcome()
@@ -166,18 +175,18 @@ class Engine:
     def _pass(self, draft: Draft, image: Image) -> None:
         self._judge(draft, image)
         engine_offline.passing(draft)
-        sight = look(draft.state, self.config, draft.now)
+        sight = draft.sight()
         recovered = not draft.state.ready and self._complete(draft, image)
         if recovered:
             self._recover(draft, sight)
-            sight = look(draft.state, self.config, draft.now)
+            sight = draft.sight()
         if draft.state.ready:
             sensed(draft, sight.view, recovered=recovered)
-            engine_inventory.track(draft, look(draft.state, self.config, draft.now))
+            engine_inventory.track(draft, draft.sight())
             if draft.durable.claims:
                 engine_claims.expire(draft)
             if draft.durable.holds:
-                engine_holds.track(draft, look(draft.state, self.config, draft.now))
+                engine_holds.track(draft, draft.sight())
         raise_and_clear(draft, sight)
         self._power(draft)
 
@@ -199,7 +208,7 @@ class Engine:
         if image is None:
             return
         engine_orders.hold_power(draft)
-        sight = look(draft.state, self.config, draft.now)
+        sight = draft.sight()
         engine_orders.order_chargers(draft, image, sight)
 
     # --- start ----------------------------------------------------------------------------------
@@ -231,7 +240,7 @@ class Engine:
         known = event.result is UnlockResult.SENT
         if engine_commands.open_outcome(draft, event.attempt, fired=fired, known=known):
             return
-        view = look(draft.state, self.config, draft.now).view
+        view = draft.sight().view
         feed(draft, swap.Pulsed(event.attempt, fired=fired), view)
 
 

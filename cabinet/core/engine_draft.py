@@ -18,6 +18,7 @@ from cabinet.core.engine_model import (
     State,
     encode_durable,
 )
+from cabinet.core.engine_view import Eye, Sight
 from cabinet.core.model import Effect, Indicate, SetCharger, SetOutput, SetSlotAc, Unlock
 from cabinet.core.records import EventRow, JournalRow, ResultRow, SnapshotRow, Write
 from protocols.messages import Event, Result, raw
@@ -39,6 +40,7 @@ class Draft:
         "_answers",
         "_before",
         "_effects",
+        "_eye",
         "_replies",
         "_since_ms",
         "_writes",
@@ -57,6 +59,7 @@ class Draft:
         self._replies: list[Result] = []
         self._answers: list[OfflineAnswer] = []
         self._since_ms = dict(state.since_ms)
+        self._eye = Eye(config, now)
 
     @property
     def durable(self) -> Durable:
@@ -67,6 +70,10 @@ class Draft:
     def now_ms(self) -> int:
         """Monotonic time of the decision."""
         return self.now.mono_ms
+
+    def sight(self) -> Sight:
+        """The cabinet as it may be relied on, by the state so far."""
+        return self._eye.look(self.state)
 
     def put(self, **changes: Any) -> None:
         """Change fields of the state."""

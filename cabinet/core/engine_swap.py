@@ -6,7 +6,6 @@ from cabinet.core import engine_claims, engine_holds, offline, swap
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out, latch
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
-from cabinet.core.engine_view import look
 from cabinet.core.model import Indicate, Unlock
 from cabinet.core.swap_model import (
     Accepted,
@@ -46,7 +45,7 @@ def sensed(draft: Draft, view: View, *, recovered: bool) -> None:
     if recovered:
         feed(draft, Recovered(), view)
     if draft.state.verdict.doors_locked and is_active(draft.durable.swap):
-        feed(draft, Trip(_why_locked(draft)), look(draft.state, draft.config, draft.now).view)
+        feed(draft, Trip(_why_locked(draft)), draft.sight().view)
     elif not recovered:
         feed(draft, Sensed(), view)
 
@@ -183,7 +182,7 @@ def _pulse(draft: Draft, slot: int, attempt: str) -> None:
         draft.journal("unlock-withheld", slot=slot, attempt=attempt)
         state = draft.durable.swap
         if isinstance(state, OpeningReturn | OpeningBack | OpeningPickup):
-            view = look(draft.state, draft.config, draft.now).view
+            view = draft.sight().view
             feed(draft, Pulsed(attempt, fired=False), view)
         return
     draft.journal("unlock", slot=slot, attempt=attempt)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Final
 
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import target_soc_pct
-from cabinet.core.model import Image, SlotImage
+from cabinet.core.model import SlotImage
 from cabinet.core.swap_model import (
     Pack,
     SlotView,
@@ -51,46 +52,122 @@ def serial_of(slot: SlotImage, now_ms: int) -> str | None:
 
 def look(state: State, config: EngineConfig, now: Now) -> Sight:
     """The cabinet as it may be relied on now."""
-    image = state.image or Image(slots=())
-    seen = {slot.slot: _slot(slot, state, config, now) for slot in image.slots}
-    duplicates = _duplicates(seen, state, now.mono_ms, config)
-    views = tuple(_mark(view, state, twice=view.slot in duplicates) for view in seen.values())
-    reserved = reserved_slots(state.durable.swap)
+    return _sight(_slots(state, config, now.mono_ms), state, config, now)
+
+
+class Eye:
+    """Looks again and again at one moment; what has not changed is not worked out anew.
+
+    States are replaced, never changed, so the same object means the same value.
+    """
+
+    __slots__ = ("_config", "_now", "_seen", "_sight", "_sight_of", "_slots_of")
+
+    def __init__(self, config: EngineConfig, now: Now) -> None:
+        self._config = config
+        self._now = now
+        self._slots_of: tuple[object, ...] = ()
+        self._sight_of: tuple[object, ...] = ()
+        self._seen: dict[int, SlotView] = {}
+        self._sight: Sight | None = None
+
+    def look(self, state: State) -> Sight:
+        """The same as ``look`` with this moment and configuration."""
+        durable = state.durable
+        slots_of = (
+            state.image,
+            state.verdict,
+            state.lists,
+            durable.out_of_service,
+            durable.quarantine,
+            durable.inventory,
+        )
+        same = _same(slots_of, self._slots_of)
+        if not same:
+            self._slots_of = slots_of
+            self._seen = _slots(state, self._config, self._now.mono_ms)
+        sight_of = (
+            durable.swap,
+            durable.undetermined,
+            durable.holds,
+            durable.claims,
+            durable.plan,
+            durable.config,
+        )
+        if self._sight is None or not same or not _same(sight_of, self._sight_of):
+            self._sight_of = sight_of
+            self._sight = _sight(self._seen, state, self._config, self._now)
+        return self._sight
+
+
+def _same(these: tuple[object, ...], those: tuple[object, ...]) -> bool:
+    return len(these) == len(those) and all(map(is_, these, those))
+
+
+def _slots(state: State, config: EngineConfig, now_ms: int) -> dict[int, SlotView]:
+    image = state.image
+    if image is None:
+        return {}
+    return {slot.slot: _slot(slot, state, config, now_ms) for slot in image.slots}
+
+
+def _sight(seen: dict[int, SlotView], state: State, config: EngineConfig, now: Now) -> Sight:
+    now_ms, durable = now.mono_ms, state.durable
+    duplicates = _duplicates(seen, state, now_ms, config)
+    if duplicates:
+        views = tuple(_mark(view, state, twice=view.slot in duplicates) for view in seen.values())
+    else:
+        views = tuple(seen.values())
+    job = job_of(durable.swap) if is_active(durable.swap) else None
+    reserved = reserved_slots(durable.swap)
+    mine = None if job is None else job.slot_out
     # A pack a little below the target that still charges is worth more to a rider than none.
     target = min(target_soc_pct(state, config, now), config.offer_soc_pct)
-    ready = [view for view in views if _offerable(view, state, target)]
+    ready = []
+    empty = []
+    newcomers = []
+    no_charge = []
+    for view in views:
+        good = _chargeable(view)
+        if view.slot in reserved or not good:
+            no_charge.append(view.slot)
+        if good and _offerable(view, state, target):
+            ready.append(view)
+        if view.slot not in reserved and _free(view, state, config, now_ms):
+            empty.append(view.slot)
+        if view.slot != mine and _newcomer(view, state):
+            newcomers.append(view.slot)
     ready.sort(key=lambda view: (-(view.pack.soc_pct if view.pack else 0), view.slot))
-    free = [view for view in views if _free(view, state, config, now.mono_ms)]
-    view = View(
+    whole = View(
         slots=views,
         full=tuple(v.slot for v in ready if v.slot not in reserved),
-        empty=tuple(v.slot for v in free if v.slot not in reserved),
-        newcomers=tuple(v.slot for v in views if _newcomer(v, state)),
+        empty=tuple(empty),
+        newcomers=tuple(newcomers),
         doors_locked=state.verdict.doors_locked,
-        holds=tuple((slot, held.rider_id) for slot, held in state.durable.holds.items()),
-        claims=state.durable.claims,
+        holds=tuple((slot, held.rider_id) for slot, held in durable.holds.items()),
+        claims=durable.claims,
     )
-    no_charge = frozenset(v.slot for v in views if v.slot in reserved or not _chargeable(v))
-    return Sight(view, no_charge, duplicates, frozenset(v.slot for v in ready))
+    return Sight(whole, frozenset(no_charge), duplicates, frozenset(v.slot for v in ready))
 
 
-def _slot(slot: SlotImage, state: State, config: EngineConfig, now: Now) -> SlotView:
-    serial = serial_of(slot, now.mono_ms)
-    bms = slot.bms
+def _slot(slot: SlotImage, state: State, config: EngineConfig, now_ms: int) -> SlotView:
+    number, bms = slot.slot, slot.bms
+    serial = serial_of(slot, now_ms)
     pack = None
     if serial is not None and bms is not None:
-        unwell = _unwell(slot.slot, state) if slot.slot in state.verdict.quarantine else None
+        unwell = _unwell(number, state) if number in state.verdict.quarantine else None
         pack = Pack(serial, bms.at_ms, bms.soc_pct, _trust(serial, state), unwell)
     return SlotView(
-        slot=slot.slot,
-        door=slot.door_now(now.mono_ms),
-        door_at_ms=slot.door_at_ms or 0,
-        presence=slot.presence_now(now.mono_ms),
-        pack=pack,
-        bms_at_ms=bms.at_ms if bms else None,
-        locked=slot.slot in state.verdict.locked_slots,
-        in_service=slot.slot not in state.durable.out_of_service and slot.slot <= config.slots,
-        quarantined=_quarantined(slot.slot, state),
+        number,
+        slot.door_now(now_ms),
+        slot.door_at_ms or 0,
+        slot.presence_now(now_ms),
+        pack,
+        bms.at_ms if bms else None,
+        number in state.verdict.locked_slots,
+        number not in state.durable.out_of_service and number <= config.slots,
+        _quarantined(number, state),
+        state.durable.inventory.get(number),
     )
 
 
@@ -115,16 +192,24 @@ def _duplicates(
     seen: dict[int, SlotView], state: State, now_ms: int, config: EngineConfig
 ) -> frozenset[int]:
     """Slots whose serial is also somewhere else: seen there, or booked there and not seen gone."""
-    places: dict[str, set[int]] = {}
+    places: dict[str, int] = {}
+    twice: set[int] = set()
+
+    def put(serial: str, number: int) -> None:
+        first = places.setdefault(serial, number)
+        if first != number:
+            twice.update((first, number))
+
     for number, serial in state.durable.inventory.items():
         view = seen.get(number)
-        named = view.pack.serial if view and view.pack else None
-        if view and named is None and not vacant(view, now_ms, config.swap.bms_gone_ms):
-            places.setdefault(serial, set()).add(number)
+        if view is None or view.pack is not None:
+            continue
+        if not vacant(view, now_ms, config.swap.bms_gone_ms):
+            put(serial, number)
     for view in seen.values():
-        if view.pack and view.presence is not Presence.ABSENT:
-            places.setdefault(view.pack.serial, set()).add(view.slot)
-    return frozenset(slot for slots in places.values() if len(slots) > 1 for slot in slots)
+        if view.pack is not None and view.presence is not Presence.ABSENT:
+            put(view.pack.serial, view.slot)
+    return frozenset(twice)
 
 
 def _mark(view: SlotView, state: State, *, twice: bool) -> SlotView:
@@ -144,14 +229,23 @@ def _sound(view: SlotView) -> bool:
     return not held_back and view.door is Door.CLOSED
 
 
-def _offerable(view: SlotView, state: State, target_pct: int) -> bool:
+def _chargeable(view: SlotView) -> bool:
+    """Whether a pack of ours, well and named, stands behind a shut door."""
     pack = view.pack
     return (
         pack is not None
-        and _sound(view)
         and view.presence is Presence.PRESENT
         and pack.trust is Trust.KNOWN
         and pack.unwell is None
+        and _sound(view)
+    )
+
+
+def _offerable(view: SlotView, state: State, target_pct: int) -> bool:
+    """Whether a chargeable pack is full enough, and known to stand here."""
+    pack = view.pack
+    return (
+        pack is not None
         and pack.soc_pct >= target_pct
         and state.durable.inventory.get(view.slot) == pack.serial
     )
@@ -167,26 +261,12 @@ def _free(view: SlotView, state: State, config: EngineConfig, now_ms: int) -> bo
 
 
 def _newcomer(view: SlotView, state: State) -> bool:
-    job = job_of(state.durable.swap)
-    mine = job.slot_out if job is not None and is_active(state.durable.swap) else None
     return (
         view.pack is not None
         and view.door is Door.CLOSED
         and view.presence is Presence.PRESENT
-        and view.slot != mine
         and view.slot not in state.durable.inventory
         and view.slot not in state.durable.undetermined
-    )
-
-
-def _chargeable(view: SlotView) -> bool:
-    pack = view.pack
-    return (
-        pack is not None
-        and _sound(view)
-        and view.presence is Presence.PRESENT
-        and pack.trust is Trust.KNOWN
-        and pack.unwell is None
     )
 
 

@@ -78,6 +78,7 @@ class SlotView:
     locked: bool = False  # by the safety verdict
     in_service: bool = True
     quarantined: bool = False  # by a reading of now or by a flag
+    booked: str | None = None  # the serial that was told to stand here
 
 
 class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -19,7 +19,9 @@ from cabinet.core.swap_model import (
     Prompt,
     Resume,
     Sensed,
+    SlotView,
     Trip,
+    Trust,
     Turn,
 )
 from cabinet.core.swap_tools import (
@@ -69,12 +71,22 @@ def _usable(job: Job, ctx: Context) -> int | None:
         slot = ctx.view.slot(job.slot_out)
         sound = slot.in_service or job.kind is Kind.UNLOAD
         lost = gone(slot, job, ctx) or slot.door is not Door.CLOSED
-        if sound and not slot.locked and not lost:
+        if sound and not slot.locked and not lost and _fit(slot, job):
             return job.slot_out
     if job.kind is Kind.UNLOAD:
         return None
     others = [n for n in ctx.view.offered(job.rider_id) if n not in job.tried and n != job.slot_in]
     return others[0] if others else None
+
+
+def _fit(slot: SlotView, job: Job) -> bool:
+    """Whether the reserved pack may still be handed out: it may have fallen ill, or silent."""
+    if job.kind is Kind.UNLOAD:
+        return True
+    pack = slot.pack
+    if pack is None or slot.quarantined or pack.unwell is not None:
+        return False
+    return pack.trust not in {Trust.FOREIGN, Trust.DENIED}
 
 
 def _reserve(job: Job, slot: int, ctx: Context) -> Job:
@@ -91,6 +103,8 @@ def _await_pickup(job: Job, ctx: Context) -> Turn:
 
 def _taken(job: Job, ctx: Context) -> Turn:
     number = job.slot_out or 0
+    if job.serial_out is None:  # nobody can tell the ledger what has left
+        return fault(job, "no-bms", *left_open(number, ctx), detail="unloaded without a name")
     job, booked = book_out(job, number)
     if ctx.shut(number):
         return complete(job, *booked)
@@ -116,6 +130,8 @@ def opening_pickup(state: OpeningPickup, _event: Sensed, ctx: Context) -> Turn:
     match what:
         case "wait":
             return stay(state)
+        case "again" if not _fit(slot, job):
+            return _other_pickup(job, door.slot, "quarantined", ctx)
         case "again":
             job, door, pulse = next_try(job, door, ctx)
             return Turn(replace(state, job=job, door=door), (pulse,))

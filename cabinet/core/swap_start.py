@@ -174,4 +174,6 @@ def _for_unload(job: Job, slot: int | None, ctx: Context) -> Job | str:
         return "slot-locked"
     if seen.door is not Door.CLOSED or ctx.vacant(seen):
         return "slot-not-loaded"
-    return _with_full(job, slot, ctx)
+    job = _with_full(job, slot, ctx)
+    # A pack that does not talk is the one that was booked into this slot.
+    return job if job.serial_out is not None else replace(job, serial_out=seen.booked)

@@ -359,6 +359,7 @@ _ROWS: Final[dict[tuple[type, type], Row]] = {
                 "Report Prompt",
             ),
             To(AwaitPickup, "still in: say it again now and then", "Prompt"),
+            To(Faulted, "unloaded, and nobody knows what it was", "LeftOpen Report Prompt"),
             To(
                 Faulted,
                 "not taken for too long, or the door cannot be read",
@@ -387,6 +388,7 @@ _ROWS: Final[dict[tuple[type, type], Row]] = {
         (
             To(AwaitPickup, "the door is open again", "Report"),
             To(Completed, "gone after all: booked out", "BatteryOut Report Prompt"),
+            To(Faulted, "gone after all, and nobody knows what it was", "Report Prompt"),
             To(
                 Faulted,
                 "kept for too long; the rider's next scan opens it again",

@@ -146,6 +146,15 @@ class Lane:
         self.quiet_until_ms = now_ms
 
 
+def next_seq(last: int, wall_ms: int) -> int:
+    """The sequence number of a new command: above the last one, and never below the wall clock.
+
+    After a backup was restored the last number is an old one, which the cabinet has seen; the clock
+    has gone on.
+    """
+    return max(last + 1, wall_ms)
+
+
 def envelope(command: QueuedCommand, nonce: Nonce) -> Command:
     """The message of a command, yet to be signed."""
     return Command(

@@ -428,12 +428,14 @@ def _displaced(battery: Battery, origin: Origin) -> Movement:
 
 
 def _moved(battery: Battery, to: str, origin: Origin, *, disputed: bool) -> Battery:
+    # Without a right clock nobody knows when it moved, only that it was after the move before.
+    dated_ms = origin.at_ms if origin.synced else 0
     return replace(
         battery,
         holder=to,
         version=battery.version + 1,
         disputed=disputed,
-        since_ms=max(origin.at_ms, battery.since_ms),
+        since_ms=max(dated_ms, battery.since_ms),
     )
 
 

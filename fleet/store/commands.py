@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.audit_log import ORDERED
 from fleet.core.batch import Pending
-from fleet.core.commands import QUEUE_MAX, QueuedCommand
+from fleet.core.commands import QUEUE_MAX, QueuedCommand, next_seq
 from fleet.core.ledger import Book, SwapState
 from fleet.core.operations import by_staff
 from fleet.core.records import NewCommand
@@ -172,20 +172,15 @@ def _action(type_: str, args: dict[str, Any]) -> str:
 async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
     """Queue a command within a transaction; its sequence number rises per cabinet.
 
-    The number is the wall clock in milliseconds, but always above the one before: a ledger that
-    came from a backup must not hand out numbers that the cabinet has seen already.
     A person's order goes into the log with it.
     """
-    above = t.cabinet.c.command_seq + 1
-    rise = (
-        update(t.cabinet)
-        .where(t.cabinet.c.id == new.cabinet)
-        .values(command_seq=case((above < new.now_ms, new.now_ms), else_=above))
-        .returning(t.cabinet.c.command_seq)
-    )
-    seq = (await connection.execute(rise)).scalar_one_or_none()
-    if seq is None:
+    where = t.cabinet.c.id == new.cabinet
+    query = select(t.cabinet.c.command_seq).where(where).with_for_update()
+    last = (await connection.execute(query)).scalar_one_or_none()
+    if last is None:
         raise NotFoundError(f"no cabinet {new.cabinet}")
+    seq = next_seq(last, new.now_ms)
+    await connection.execute(update(t.cabinet).where(where).values(command_seq=seq))
     outbox = t.command_outbox
     ahead = select(outbox.c.id).where(outbox.c.cabinet == new.cabinet, outbox.c.state == QUEUED)
     if len((await connection.execute(ahead.limit(QUEUE_MAX))).all()) >= QUEUE_MAX:

@@ -1,0 +1,116 @@
+"""Packs that may not be handed out, and packs that do not say who they are."""
+
+from __future__ import annotations
+
+from cabinet.core.engine_model import ChallengeReceived, CommandReceived
+from cabinet.core.model import Unlock
+from cabinet.core.swap_model import AwaitPickup, Completed, Faulted, OpeningPickup
+from protocols.messages import Challenge, Kind
+from tests.support.cabinet_rig import Hole, Rig
+
+ILL = frozenset({"short-circuit"})
+
+
+def returned(rig: Rig) -> Rig:
+    """A swap whose returned pack stands in slot 3, door still open; slot 1 is reserved."""
+    assert rig.start().outcome == "accepted"
+    rig.run(300)
+    rig.put(3, "OLD-1")
+    return rig.run(200)
+
+
+def test_a_reserved_pack_that_falls_ill_is_not_handed_out() -> None:
+    rig = returned(Rig().ready())
+    rig.holes[1].protection = ILL
+    rig.run(200)
+    rig.shut(3)
+    rig.run(500)
+    assert [pulse.slot for pulse in rig.of(Unlock)] == [3, 2]
+    assert isinstance(rig.state.durable.swap, AwaitPickup)
+
+
+def test_an_ill_pack_is_not_handed_out_for_want_of_another() -> None:
+    rig = Rig(holes={1: Hole("YZ48-000001", 99), 2: Hole(), 3: Hole(), 4: Hole()}).ready()
+    assert rig.start().outcome == "accepted"
+    rig.run(300)
+    rig.put(2, "OLD-1")
+    rig.holes[1].protection = ILL
+    rig.run(200)
+    rig.shut(2)
+    rig.run(500)
+    assert [pulse.slot for pulse in rig.of(Unlock)] == [2]
+    assert isinstance(rig.state.durable.swap, Faulted)
+    assert rig.bodies("battery.in")[-1].serial == "OLD-1"
+
+
+def test_a_door_that_sticks_is_not_tried_again_on_an_ill_pack() -> None:
+    rig = Rig().ready()
+    rig.holes[1].jammed = True
+    assert rig.start(Kind.PICKUP).outcome == "accepted"
+    rig.run(300)
+    rig.holes[1].protection = ILL
+    rig.run(4_000)
+    assert [pulse.slot for pulse in rig.of(Unlock)] == [1, 2]
+
+
+def test_an_ill_pack_is_not_handed_out_because_it_fell_silent() -> None:
+    rig = Rig().ready()
+    assert rig.start(Kind.PICKUP).outcome == "accepted"
+    rig.run(300)
+    rig.shut(1)
+    rig.run(300)
+    rig.holes[1].protection = ILL
+    rig.run(300)
+    rig.holes[1].silent = True
+    rig.run(6_000)
+    assert rig.command("swap.resume", swap_id="SWAP-1").outcome == "accepted"
+    assert [pulse.slot for pulse in rig.of(Unlock)] == [1, 2]
+
+
+def test_a_technician_may_take_the_ill_pack_out() -> None:
+    rig = Rig().ready()
+    rig.holes[1].protection = ILL
+    rig.run(200)
+    assert rig.start(Kind.UNLOAD, slot=1).outcome == "accepted"
+    rig.run(300)
+    assert isinstance(rig.state.durable.swap, AwaitPickup)
+
+
+def test_a_silent_pack_leaves_under_the_name_that_was_booked() -> None:
+    rig = Rig().ready()
+    rig.holes[1].silent = True
+    rig.run(6_000)
+    assert rig.start(Kind.UNLOAD, slot=1).outcome == "accepted"
+    rig.run(300)
+    rig.take(1)
+    rig.run(3_000)
+    rig.shut(1)
+    rig.run(300)
+    assert isinstance(rig.state.durable.swap, Completed)
+    assert [body.serial for body in rig.bodies("battery.out")] == ["YZ48-000001"]
+
+
+def test_unloading_a_pack_that_nobody_knows_is_not_called_complete() -> None:
+    rig = Rig().ready()
+    rig.put(3, "OLD-1", silent=True)
+    rig.run(300)
+    assert rig.start(Kind.UNLOAD, slot=3).outcome == "accepted"
+    rig.run(300)
+    assert isinstance(rig.state.durable.swap, AwaitPickup)
+    rig.take(3)
+    rig.run(3_000)
+    swap = rig.state.durable.swap
+    assert isinstance(swap, Faulted)
+    assert swap.reason == "no-bms"
+    assert rig.bodies("battery.out") == []
+
+
+def test_a_command_that_could_not_be_written_has_used_its_nonce_up() -> None:
+    rig = Rig().ready()
+    rig.feed(ChallengeReceived(Challenge(id="c")))
+    command = rig.order("swap.start", {"kind": "pickup", "rider_id": "R1"}, swap_id="S")
+    outcome = rig.engine.step(rig.state, CommandReceived(command), rig.now)
+    assert isinstance(outcome.state.durable.swap, OpeningPickup)
+    after = rig.engine.unwritten(rig.state, outcome)
+    assert after.durable == rig.state.durable
+    assert command.nonce not in {nonce.value for nonce in after.nonces}
