@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
 
-.PHONY: help setup check test demo bench prove screenshots clean
+.PHONY: help setup check test demo bench mutants prove screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,12 +35,16 @@ demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "
 bench: $(STAMP) ## tap to door, door to door: p95 against the targets
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+mutants: $(STAMP) ## break guards and safety rules on purpose: each must be found (ARGS=NAME for one)
+	@$(BIN)/python -m tests.world $(ARGS)
+
 prove: $(STAMP) ## the long proofs: full counts, slow tests, speed; ends with their table
 	@deploy/dev/packages.sh tests
 	@rm -f .artifacts/prove.jsonl
 	@failed=0; \
 	YIZHAN_PROVE=1 $(BIN)/pytest $(ARGS) || failed=1; \
 	$(BIN)/python -m tests.bench || failed=1; \
+	$(BIN)/python -m tests.world || failed=1; \
 	$(BIN)/python -m tests.support.proof || failed=1; \
 	exit $$failed
 

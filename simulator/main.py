@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from simulator.errors import ConfigError, RequestRefusedError, SimulatorError, UnreachableError
+from simulator.world.cli import fuzz
 
 EXIT_FAILED: Final = 1
 EXIT_UNREACHABLE: Final = 3
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 slot_app = typer.Typer(help="A rider's hands and mishaps at one slot.", no_args_is_help=True)
 app.add_typer(slot_app, name="slot")
+app.command("fuzz")(fuzz)
 
 RunDir = Annotated[
     Path | None,
