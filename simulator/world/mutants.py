@@ -23,9 +23,9 @@ from cabinet.core import (
     engine_swap,
     engine_view,
     outbox,
-    swap,
     swap_pickup,
     swap_return,
+    swap_table,
     swap_tools,
 )
 from cabinet.core.act import Acting, Commit, Do, Tell
@@ -153,7 +153,7 @@ def _attempt_reused(patches: Patches) -> None:
 
 
 def _pickup_before_return_is_shut(patches: Patches) -> None:
-    row = swap.TABLE[AwaitReturn, Sensed]
+    row = swap_table.TABLE[AwaitReturn, Sensed]
     judge = swap_return._judge  # noqa: SLF001 - a mutant works inside
 
     def hasty(state: AwaitReturn, event: Any, ctx: Any) -> Any:
@@ -161,9 +161,9 @@ def _pickup_before_return_is_shut(patches: Patches) -> None:
         slot = ctx.view.slot(number)
         if slot.door is Door.OPEN and slot.pack is not None:
             return judge(state.job, number, slot.pack, ctx)
-        return row(state, event, ctx)
+        return row.run(state, event, ctx)
 
-    patches.row(swap.TABLE, (AwaitReturn, Sensed), hasty)
+    patches.row(swap_table.TABLE, (AwaitReturn, Sensed), replace(row, run=hasty))
 
 
 def _old_reading_counts(patches: Patches) -> None:
@@ -185,9 +185,9 @@ def _silence_counts_as_refused(patches: Patches) -> None:
 
 
 def _two_at_once(patches: Patches) -> None:
-    begin = swap.TABLE[Idle, Start]
+    begin = swap_table.TABLE[Idle, Start]
     for kind in ACTIVE:
-        patches.row(swap.TABLE, (kind, Start), begin)
+        patches.row(swap_table.TABLE, (kind, Start), begin)
 
 
 # --- packs --------------------------------------------------------------------------------------
@@ -215,15 +215,15 @@ def _ill_since_reserved(patches: Patches) -> None:
 
 
 def _booked_out_by_the_door(patches: Patches) -> None:
-    row = swap.TABLE[AwaitPickup, Sensed]
+    row = swap_table.TABLE[AwaitPickup, Sensed]
     taken = swap_pickup._taken  # noqa: SLF001
 
     def blind(state: AwaitPickup, event: Any, ctx: Any) -> Any:
         if ctx.view.slot(state.job.slot_out or 0).door is Door.CLOSED:
             return taken(state.job, ctx)
-        return row(state, event, ctx)
+        return row.run(state, event, ctx)
 
-    patches.row(swap.TABLE, (AwaitPickup, Sensed), blind)
+    patches.row(swap_table.TABLE, (AwaitPickup, Sensed), replace(row, run=blind))
 
 
 def _strays_not_booked(patches: Patches) -> None:

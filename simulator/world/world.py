@@ -13,7 +13,7 @@ from cabinet.core.swap_model import is_active
 from fleet.core.ids import UNKNOWN, slot_holder
 from fleet.core.ingest import Watermark
 from fleet.core.ledger import Battery, Movement
-from protocols.messages import Kind, Signed, signing_bytes
+from protocols.messages import Kind, Signed, Step, signing_bytes
 from simulator.world import checks, faults, profile
 from simulator.world.fleet import Fleet
 from simulator.world.node import WALL_MS, Node
@@ -30,6 +30,8 @@ CALM_MS: Final = 20_000
 #: Part of the riders who come though the map shows nothing for them, and of the faults with no swap.
 IDLE_SHARE: Final = 0.06
 FULL_PCT: Final = 90
+#: An honest rider may still be turned away for these.
+EXCUSES: Final = frozenset({"no-empty-slot", "no-full-battery", "pickup-owed"})
 _KEY: Final = b"the fleet's command key of a world"
 S = TypeVar("S", bound=Signed)
 
@@ -334,16 +336,15 @@ class World:
             self._dress(rider)
             before = self.begun
             refused = self.refusals.copy()
-            rider.come(node, Kind.RETURN if rider.hands else Kind.PICKUP)
+            rider.come(node, Kind.SWAP if rider.hands else Kind.PICKUP)
             self._settle()
             if self.begun == before:
-                excuses = {"no-empty-slot", "no-full-battery"}
                 fresh = self.refusals - refused
-                if not excuses & fresh.keys():
+                if not EXCUSES & fresh.keys():
                     raise Violation("serves-no-more", f"{node.id}: {dict(fresh)}")
                 continue
             swap = self.fleet.facts.swaps[self.watch_last()]
-            if swap.step is None or swap.step.value != "completed":
+            if swap.step is not Step.COMPLETED and swap.reason not in EXCUSES:
                 raise Violation("serves-no-more", f"{node.id}: {swap.id} {swap.step} {swap.reason}")
 
     def _consistent(self, rider: Person) -> bool:

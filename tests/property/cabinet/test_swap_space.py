@@ -24,7 +24,12 @@ QUICK = (
     Scenario(Kind.SWAP, ONE, unwell="cell-hot", faults=0),
     Scenario(Kind.PICKUP, ONE),
     Scenario(Kind.RETURN, (None, None), faults=0),
-    Scenario(Kind.UNLOAD, ONE, mishaps=frozenset({"locked", "smoke"})),
+    Scenario(
+        Kind.UNLOAD,
+        ONE,
+        faults=2,
+        mishaps=frozenset({"locked", "smoke", "silent", "vanished in the dark"}),
+    ),
 )
 LONG = (
     Scenario(Kind.SWAP, ONE, faults=2),
