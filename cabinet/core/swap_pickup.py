@@ -22,6 +22,7 @@ from cabinet.core.swap_model import (
     SlotView,
     Trip,
     Trust,
+    Try,
     Turn,
 )
 from cabinet.core.swap_tools import (
@@ -122,7 +123,7 @@ def opening_pickup(state: OpeningPickup, _event: Sensed, ctx: Context) -> Turn:
     slot = ctx.view.slot(door.slot)
     if slot.door is Door.OPEN:
         return _await_pickup(job, ctx)
-    if slot.door is Door.CLOSED and door.pulse == "maybe" and gone(slot, job, ctx):
+    if slot.door is Door.CLOSED and _may_have_fired(door, ctx) and gone(slot, job, ctx):
         return _taken(job, ctx)  # opened, emptied and shut while nobody could see it
     what = verdict_on(door, ctx)
     if what not in {"wait", "door-unknown"} and not ctx.shut(job.slot_in):
@@ -142,6 +143,15 @@ def opening_pickup(state: OpeningPickup, _event: Sensed, ctx: Context) -> Turn:
             return _other_pickup(job, door.slot, what, ctx)
         case never:
             assert_never(never)
+
+
+def _may_have_fired(door: Try, ctx: Context) -> bool:
+    """Whether some pulse may have opened the door: this one, an earlier one, or one unheard of.
+
+    What became of a pulse is not heard of when it could not be written down.
+    """
+    unheard = door.pulse == "pending" and ctx.now_ms >= door.due_ms
+    return door.pulse == "maybe" or door.tries > 1 or unheard
 
 
 def _blocked(state: OpeningPickup, ctx: Context) -> Turn:

@@ -282,10 +282,7 @@ _ROWS: Final[dict[tuple[type, type], Row]] = {
     ),
     (OpeningBack, Resume): Row(resume_opening, (To(OpeningBack, ALL_TRIES, "Accepted"),)),
     (OpeningBack, GiveBack): Row(resume_opening, (To(OpeningBack, ALL_TRIES, "Accepted"),)),
-    (OpeningBack, Trip): Row(
-        swap_back.trip_back,
-        _BACK_TRIPPED,
-    ),
+    (OpeningBack, Trip): Row(swap_back.trip_back, _BACK_TRIPPED),
     (AwaitBack, Sensed): Row(
         swap_back.await_back,
         (

@@ -114,3 +114,16 @@ def test_a_command_that_could_not_be_written_has_used_its_nonce_up() -> None:
     after = rig.engine.unwritten(rig.state, outcome)
     assert after.durable == rig.state.durable
     assert command.nonce not in {nonce.value for nonce in after.nonces}
+
+
+def test_a_pack_taken_by_a_pulse_that_nobody_heard_of_is_booked_to_its_rider() -> None:
+    """The disk failed between the pulse and its outcome; the rider was quick."""
+    rig = Rig().ready()
+    rig.deaf = True
+    assert rig.start(Kind.PICKUP).outcome == "accepted"
+    rig.take(1)
+    rig.shut(1)
+    rig.run(6_000)
+    assert [pulse.slot for pulse in rig.of(Unlock)] == [1]
+    assert isinstance(rig.state.durable.swap, Completed)
+    assert rig.bodies("battery.out")[0].rider_id == "R234567ABCDEF"
