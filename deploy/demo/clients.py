@@ -73,6 +73,10 @@ class SimClient:
         """Shut a door by hand."""
         self.post(f"/slots/{slot}/door", action="close")
 
+    def scan(self, text: str) -> None:
+        """Hold a QR code before the cabinet's scanner."""
+        self.post("/scanner", text=text)
+
     def jam(self, slot: int, *, jammed: bool = True) -> None:
         """A jammed lock takes the pulse and does not spring open."""
         self.post(f"/slots/{slot}/lock", jammed=jammed)
@@ -136,6 +140,11 @@ class RiderClient:
     def swap(self, swap_id: str) -> Json:
         """The swap as the fleet sees it now."""
         found: Json = self._checked(self._http.get(f"/api/v1/swaps/{swap_id}"))
+        return found
+
+    def offline(self) -> Json:
+        """Number, secrets of the month and ticket: what the phone keeps for the time without a network."""
+        found: Json = self._checked(self._http.get("/api/v1/me/offline"))
         return found
 
     def resume(self, swap_id: str) -> Json:
