@@ -136,6 +136,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "no-network": ("无网络", "No network"),
     "start": ("用编号和验证码换电", "Swap by number and code"),
     "scan-here": ("扫码换电", "Scan to swap"),
+    "scan-for-code": ("扫码查看编号和验证码", "Scan for your number and code"),
     "ticket-hint": ("或在扫描器前出示换电凭证", "or hold your ticket before the scanner"),
     "number": ("骑手编号（8 位）", "Rider number (8 digits)"),
     "code": ("验证码（6 位）", "Code (6 digits)"),

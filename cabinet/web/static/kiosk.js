@@ -63,10 +63,10 @@ function paint() {
   put("prompt", say.title);
   put("sentence", say.text);
   put("why", say.why);
-  const qr = now.qr && now.network;
-  $("qr").hidden = $("qr-hint").hidden = !qr;
-  if (qr && !$("qr").src) $("qr").src = "/kiosk/qr.svg";
-  $("qr").alt = t("scan-here");
+  $("qr").hidden = $("qr-hint").hidden = !now.qr;
+  if (now.qr && !$("qr").src) $("qr").src = "/kiosk/qr.svg";
+  const why = t(now.network ? "scan-here" : "scan-for-code");
+  $("qr").alt = $("qr-hint").textContent = why;
   $("begin").hidden = !now.codes;
   $("ticket-hint").hidden = !(now.tickets && now.scanner);
   $("again").hidden = !AGAIN.has(now.prompt.key);
