@@ -17,10 +17,12 @@ import typer
 from fleet import cli_staff
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
+from fleet.cli import fail as _fail
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
 from fleet.cli_riders import group_key_app, rider_app, ticket_app
+from fleet.errors import FleetError
 
 app = typer.Typer(
     name="fleetd",
@@ -84,11 +86,55 @@ def audit(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
         typer.echo("ok: the ledger holds together")
 
 
+@app.command(epilog="Example: fleetd backup /backup/fleet-monday.db --config fleet.toml")
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; never overwritten.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Copy the ledger while fleetd runs or not (SQLite; PostgreSQL has pg_dump).
+
+    The keys in the data folder are not in it; keep a copy of them apart.
+    """
+    from fleet.store import backup as store  # noqa: PLC0415
+
+    try:
+        report = store.backup(_load(config).store_url, file)
+    except FleetError as error:
+        _fail(error)
+    if as_json:
+        typer.echo(store.to_json(report))
+    else:
+        typer.echo(f"{report.file}: {report.bytes} bytes, {report.events} events, checked")
+
+
+@app.command(epilog="Example: fleetd restore /backup/fleet-monday.db --config fleet.toml")
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `fleetd backup` wrote.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Put a backup in the place of the ledger, with fleetd stopped; the present one is kept aside.
+
+    At the next start cabinets send again the events that the backup does not know.
+    """
+    from fleet import oneshot  # noqa: PLC0415
+
+    answer = _go(oneshot.restore(_load(config), file))
+    if as_json:
+        typer.echo(oneshot.to_json(answer))
+        return
+    if answer["aside"] is not None:
+        typer.echo(f"the ledger so far is kept as {answer['aside']}")
+    typer.echo(f"restored {file}; new incarnation {answer['incarnation']}")
+
+
 @app.command(epilog="Example: fleetd restored --config fleet.toml")
 def restored(config: ConfigFile) -> None:
-    """Say that the database came from a backup, with fleetd stopped.
+    """Say that the database came from a backup by other means, with fleetd stopped.
 
-    Cabinets then send again the events that the backup does not know.
+    Cabinets then send again the events that the backup does not know. A fleetd that was not told
+    finds it out from the first cabinet to which it had acknowledged more than it now has.
     """
     from fleet import oneshot  # noqa: PLC0415
 

@@ -26,6 +26,8 @@ from fleet.core.records import (
 from fleet.core.views import LogView, MovementView, SwapView
 from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
+from fleet.service import only_one
+from fleet.store.backup import put_back
 from fleet.stores import open_stores
 from protocols import offline, signing
 from protocols.errors import MessageError
@@ -159,11 +161,36 @@ def utc_text(wall_ms: int) -> str:
 
 
 async def restored(config: FleetConfig) -> str:
-    """Give the ledger a new incarnation, so that cabinets send again what a backup lacks."""
+    """Give the ledger a new incarnation, so that cabinets send again what a backup lacks.
+
+    Raises:
+        FleetError: fleetd runs; it would go on with the old one.
+    """
+    with only_one(config.data_dir):
+        return await _renewed(config)
+
+
+async def _renewed(config: FleetConfig) -> str:
     fresh = new_id(SystemClock().wall_ms())
     async with open_stores(config.store_url) as stores:
         await stores.meta.renew_incarnation(fresh)
     return fresh
+
+
+async def restore(config: FleetConfig, file: Path) -> dict[str, Any]:
+    """Put a backup in the place of the ledger, and give it a new incarnation.
+
+    Raises:
+        InvalidError: it is no backup of a ledger, or the store is not SQLite.
+        FleetError: fleetd runs.
+    """
+    with only_one(config.data_dir):
+        aside = put_back(config.store_url, file, str(SystemClock().wall_ms()))
+        return {
+            "file": str(file),
+            "aside": None if aside is None else str(aside),
+            "incarnation": await _renewed(config),
+        }
 
 
 def to_json(value: object) -> str:

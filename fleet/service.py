@@ -93,7 +93,7 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        with _only_one(config.data_dir):
+        with only_one(config.data_dir):
             async with open_stores(config.store_url) as stores:
                 await _run_with(config, stores, make_app, on_ready, stop=stop)
     finally:
@@ -200,6 +200,7 @@ class _Fleet:
             live=self.live,
             publisher=self.events,
             incarnation=incarnation,
+            renew=self._renew,
             clock=clock,
             metrics=self.metrics,
             swap_hub=self.swap_hub,
@@ -315,6 +316,11 @@ class _Fleet:
         finally:
             stop.set()
 
+    async def _renew(self) -> str:
+        fresh = new_id(self._clock.wall_ms())
+        await self._stores.meta.renew_incarnation(fresh)
+        return fresh
+
     async def _broker_ok(self) -> bool:
         return self.events.up and self.telemetry.up
 
@@ -353,8 +359,12 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder: two daemons in one would fight over broker and ready file."""
+def only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder: two daemons in one would fight over broker and ready file.
+
+    Raises:
+        FleetError: a fleetd runs in it already.
+    """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(data_dir / "fleetd.lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -126,6 +126,8 @@ class Status(Struct, frozen=True, kw_only=True):
     plan_version: Count = 0
     lists_version: Count = 0
     slots: Annotated[int, Meta(ge=0, le=SLOTS_MAX)] = 0
+    acked_seq: Count = 0  # of this epoch, when this was sent, by the ledger of that incarnation
+    acked_incarnation: Id | None = None
     schema: Literal[1] = 1
 
 

@@ -31,6 +31,8 @@ from protocols.messages import Ack, Result
 from protocols.topics import Leaf
 
 ANSWERS_MAX: Final = 64
+#: A late acknowledgement looks like a ledger that was put back; a fleet hears of it this often.
+PROTEST_GAP_MS: Final = 60_000
 _Document: TypeAlias = messages.DesiredPlan | messages.DesiredConfig | messages.DesiredList
 _DOCUMENTS: Final[dict[Leaf, type[_Document]]] = {
     Leaf.DESIRED_PLAN: messages.DesiredPlan,
@@ -59,13 +61,15 @@ class KeepAck:
 class Delivery:
     """The cabinet's end of the link. ``random`` is in [0, 1) and only spreads load."""
 
-    __slots__ = ("_cabinet", "_random", "answers", "sender")
+    __slots__ = ("_cabinet", "_protested_ms", "_random", "answers", "protests", "sender")
 
     def __init__(self, cabinet: str, sender: Sender, random: Callable[[], float]) -> None:
         self._cabinet = cabinet
         self._random = random
         self.sender = sender
         self.answers: deque[Result] = deque(maxlen=ANSWERS_MAX)
+        self.protests = 0  # each one is a reason to tell the fleet again what it acknowledged
+        self._protested_ms: int | None = None
 
     @property
     def depth(self) -> int:
@@ -132,8 +136,17 @@ class Delivery:
                 return KeepAck(ack, now.wall_ms if now.wall_synced else None)
             case AckEffect.OUTRUN:
                 return JournalOutrun(ack, self.sender.acked)
+            case AckEffect.BEHIND:
+                self._protest(now.mono_ms)
+                return None
             case AckEffect.NOTHING:
                 return None
+
+    def _protest(self, now_ms: int) -> None:
+        last_ms = self._protested_ms
+        if last_ms is None or now_ms - last_ms >= PROTEST_GAP_MS:
+            self.protests += 1
+            self._protested_ms = now_ms
 
 
 def sender_of(restored: Restored, durable: Durable) -> Sender:

@@ -3,7 +3,9 @@
 Sans-I/O. The shell asks ``next_range`` what to publish, reads those rows from the store, publishes
 them and says ``sent``; it hands in every acknowledgement. Events stay in the store after their
 acknowledgement, for 30 days: a ledger restored from a backup has a new incarnation and may
-acknowledge less than before, and the sender then goes back to where that ledger stands.
+acknowledge less than before, and the sender then goes back to where that ledger stands. A ledger
+that acknowledges less without being a new one was put back by somebody who did not say so: the
+shell then tells the fleet what it had acknowledged, and the fleet takes a new incarnation.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class AckEffect(StrEnum):
     ADVANCED = "advanced"  # store it
     REWOUND = "rewound"  # a restored ledger: store it, send again from there
     NOTHING = "nothing"  # late, repeated or of another epoch
+    BEHIND = "behind"  # the same ledger knows less than it acknowledged: it may have been put back
     OUTRUN = "outrun"  # the ledger knows more than this journal: it was replaced
 
 
@@ -83,7 +86,7 @@ class Sender:
         fresh = ack.incarnation != self.incarnation
         if ack.seq < self.acked:
             if not fresh or self.incarnation is None:
-                return self, AckEffect.NOTHING
+                return self, AckEffect.BEHIND
             behind = replace(
                 self,
                 acked=ack.seq,

@@ -164,10 +164,11 @@ class Uplink:
             self._shown = shown
             self._moved.set()
 
-    def _status_packet(self, number: int, *, online: bool) -> Packet:
+    def _status_now(self, number: int, *, online: bool) -> Status:
         state: State = self._pump.state
         durable = state.durable
-        status = Status(
+        sender = self._delivery.sender
+        return Status(
             online=online,
             session=number,
             boot_id=state.boot_id,
@@ -177,17 +178,24 @@ class Uplink:
             plan_version=durable.plan.version if durable.plan else 0,
             lists_version=state.lists.version,
             slots=self._slots,
+            acked_seq=sender.acked if sender.epoch == durable.epoch else 0,
+            acked_incarnation=sender.incarnation,
         )
+
+    def _status_packet(self, number: int, *, online: bool) -> Packet:
+        status = self._status_now(number, online=online)
         topic = topics.build(self._cabinet, Leaf.STATUS)
         return Packet(topic, messages.encode(status), qos=1, retain=True)
 
     async def _tell_status(self, session: Session, number: int) -> None:
-        told: Packet | None = None
+        told: object = None
         while True:
-            packet = self._status_packet(number, online=True)
-            if packet != told:
-                await session.publish(packet)
-                told = packet
+            status = self._status_now(number, online=True)
+            # What was acknowledged goes along, but is no news by itself.
+            news = structs.replace(status, acked_seq=0, acked_incarnation=None)
+            if (tell := (news, self._delivery.protests)) != told:
+                await session.publish(self._status_packet(number, online=True))
+                told = tell
             await self._clock.sleep(SENDER_TICK_S)
 
     async def _tell_telemetry(self, session: Session) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from fleet.core.ledger import SwapState
 from protocols.errors import MessageError
-from protocols.messages import PAYLOAD_BYTES_MAX, Event, decode
+from protocols.messages import PAYLOAD_BYTES_MAX, Event, Status, decode
 
 
 class Verdict(StrEnum):
@@ -29,6 +29,20 @@ class Watermark:
 
     epoch: int = 0
     seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a cabinet says was acknowledged to it: all of ``epoch`` up to ``seq``, and by whom."""
+
+    epoch: int
+    seq: int
+    incarnation: str | None
+
+    @classmethod
+    def of(cls, status: Status) -> Claim:
+        """The claim in a status."""
+        return cls(status.epoch, status.acked_seq, status.acked_incarnation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,23 @@ def judge(mark: Watermark, epoch: int, seq: int) -> tuple[Verdict, Watermark]:
     if seq == base.seq + 1:
         return Verdict.ACCEPT, Watermark(epoch, seq)
     return (Verdict.DUPLICATE if seq <= base.seq else Verdict.GAP), base
+
+
+def went_back(mark: Watermark, claim: Claim, incarnation: str) -> bool:
+    """Whether we ourselves acknowledged more than we now have: the store is an older copy.
+
+    ``mark`` must have been read after the claim came, since it only rises.
+    """
+    if claim.incarnation != incarnation or claim.seq < 1:
+        return False
+    return (claim.epoch, claim.seq) > (mark.epoch, mark.seq)
+
+
+def standing(mark: Watermark, claim: Claim | None) -> Watermark:
+    """What to tell a cabinet that came online: of an epoch that is new to us, nothing is here."""
+    if claim is not None and claim.epoch > mark.epoch:
+        return Watermark(claim.epoch, 0)
+    return mark
 
 
 def open_payload(cabinet: str, payload: bytes) -> Arrival:

@@ -10,10 +10,18 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
-from fleet.core.ingest import Arrival, BatchOutcome, Watermark, open_payload
+from fleet.core.ingest import (
+    Arrival,
+    BatchOutcome,
+    Claim,
+    Watermark,
+    open_payload,
+    standing,
+    went_back,
+)
 from fleet.core.records import LatestRow
 from fleet.errors import FleetError
 from fleet.ports import Clock
@@ -33,6 +41,8 @@ EVENTS_MAX: Final = 10_000  # beyond it the cabinets' outboxes are the queue
 LATEST_WRITE_S: Final = 1.0
 STORE_RETRY_S: Final = 0.5
 ACK_CONCURRENCY: Final = 50
+#: All cabinets say within seconds that the store went back; one answer serves them all.
+RENEW_GAP_MS: Final = 60_000
 
 
 class EventRows(Protocol):
@@ -76,6 +86,7 @@ class Ingest:
         live: LivePicture,
         publisher: Publisher,
         incarnation: str,
+        renew: Callable[[], Awaitable[str]],
         clock: Clock,
         metrics: FleetMetrics,
         swap_hub: Hub,
@@ -87,6 +98,8 @@ class Ingest:
         self._live = live
         self._publisher = publisher
         self._incarnation = incarnation
+        self._renew = renew
+        self._renewed_ms: int | None = None
         self._clock = clock
         self._metrics = metrics
         self._swap_hub = swap_hub
@@ -96,6 +109,7 @@ class Ingest:
         self._queued = asyncio.Event()
         self.store_ok = True
         self._greet: set[str] = set()  # cabinets that came online and want their watermark
+        self._claims: dict[str, Claim] = {}  # what each said, not yet held against the store
 
     def on_message(self, topic: str, payload: bytes) -> None:
         """Take one message; never raises, never blocks."""
@@ -145,6 +159,7 @@ class Ingest:
             self._cabinet_hub.tell([cabinet])
             if status.online:
                 self._greet.add(cabinet)
+                self._claims[cabinet] = Claim.of(status)
                 self._queued.set()
 
     async def _commit_loop(self) -> None:
@@ -154,7 +169,7 @@ class Ingest:
             self._queued.clear()
             while self._queue:
                 await self._commit_batch()
-            if self._greet:
+            if self._greet or self._claims:
                 await self._greet_all()
 
     async def _commit_batch(self) -> None:
@@ -196,12 +211,38 @@ class Ingest:
     async def _greet_all(self) -> None:
         """Tell cabinets that came online where we stand: after a restore that may be far back."""
         greet, self._greet = self._greet, set()
+        claims, self._claims = self._claims, {}
         try:
             marks = await self._rows.watermarks()
+            if await self._check(marks, claims):
+                greet |= marks.keys()
         except FleetError as error:
             log.warning("ingest: no watermarks: %s", error)
             return
-        await self._acknowledge((cabinet, marks[cabinet]) for cabinet in greet if cabinet in marks)
+        await self._acknowledge(
+            (cabinet, standing(marks[cabinet], claims.get(cabinet)))
+            for cabinet in greet
+            if cabinet in marks
+        )
+
+    async def _check(self, marks: Mapping[str, Watermark], claims: Mapping[str, Claim]) -> bool:
+        """Take a new incarnation when a cabinet proves that the store is an older copy."""
+        for cabinet, claim in claims.items():
+            mark = marks.get(cabinet)
+            if mark is None or not went_back(mark, claim, self._incarnation):
+                continue
+            now_ms = self._clock.monotonic_ms()
+            if self._renewed_ms is not None and now_ms - self._renewed_ms < RENEW_GAP_MS:
+                return False
+            self._incarnation, self._renewed_ms = await self._renew(), now_ms
+            self._metrics.renewals.inc()
+            log.error(
+                "cabinet %s was told that %d/%d is stored, but %d/%d is: the database is an older "
+                "copy; asking all cabinets for what is missing (incarnation %s)",
+                *(cabinet, claim.epoch, claim.seq, mark.epoch, mark.seq, self._incarnation),
+            )
+            return True
+        return False
 
     async def _acknowledge(self, acks: Iterable[tuple[str, Watermark]]) -> None:
         rows = list(acks)

@@ -74,6 +74,11 @@ class FleetMetrics:
         self.commands_sent = Counter(
             "commands_sent_total", "Commands published, repeats included", registry=self.registry
         )
+        self.renewals = Counter(
+            "ledger_renewals_total",
+            "Times that the store was found to be an older copy, and cabinets were asked again",
+            registry=self.registry,
+        )
         self.connects = Counter(
             "mqtt_connects_total",
             "Connections to the broker that came up",

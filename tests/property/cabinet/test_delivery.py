@@ -1,4 +1,7 @@
-"""Events over a channel that loses, repeats and reorders: each arrives, in order, once."""
+"""Events over a channel that loses, repeats and reorders: each arrives, in order, once.
+
+The ledger at the other end may be put back to an older state, and may not have been told so.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cabinet.core.outbox import AckEffect, Sender
+from fleet.core.ingest import Claim, Watermark, went_back
 from protocols.messages import EVENT_WINDOW, Ack
 
 
@@ -23,9 +27,15 @@ class Ledger:
             self.taken.append(seq)
         return Ack(epoch=1, seq=len(self.taken), incarnation=f"i{self.incarnation}")
 
-    def restore(self, kept: int) -> None:
+    def restore(self, kept: int, told: bool) -> None:
         del self.taken[kept:]
-        self.incarnation += 1
+        self.incarnation += told
+
+    def hear(self, claim: Claim) -> Ack:
+        """A cabinet says what was acknowledged to it."""
+        if went_back(Watermark(1, len(self.taken)), claim, f"i{self.incarnation}"):
+            self.incarnation += 1
+        return self.take(0)
 
 
 @given(
@@ -33,8 +43,11 @@ class Ledger:
     events=st.integers(1, 600),
     loss=st.floats(0.0, 0.6),
     restores=st.integers(0, 3),
+    told=st.booleans(),
 )
-def test_everything_arrives_in_order(seed: int, events: int, loss: float, restores: int) -> None:
+def test_everything_arrives_in_order(
+    seed: int, events: int, loss: float, restores: int, told: bool
+) -> None:
     chance = random.Random(seed)
     ledger, sender = Ledger(), Sender(epoch=1)
     up: list[int] = []
@@ -55,13 +68,15 @@ def test_everything_arrives_in_order(seed: int, events: int, loss: float, restor
             down.append(ledger.take(up.pop(0)))
         if restores and chance.random() < 0.02:
             restores -= 1
-            ledger.restore(chance.randrange(len(ledger.taken) + 1))
+            ledger.restore(chance.randrange(len(ledger.taken) + 1), told)
             down.append(ledger.take(0))
-        for answer in down:
+        for answer in tuple(down):
             if chance.random() >= loss:
                 sender, effect = sender.on_ack(answer, now_ms, chance.random)
                 assert effect is not AckEffect.OUTRUN
-        down.clear()
+                if effect is AckEffect.BEHIND:
+                    down.append(ledger.hear(Claim(1, sender.acked, sender.incarnation)))
+            down.remove(answer)
         if chance.random() < 0.05:
             sender = sender.reconnected()
             down.append(ledger.take(0))  # the ledger greets every link with where it stands

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cabinet.core.delivery import PROTEST_GAP_MS, Delivery
+from cabinet.core.engine_model import Now
 from cabinet.core.outbox import RESEND_MAX_MS, RESEND_MIN_MS, AckEffect, Sender
 from protocols.messages import EVENT_WINDOW, Ack
 
@@ -37,9 +39,9 @@ def test_a_window_at_a_time() -> None:
 def test_an_acknowledgement_is_cumulative_and_a_late_one_does_nothing() -> None:
     sender, _ = sent(Sender(epoch=1, last=10)).on_ack(ack(7), 0, half)
     assert sender.acked == 7
-    for seq in (3, 7):
+    for seq, meant in ((3, AckEffect.BEHIND), (7, AckEffect.NOTHING)):
         same, effect = sender.on_ack(ack(seq), 0, half)
-        assert effect is AckEffect.NOTHING
+        assert effect is meant
         assert same == sender
     same, effect = sender.on_ack(ack(9, epoch=2), 0, half)
     assert effect is AckEffect.NOTHING
@@ -94,8 +96,19 @@ def test_a_restored_ledger_rewinds() -> None:
     assert effect is AckEffect.REWOUND
     assert sender.next_range(0) == range(5, 11)
     same, effect = sender.on_ack(ack(3, incarnation="b"), 0, half)
-    assert effect is AckEffect.NOTHING
+    assert effect is AckEffect.BEHIND
     assert same == sender
+
+
+def test_a_ledger_that_knows_less_is_protested_against_now_and_then() -> None:
+    sender, _ = sent(Sender(epoch=1, last=10)).on_ack(ack(10), 0, half)
+    delivery = Delivery("DH-0001", sender, half)
+    for mono_ms in (0, 1, PROTEST_GAP_MS - 1, PROTEST_GAP_MS):
+        assert delivery.acknowledged(ack(4), Now(mono_ms, 0, wall_synced=False)) is None
+    assert delivery.protests == 2
+    assert delivery.sender == sender, "nothing is sent again before the ledger is a new one"
+    assert delivery.acknowledged(ack(10), Now(0, 0, wall_synced=False)) is None
+    assert delivery.protests == 2
 
 
 def test_a_new_incarnation_that_knows_as_much_is_remembered() -> None:

@@ -246,6 +246,24 @@ async def test_an_acknowledgement_is_kept_and_the_rest_is_sent_again_later() -> 
         await link.until(lambda: link.seqs()[3:] == [link.seq + 2, link.seq + 3], step_ms=500)
 
 
+async def test_a_ledger_that_knows_less_hears_what_it_had_acknowledged() -> None:
+    async with running() as link:
+        epoch = link.rig.state.durable.epoch
+        link.pump.adopt(seq=link.seq + 3)
+        await link.until(lambda: len(link.seqs()) == 3)
+        link.session.deliver(Leaf.ACK, Ack(epoch=epoch, seq=link.seq + 2, incarnation="L1"))
+        await link.until(lambda: link.store.acks)
+        told = len(link.statuses())
+        for _ in range(5):
+            link.clock.move(1_000)
+            await asyncio.sleep(0)
+        assert len(link.statuses()) == told, "an acknowledgement is no news for the status"
+        link.session.deliver(Leaf.ACK, Ack(epoch=epoch, seq=1, incarnation="L1"))
+        await link.until(lambda: len(link.statuses()) == told + 1, step_ms=200)
+        status = link.statuses()[-1]
+        assert (status.acked_seq, status.acked_incarnation) == (link.seq + 2, "L1")
+
+
 async def test_a_ledger_that_knows_more_than_this_journal_is_told_to_the_pump() -> None:
     async with running() as link:
         ack = Ack(epoch=link.rig.state.durable.epoch, seq=link.seq + 9, incarnation="L1")
