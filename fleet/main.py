@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet import cli_staff
+from fleet import cli_ledger, cli_staff
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
 from fleet.cli import fail as _fail
@@ -203,26 +203,6 @@ def battery_import(
         typer.echo(f"{serial} is elsewhere; its place was kept")
 
 
-@ledger_app.command(
-    "battery", epilog="Example: fleetd ledger battery YZ48-000001 --config fleet.toml"
-)
-def ledger_battery(
-    serial: Annotated[str, typer.Argument(help="Serial of the battery.")],
-    config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Show where a battery is and every movement that brought it there."""
-    from fleet import oneshot  # noqa: PLC0415
-
-    battery, movements = _go(oneshot.battery_history(_load(config), serial))
-    if as_json:
-        typer.echo(oneshot.to_json({**battery, "movements": movements}))
-        return
-    disputed = ", disputed" if battery["disputed"] else ""
-    typer.echo(f"{serial} at {battery['holder']} ({battery['state']}{disputed})")
-    _movements(movements)
-
-
 @ledger_app.command("swap", epilog="Example: fleetd ledger swap 01JD… --config fleet.toml --json")
 def ledger_swap(
     swap: Annotated[str, typer.Argument(metavar="ID", help="Id of the swap.")],
@@ -255,4 +235,5 @@ def _movements(movements: Sequence[Any]) -> None:
     )
 
 
+cli_ledger.register(ledger_app)
 cli_staff.register(app, cabinet_app)

@@ -16,6 +16,7 @@ from fleet.adapters.secret_files import command_key, group_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
 from fleet.core.ids import valid_holder, valid_serial
+from fleet.core.rebuild import Difference
 from fleet.core.records import (
     BatteryRecord,
     CabinetRecord,
@@ -23,7 +24,7 @@ from fleet.core.records import (
     ImportOutcome,
     LogFilter,
 )
-from fleet.core.views import LogView, MovementView, SwapView
+from fleet.core.views import LifeView, LogView, SwapView
 from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
 from fleet.service import only_one
@@ -129,12 +130,18 @@ def _record(place: str, row: dict[str, str | None]) -> BatteryRecord:
     )
 
 
-async def battery_history(
-    config: FleetConfig, serial: str
-) -> tuple[dict[str, Any], list[MovementView]]:
-    """A battery and its rows in the ledger; raise NotFoundError."""
+async def battery_life(config: FleetConfig, serial: str) -> tuple[dict[str, Any], list[LifeView]]:
+    """A battery and its whole life in the ledger; raise NotFoundError."""
     async with open_stores(config.store_url) as stores:
-        return await stores.batteries.history(serial)
+        return await stores.batteries.life(serial)
+
+
+async def rebuild(config: FleetConfig, *, check_only: bool) -> list[Difference]:
+    """Where the stored present is not what the past says; mended unless ``check_only``."""
+    async with open_stores(config.store_url) as stores:
+        if check_only:
+            return await stores.audit.differences()
+        return await stores.audit.rebuild("cli", SystemClock().wall_ms())
 
 
 async def swap_view(config: FleetConfig, swap_id: str) -> SwapView:
@@ -146,7 +153,7 @@ async def swap_view(config: FleetConfig, swap_id: str) -> SwapView:
 async def audit(config: FleetConfig) -> list[Violation]:
     """Every broken invariant of the ledger."""
     async with open_stores(config.store_url) as stores:
-        return await stores.batteries.audit()
+        return await stores.audit.audit()
 
 
 async def log_rows(config: FleetConfig, wanted: LogFilter) -> list[LogView]:

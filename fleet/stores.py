@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from fleet.store.audit import AuditStore
 from fleet.store.audit_log import AuditLogStore
 from fleet.store.batteries import BatteryStore
 from fleet.store.cabinets import CabinetStore
@@ -32,6 +33,7 @@ class Stores:
     events: EventStore
     operations: OperationStore
     audit_log: AuditLogStore
+    audit: AuditStore
 
 
 @asynccontextmanager
@@ -56,6 +58,7 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             events=EventStore(database),
             operations=OperationStore(database),
             audit_log=AuditLogStore(database),
+            audit=AuditStore(database),
         )
     finally:
         await database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from fleet.core.ids import UNKNOWN, is_rider, is_slot
 from fleet.core.ingest import Watermark
@@ -22,6 +23,10 @@ class Violation:
     detail: str
 
 
+#: Cabinet, epoch and sequence number of an event.
+Source: TypeAlias = tuple[str, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A movement as the audit reads it, in ledger order."""
@@ -32,6 +37,10 @@ class Link:
     to_holder: str
     swap_id: str | None
     moves: bool
+    at_ms: int = 0
+    cause: str = ""
+    flags: tuple[str, ...] = ()
+    source: Source | None = None  # the event that told it; None for papers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,32 @@ def check_slots(batteries: Iterable[Battery]) -> list[Violation]:
         for holder, serials in sorted(places.items())
         if len(serials) > 1
     ]
+
+
+def check_since(links: Iterable[Link], batteries: Mapping[str, Battery]) -> list[Violation]:
+    """A battery is dated by the last report that moved it; papers don't date it."""
+    since: dict[str, int] = {}
+    for link in links:
+        if link.moves and link.source is not None:
+            since[link.serial] = max(since.get(link.serial, 0), link.at_ms)
+    return [
+        Violation("wrong-since", battery.serial, f"{battery.since_ms}, its movements say {told}")
+        for battery in batteries.values()
+        if (told := since.get(battery.serial, 0)) != battery.since_ms
+    ]
+
+
+def check_owed(
+    owed: Iterable[tuple[str, str]], batteries: Mapping[str, Battery]
+) -> list[Violation]:
+    """A departure that is yet to be told is one of a disputed battery, from a slot."""
+    found = []
+    for serial, holder in sorted(owed):
+        battery = batteries.get(serial)
+        if battery is None or not battery.disputed or not is_slot(holder):
+            text = f"a departure from {holder} is awaited for no dispute"
+            found.append(Violation("stray-owed", serial, text))
+    return found
 
 
 def check_swaps(

@@ -171,12 +171,11 @@ def _step(book: Book, origin: Origin, body: StepBody) -> Changes:
     after = advance(base, body)
     if after is None:
         return Changes()
+    own = _legs_of(book, after) if known else reserve(after, _expected(book, after))
     if after.open:
-        transfers = () if known else reserve(after, _expected(book, after))
+        transfers = () if known else tuple(own)
     else:
-        transfers = tuple(
-            replace(leg, state="void") for leg in _legs_of(book, after) if leg.state == "reserved"
-        )
+        transfers = tuple(replace(leg, state="void") for leg in own if leg.state == "reserved")
     return Changes(swap=after, transfers=transfers)
 
 
@@ -252,6 +251,8 @@ def _battery_out(book: Book, origin: Origin, body: BatteryBody) -> Changes:
     swap = _swap_here(book, origin, body.swap_id)
     sight = _sighting(origin, body, swap)
     changes = _leave(book, origin, sight)
+    if swap is not None and _is_own(book, swap, body.serial):
+        return changes  # given back: what was given in is out again, and nothing was taken
     return _post(
         book,
         swap,
@@ -273,6 +274,12 @@ def _person(swap: SwapState | None, body: BatteryBody) -> str | None:
         return None
     technician = body.cause == "technician"
     return transit_holder(body.rider_id) if technician else rider_holder(body.rider_id)
+
+
+def _is_own(book: Book, swap: SwapState, serial: str) -> bool:
+    """Whether this is the pack that its rider gave in by this very swap."""
+    given = book.transfers.get((swap.id, "in"))
+    return given is not None and given.state == "posted" and given.serial == serial
 
 
 def _post(book: Book, swap: SwapState | None, changes: Changes, posted: Transfer) -> Changes:

@@ -40,6 +40,36 @@ class MovementView(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class ToldView(Struct, frozen=True, kw_only=True):
+    """The report of a cabinet that a movement rests on."""
+
+    cabinet: str
+    epoch: int
+    seq: int
+    type: str | None  # None: the event is not there
+    wall_synced: bool | None = None
+    received_ms: int | None = None
+
+
+class LifeView(Struct, frozen=True, kw_only=True):
+    """One row of a battery's life. One that does not ``move`` is evidence of what was known."""
+
+    id: int
+    at_ms: int
+    from_holder: str
+    to_holder: str
+    cause: str
+    moves: bool
+    cabinet_id: str | None = None
+    slot: int | None = None
+    person: str | None = None  # rider:… or transit:…
+    swap_id: str | None = None
+    swap_kind: str | None = None
+    swap_step: str | None = None
+    flags: tuple[str, ...] = ()
+    told_by: ToldView | None = None  # None: by papers
+
+
 class OrderView(Struct, frozen=True, kw_only=True):
     """One order of an operator and what has become of it.
 

@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, insert, select, union_all, update
+from sqlalchemy import insert, select, update
 
-from fleet.core.audit import (
-    Link,
-    SequenceSpan,
-    Violation,
-    check_chains,
-    check_numbers,
-    check_sequences,
-    check_slots,
-    check_swaps,
-)
-from fleet.core.audit_log import check_log
 from fleet.core.ids import UNKNOWN, is_slot
-from fleet.core.ingest import Watermark
 from fleet.core.ledger import Movement
 from fleet.core.records import BatteryRecord, ImportOutcome
-from fleet.core.views import MovementView
+from fleet.core.views import LifeView, MovementView, ToldView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
-from fleet.store.audit_log import read_log
-from fleet.store.custody import battery_of, insert_movements, swap_of, transfer_of
+from fleet.store.custody import insert_movements
 from fleet.store.engine import Database, chunks
 from fleet.store.meta import BATTERIES, bump
 from fleet.store.swaps import movement_views
@@ -79,6 +66,31 @@ class BatteryStore:
             await bump(connection, BATTERIES)
         return ImportOutcome(len(added), len(records) - len(added), tuple(kept))
 
+    async def life(self, serial: str) -> tuple[dict[str, Any], list[LifeView]]:
+        """A battery and every row of its life with the report that it rests on; NotFoundError."""
+        move, event, swap = t.movement, t.event, t.swap
+        told = (
+            (event.c.cabinet == move.c.cabinet)
+            & (event.c.epoch == move.c.epoch)
+            & (event.c.seq == move.c.seq)
+        )
+        query = (
+            select(
+                move, event.c.type, event.c.wall_synced, event.c.received_ms, swap.c.kind,
+                swap.c.step,
+            )
+            .outerjoin(event, told)
+            .outerjoin(swap, swap.c.id == move.c.swap_id)
+            .where(move.c.serial == serial)
+            .order_by(move.c.id)
+        )  # fmt: skip
+        async with self._database.read() as connection:
+            one = select(t.battery).where(t.battery.c.serial == serial)
+            row = (await connection.execute(one)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"no battery {serial}")
+            return dict(row), [_life(each) for each in await connection.execute(query)]
+
     async def serials(self) -> list[str]:
         """All registered packs."""
         query = select(t.battery.c.serial).where(t.battery.c.state == "registered")
@@ -96,33 +108,37 @@ class BatteryStore:
             query = select(t.movement).where(where).order_by(t.movement.c.id)
             return dict(row), movement_views((await connection.execute(query)).mappings())
 
-    async def audit(self) -> list[Violation]:
-        """Check the whole ledger against its invariants, in one snapshot."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(select(t.battery))
-            batteries = {row["serial"]: battery_of(row) for row in rows.mappings()}
-            rows = await connection.execute(select(t.movement).order_by(t.movement.c.id))
-            links = [
-                Link(row.id, row.serial, row.from_holder, row.to_holder, row.swap_id, row.moves)
-                for row in rows
-            ]
-            swaps = [swap_of(row) for row in (await connection.execute(select(t.swap))).mappings()]
-            rows = await connection.execute(select(t.transfer))
-            transfers = [transfer_of(row) for row in rows.mappings()]
-            spans = [SequenceSpan(*row) for row in await connection.execute(_spans())]
-            rows = await connection.execute(select(t.watermark))
-            marks = {row.cabinet: Watermark(row.epoch, row.seq) for row in rows}
-            rows = await connection.execute(select(t.rider.c.number, t.rider.c.id))
-            numbers = {row.number: row.id for row in rows}
-            log, head = await read_log(connection)
-        return [
-            *check_chains(links, batteries),
-            *check_slots(batteries.values()),
-            *check_swaps(swaps, links, transfers),
-            *check_numbers(numbers, swaps, batteries.values()),
-            *check_sequences(spans, marks),
-            *check_log(log, head),
-        ]
+
+def _life(row: Any) -> LifeView:
+    ends = (row.to_holder, row.from_holder)
+    place = next((end for end in ends if is_slot(end)), None)
+    cabinet, slot = place.removeprefix("slot:").rsplit(":", 1) if place else (None, None)
+    told = None
+    if row.cabinet is not None:
+        told = ToldView(
+            cabinet=row.cabinet,
+            epoch=row.epoch,
+            seq=row.seq,
+            type=row.type,
+            wall_synced=row.wall_synced,
+            received_ms=row.received_ms,
+        )
+    return LifeView(
+        id=row.id,
+        at_ms=row.at_ms,
+        from_holder=row.from_holder,
+        to_holder=row.to_holder,
+        cause=row.cause,
+        moves=row.moves,
+        cabinet_id=cabinet,
+        slot=None if slot is None else int(slot),
+        person=next((end for end in ends if end.startswith(("rider:", "transit:"))), None),
+        swap_id=row.swap_id,
+        swap_kind=row.kind,
+        swap_step=row.step,
+        flags=tuple(flag for flag in row.flags.split(",") if flag),
+        told_by=told,
+    )
 
 
 def _arrival(record: BatteryRecord, now_ms: int) -> Movement:
@@ -140,19 +156,3 @@ def _row(record: BatteryRecord) -> dict[str, Any]:
         "disputed": False,
         "since_ms": 0,  # papers never outdate what a sensor reports, however late
     }
-
-
-def _spans() -> Any:
-    poison = t.quarantine_event
-    both = union_all(
-        select(t.event.c.cabinet, t.event.c.epoch, t.event.c.seq),
-        select(poison.c.cabinet, poison.c.epoch, poison.c.seq).where(poison.c.seq.is_not(None)),
-    ).subquery()
-    seq = both.c.seq
-    return (
-        select(
-            both.c.cabinet, both.c.epoch, func.min(seq), func.max(seq), func.count(seq.distinct())
-        )
-        .group_by(both.c.cabinet, both.c.epoch)
-        .order_by(both.c.cabinet, both.c.epoch)
-    )

@@ -13,6 +13,7 @@ from fleet.core.audit import (
     check_slots,
     check_swaps,
 )
+from fleet.core.audit_swaps import check_legs
 from fleet.core.ids import is_slot
 from simulator.world.watch import Violation
 
@@ -105,6 +106,7 @@ def _audit(world: World) -> None:
     found = check_chains(links, facts.batteries)
     found += check_slots(facts.batteries.values())
     found += check_swaps(facts.swaps.values(), links, facts.transfers.values())
+    found += check_legs(facts.swaps.values(), links, facts.transfers.values())
     found += check_sequences(spans, facts.marks)
     if found:
         first = found[0]

@@ -125,7 +125,7 @@ async def test_a_swap_from_tap_to_ledger(town: Town) -> None:
     assert [v.rank for v in views] == sorted(v.rank for v in views)
     assert [m.serial for m in views[-1].movements] == ["P1", "FULL-1"]
     assert (await town.parts.riders.get(rider_id)).serials == ("FULL-1",)
-    assert await town.parts.stores.batteries.audit() == []
+    assert await town.parts.stores.audit.audit() == []
     assert len(cabinet.commands) == 1
 
 
@@ -162,7 +162,7 @@ async def test_a_refusal_ends_the_swap_at_once(town: Town) -> None:
             if latest.done:
                 break
     assert (latest.step, latest.reason) == (Step.REJECTED, "no-empty-slot")
-    assert await town.parts.stores.batteries.audit() == []
+    assert await town.parts.stores.audit.audit() == []
 
 
 @pytest.mark.timeout(60)
@@ -175,13 +175,13 @@ async def test_an_unanswered_swap_ends_and_a_late_report_revives_it(town: Town) 
             if latest.done:
                 break
     assert (latest.step, latest.reason) == (Step.CANCELLED, "no-answer")
-    assert await town.parts.stores.batteries.audit() == []
+    assert await town.parts.stores.audit.audit() == []
     await cabinet.report(
         *cabinet.reporter.swap_events(view.id, "P1", "FULL-1", rider=view.rider_id)
     )
     await until(lambda: cabinet.acked and cabinet.acked.seq == 7, "acknowledged")
     assert (await town.parts.swaps.get(view.id)).step is Step.COMPLETED
-    assert await town.parts.stores.batteries.audit() == []
+    assert await town.parts.stores.audit.audit() == []
 
 
 async def test_lists_are_retained_and_signed(town: Town) -> None:

@@ -44,7 +44,7 @@ async def last(stores: Stores, serial: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 async def sound(stores: Stores) -> None:
-    assert await stores.batteries.audit() == []
+    assert await stores.audit.audit() == []
 
 
 async def test_a_swap_is_two_movements(town: Stores) -> None:
@@ -364,9 +364,9 @@ async def test_the_audit_names_every_corruption(town: Stores) -> None:
         async with town.database.write() as connection:
             await connection.execute(corruption)
             await connection.commit()
-        found = {violation.code for violation in await town.batteries.audit()}
+        found = {violation.code for violation in await town.audit.audit()}
         assert code in found
-        assert all(v.subject and v.detail for v in await town.batteries.audit())
+        assert all(v.subject and v.detail for v in await town.audit.audit())
 
 
 async def test_the_guard_of_holder_and_version_stops_a_stale_writer(town: Stores) -> None:

@@ -48,7 +48,7 @@ async def holder(stores: Stores, serial: str) -> str:
 
 
 async def sound(stores: Stores) -> None:
-    assert await stores.batteries.audit() == []
+    assert await stores.audit.audit() == []
 
 
 async def reserved(stores: Stores, swap: str) -> set[tuple[str, str, str | None, str | None]]:
@@ -241,7 +241,7 @@ async def test_the_audit_finds_what_stayed_with_a_number(town: Stores) -> None:
     async with town.database.write() as connection:  # behind the back of ``set_number``
         taken = update(t.rider).where(t.rider.c.id == "R2").values(number=STRANGE)
         await connection.execute(taken)
-    found = {(each.code, each.subject) for each in await town.batteries.audit()}
+    found = {(each.code, each.subject) for each in await town.audit.audit()}
     assert found == {("unclaimed-battery", "P2"), ("unclaimed-swap", "N1")}
 
 

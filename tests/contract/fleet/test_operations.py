@@ -68,7 +68,7 @@ async def test_an_order_is_logged_sent_and_settled(town: Stores) -> None:
         ("slot.open", "accepted", "pack is stuck"),
         ("slot.open", "done", "pack is stuck"),
     ]
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_nobody_answers_for_another_cabinet_or_after_the_end(town: Stores) -> None:
@@ -101,7 +101,7 @@ async def test_an_order_that_is_not_taken_is_not_logged(town: Stores) -> None:
     with pytest.raises(NotFoundError):
         await town.operations.order(new(cabinet="DH-9999"))
     assert await log(town) == []
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_the_log_is_filtered(town: Stores) -> None:
@@ -171,7 +171,7 @@ async def test_a_load_and_an_unload_are_one_movement_each(town: Stores) -> None:
         ("swap.start:unload", "accepted"),
         ("swap.start:load", "ordered"),
     ]
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_a_technician_is_no_rider_and_one_key_is_one_work(town: Stores) -> None:
@@ -206,4 +206,4 @@ async def test_what_was_logged_before_the_chain_begins_it(store_url: str) -> Non
             (2, "R1", "pack sold"),
             (1, "R1", "pack sold"),
         ]
-        assert await stores.batteries.audit() == []
+        assert await stores.audit.audit() == []

@@ -74,7 +74,7 @@ async def test_an_order_and_its_last_word(town: Town) -> None:
     assert (await town.parts.operations.order(WISH)).outcome == "done", "the same key again"
     assert len(cabinet.commands) == 1
     assert await log(town) == ["ordered", "accepted", "done"]
-    assert await town.parts.stores.batteries.audit() == []
+    assert await town.parts.stores.audit.audit() == []
 
 
 async def test_a_lost_last_word_is_asked_for(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ async def test_beginning_a_swap_reserves_and_orders_in_one_go(town: Stores) -> N
         ("in", "reserved", "rider:R1", None, "P1"),
         ("out", "reserved", None, "rider:R1", None),
     ]
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_what_the_rules_are_told(town: Stores) -> None:
@@ -234,12 +234,12 @@ async def test_a_verdict_ends_a_swap_until_the_cabinet_says_otherwise(town: Stor
     assert ended is not None
     view = await town.swaps.view("S1")
     assert (view.step, view.rank, view.done) == (Step.CANCELLED, FLEET_VERDICT_RANK, True)
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
     a = Reporter(A)
     await town.events.commit([a.arrival(e) for e in a.swap_events("S1", "P1", "P2")], T0_MS)
     view = await town.swaps.view("S1")
     assert (view.step, view.done, len(view.movements)) == (Step.COMPLETED, True, 2)
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_a_verdict_never_overrules_the_cabinet(town: Stores) -> None:
@@ -274,7 +274,7 @@ async def test_an_import_keeps_what_sensors_know(town: Stores) -> None:
     assert (outcome.added, outcome.updated, outcome.kept) == (1, 2, ("P2",))
     battery, rows = await town.batteries.history("P2")
     assert (battery["holder"], battery["model"], len(rows)) == (f"slot:{A}:2", "60V", 1)
-    assert await town.batteries.audit() == []
+    assert await town.audit.audit() == []
 
 
 async def test_an_import_registers_what_a_sensor_saw_first(town: Stores) -> None:

@@ -1,0 +1,41 @@
+"""Is every order of a person in the log, and does every cabinet's command count only rise?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fleet.core.audit import Violation
+from fleet.core.audit_log import ORDERED, LogRow
+from fleet.core.operations import by_staff
+
+_QUEUED = "queued"
+
+
+def check_orders(
+    commands: Iterable[tuple[str, str, str]], log: Iterable[LogRow]
+) -> list[Violation]:
+    """Every command of a person is logged, with what became of it. ``commands``: id, actor, state."""
+    outcomes: dict[str, set[str]] = {}
+    for row in log:
+        outcomes.setdefault(row.command_id, set()).add(row.outcome)
+    found = []
+    for command, actor, state in commands:
+        if not by_staff(actor):
+            continue
+        wanted = {ORDERED} if state == _QUEUED else {ORDERED, state}
+        if missing := wanted - outcomes.get(command, set()):
+            text = f"by {actor}: {', '.join(sorted(missing))} is not in the log"
+            found.append(Violation("unlogged-order", command, text))
+    return found
+
+
+def check_commands(cabinets: Iterable[tuple[str, int, int]]) -> list[Violation]:
+    """A number below one that was used would be given out again, and refused by the cabinet.
+
+    ``cabinets``: id, the last number given out, the highest that is stored.
+    """
+    return [
+        Violation("wrong-command-seq", cabinet, f"last given out {given}, stored up to {highest}")
+        for cabinet, given, highest in cabinets
+        if given < highest
+    ]
