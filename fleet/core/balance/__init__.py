@@ -1,0 +1,15 @@
+"""The 24-hour balance: the cheapest charging plan of the whole fleet within every limit.
+
+Here live the planner and what it works on: instances and plans, the exact solver, its certificate,
+the public benchmark. Everything is a function of arrays; no file, clock, thread count or log of its own.
+
+How it works. At fixed caps of the regions' loads the problem is a flow on a tree of capacities (region,
+feeder, cabinet) and time. Each cabinet's possible plans form a generalised polymatroid, so greed is
+exact: one walk per cabinet for given prices (``greedy``), and for the limits they share, blocking flow
+on an exchange graph of intervals (``network``, ``exchange``), from the cheapest price on. Sets of
+intervals are machine words (``bits``), so that a search over all cabinets is a few word operations
+each. ``region`` finds the cap that pays, ``bound`` proves how good the plan is by prices on the limits,
+``solve`` does it for all regions side by side.
+
+What must not live here: forecasts, files, the loop that runs it.
+"""

@@ -1,0 +1,266 @@
+"""One region at a time: exact at a given cap of its load, and a search for the cap that pays.
+
+At a cap the plan is built by ``exchange.improve`` for growing sets of cheap intervals. What a lower
+cap would cost per watt-hour is read off the labels; it falls as the cap rises, so the total of energy
+and peak cost is convex in the cap, and its least value lies between two tangents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.core.balance import exchange, network
+from fleet.core.balance.bits import words_for
+from fleet.core.balance.greedy import keep_what_fits, refill, start_region
+from fleet.core.balance.instance import Floats, Ints
+from fleet.core.balance.network import ENDLESS, Network
+
+#: Evaluations of one region's cap; each at least cuts its bracket by a tenth.
+CAPS_MAX: Final = 60
+#: Passes over the prices at one cap, a bound against our own mistakes: a pass per price is usual.
+PASSES_MAX: Final = 20_000
+#: The largest step outwards while the best cap is not yet between two.
+STRIDE_MAX: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Prices per Wh of one region; a cap and the peak are energies of one interval in Wh."""
+
+    price: Floats  # [T+1]; the last, "not charged", is 0
+    shortfall: float
+    peak: float  # per Wh of the highest interval
+    peak_paid_wh: float  # paid already
+    limit: Ints  # [T+1]; ENDLESS where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Duals:
+    """Prices of the limits at one cap: ``enter`` per Wh [F,T+1] at feeders, ``region`` [T+1]."""
+
+    enter: Floats
+    region: Floats
+    slope: float  # what one Wh less of the cap costs
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The region solved at one cap."""
+
+    cap_wh: int
+    cost: float  # energy, shortfall and the peak there is
+    convex: float  # the same with the whole cap paid for: convex in the cap
+    duals: Duals
+
+
+class Region:
+    """A region's network and tariff, and where its search stands."""
+
+    def __init__(self, net: Network, tariff: Tariff, scale: int = 1) -> None:
+        self.net = net
+        self.tariff = tariff
+        self.scale = scale  # Wh per unit of the network: not 1 in a coarse look
+        self.feeder_limit = net.froom.copy()
+        nodes = len(tariff.price)
+        self._usable = tariff.price < tariff.shortfall
+        levels = np.unique(tariff.price[self._usable])
+        self._levels: Floats = np.append(levels, tariff.shortfall)
+        self._rank = np.full(nodes, len(levels), np.int32)
+        self._rank[self._usable] = np.searchsorted(levels, tariff.price[self._usable])
+        self._search = exchange.search_for(net)
+        self._enter = np.zeros(net.froom.shape, np.int32)
+        self._region = np.zeros(nodes, np.int32)
+        self._sets = [_set(self._rank <= rank) for rank in range(len(levels))]
+        rest = [_set(self._usable & (self._rank > rank)) for rank in range(len(levels))]
+        self._rest = np.array(rest, np.uint64).reshape(len(levels), -1)
+        self._work = np.zeros(len(levels), np.bool_)
+        self.point: Point | None = None
+        self.best: Point | None = None
+        self.below: Point | None = None  # where a higher cap pays
+        self.above: Point | None = None  # where a lower cap pays
+        self.moved_wh = 0
+        self._stride = STRIDE_MAX
+
+    # --- a first plan -----------------------------------------------------------------------------
+
+    def start(self, cap_wh: int, quota: Ints | None = None) -> None:
+        """Fill the empty network below this cap, the busiest cabinet first.
+
+        ``quota`` [F,T+1] says what each feeder had better use: a hint, from a coarse look.
+        """
+        net, tariff = self.net, self.tariff
+        room = np.where(self._usable, np.minimum(tariff.limit, cap_wh), 0)
+        room[-1] = ENDLESS
+        order = np.argsort(-net.emin[:, -1], kind="stable").astype(np.int32)
+        rank_of, node_of = self._tiers()
+        start_region(
+            net.emin, net.emax, net.step, order, net.feeder, rank_of, node_of,
+            np.full_like(net.froom, ENDLESS) if quota is None else quota,
+            net.froom, room, net.x, net.v,
+        )  # fmt: skip
+        network.index_all(net)
+
+    def warm(self, step_wh: NDArray[np.int32], shortfall_wh: NDArray[np.int32]) -> None:
+        """Begin with a previous plan [n,T]; cabinets that it no longer fits are planned anew."""
+        net, tariff = self.net, self.tariff
+        net.x[:, :-1], net.v[:, :-1] = step_wh, shortfall_wh
+        redo = np.zeros(len(net.x), np.bool_)
+        loads = np.zeros(len(tariff.price), np.int64)
+        keep_what_fits(
+            net.first, net.emin, net.emax, net.step, self._usable, net.froom, net.x, net.v,
+            loads, redo,
+        )  # fmt: skip
+        peak = int(step_wh.sum(axis=0, dtype=np.int64).max(initial=0))
+        room = np.where(self._usable, np.minimum(tariff.limit, peak) - loads, 0)
+        rank_of, node_of = self._tiers()
+        refill(
+            redo, net.emin, net.emax, net.step, net.feeder, rank_of, node_of, net.froom, room,
+            net.x, net.v,
+        )  # fmt: skip
+        network.index_all(net)
+
+    def _tiers(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Ranks [2,T+1] of prices within a hint and, all dearer, beyond it; and their inverse."""
+        price = self.tariff.price
+        nodes = len(price)
+        beyond = 1 + 2 * float(np.abs(price).max())
+        by_price = np.argsort(np.concatenate((price, price + beyond)), kind="stable")
+        rank_of = np.empty(2 * nodes, np.int32)
+        rank_of[by_price] = np.arange(2 * nodes, dtype=np.int32)
+        return rank_of.reshape(2, nodes), (by_price % nodes).astype(np.int32)
+
+    # --- at a cap ---------------------------------------------------------------------------------
+
+    def solve(self, cap_wh: int, late: Callable[[], bool]) -> Point:
+        """The optimum at this cap; a feasible plan of some cost when it gets late."""
+        self._set_cap(cap_wh)
+        net = self.net
+        for _ in range(PASSES_MAX):
+            self._label()
+            moved_wh = 0
+            for rank in np.flatnonzero(self._work):
+                if late():
+                    break
+                moved, _ = exchange.improve(net, self._search, self._sets[rank], self._rest[rank])
+                moved_wh += int(moved)
+            self.moved_wh += moved_wh
+            if not moved_wh:
+                break
+        if network.shed(net):
+            self._label()
+        loads = self.loads()
+        base = float(loads @ self.tariff.price[:-1])
+        base += network.total_short(net) * self.tariff.shortfall
+        peak, paid = self.tariff.peak, self.tariff.peak_paid_wh
+        cost = base + peak * max(float(loads.max(initial=0)), paid)
+        self.point = Point(cap_wh, cost, base + peak * max(cap_wh, paid), self._duals(cap_wh))
+        if self.best is None or cost < self.best.cost:
+            self.best = self.point
+        return self.point
+
+    def loads(self) -> Ints:
+        """Energy per interval [T]."""
+        out = np.zeros(len(self.tariff.price) - 1, np.int64)
+        network.loads(self.net, out)
+        return out
+
+    def _set_cap(self, cap_wh: int) -> None:
+        room = np.minimum(self.tariff.limit[:-1], cap_wh) - self.loads()
+        self.net.croom[:-1] = room
+        self.net.croom[-1] = ENDLESS
+
+    def _label(self) -> None:
+        exchange.label(
+            self.net, self._search, self._rank, self._rest, self._enter, self._region, self._work
+        )
+
+    def _duals(self, cap_wh: int) -> Duals:
+        enter, region = self._levels[self._enter], self._levels[self._region]
+        extra = np.maximum(region - self.tariff.price, 0.0)
+        extra[-1] = 0.0
+        capped = self.tariff.limit >= cap_wh
+        capped[-1] = False
+        return Duals(enter, region, float(extra[capped].sum()))
+
+    # --- the cap that pays ------------------------------------------------------------------------
+
+    def lowest_cap(self) -> int:
+        """Below this a cap saves nothing: the peak is paid already."""
+        return int(self.tariff.peak_paid_wh)
+
+    def search(
+        self, guess_wh: int, tolerance: float, late: Callable[[], bool], stride: float
+    ) -> None:
+        """Leave the network at the best cap found; ``tolerance`` is a share of the cost.
+
+        ``stride`` is how far from the guess to look first, as a share of it; it grows until the best
+        cap is between two.
+        """
+        lowest = self.lowest_cap()
+        cap = max(guess_wh, lowest)
+        self._stride = stride
+        for _ in range(CAPS_MAX):
+            point = self.solve(cap, late)
+            if late():
+                break
+            if point.duals.slope > self.tariff.peak:
+                self.below = point
+            else:
+                self.above = point
+            if self._done(tolerance, lowest):
+                break
+            cap = self._next_cap(lowest)
+        if self.point is not self.best and self.best is not None:
+            self.solve(self.best.cap_wh, late)
+
+    def _done(self, tolerance: float, lowest: int) -> bool:
+        if self.above is not None and self.above.cap_wh <= lowest:
+            return True
+        if self.below is None or self.above is None or self.best is None:
+            return False
+        if self.above.cap_wh - self.below.cap_wh <= 1:
+            return True
+        return self.best.cost - self._tangents()[1] <= tolerance * abs(self.best.cost)
+
+    def _next_cap(self, lowest: int) -> int:
+        if self.below is None:
+            assert self.above is not None
+            # The load may stay below the cap: start from what there is.
+            top = min(self.above.cap_wh, int(self.loads().max(initial=0)))
+            return max(lowest, min(int(top * (1 - self._step_out())), self.above.cap_wh - 1))
+        if self.above is None:
+            return int(self.below.cap_wh * (1 + self._step_out())) + 1
+        low, high = self.below.cap_wh, self.above.cap_wh
+        inner = (high - low) / 10
+        cap = self._tangents()[0]
+        return int(min(max(cap, low + inner, low + 1), high - inner, high - 1))
+
+    def _step_out(self) -> float:
+        step = self._stride
+        self._stride = min(4 * step, STRIDE_MAX)
+        return step
+
+    def _tangents(self) -> tuple[float, float]:
+        """Where the tangents at both ends of the bracket meet: a cap and a cost below the least."""
+        assert self.below is not None
+        assert self.above is not None
+        p = self.tariff.peak
+        left, right = self.below, self.above
+        a = left.convex, p - left.duals.slope
+        b = right.convex, p - right.duals.slope
+        if b[1] - a[1] <= 0:
+            return (left.cap_wh + right.cap_wh) / 2, min(a[0], b[0])
+        cap = (a[0] - b[0] + b[1] * right.cap_wh - a[1] * left.cap_wh) / (b[1] - a[1])
+        return cap, a[0] + a[1] * (cap - left.cap_wh)
+
+
+def _set(members: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    words = words_for(len(members))
+    padded = np.zeros(words * 64, np.uint8)
+    padded[: len(members)] = members
+    return np.packbits(padded, bitorder="little").view(np.uint64)
