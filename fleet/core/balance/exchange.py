@@ -41,7 +41,8 @@ from fleet.core.balance.network import (
     change_v,
     change_x,
     find_arc,
-)from fleet.core.balance.reach import exits_of, leaving
+)
+from fleet.core.balance.reach import exits_of, leaving
 
 #: Longer chains of exchanges than this are not searched for: none was seen beyond 20.
 LEVELS_MAX: Final = 48
