@@ -41,6 +41,12 @@ class Link:
     cause: str = ""
     flags: tuple[str, ...] = ()
     source: Source | None = None  # the event that told it; None for papers
+    synced: bool = True  # whether the clock that dated it was right
+
+    @property
+    def dated_ms(self) -> int:
+        """When it moved, as far as is known: neither papers nor a wrong clock can tell."""
+        return self.at_ms if self.source is not None and self.synced else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +101,11 @@ def check_slots(batteries: Iterable[Battery]) -> list[Violation]:
 
 
 def check_since(links: Iterable[Link], batteries: Mapping[str, Battery]) -> list[Violation]:
-    """A battery is dated by the last report that moved it; papers don't date it."""
+    """A battery is dated by the last report that moved it under a right clock."""
     since: dict[str, int] = {}
     for link in links:
-        if link.moves and link.source is not None:
-            since[link.serial] = max(since.get(link.serial, 0), link.at_ms)
+        if link.moves:
+            since[link.serial] = max(since.get(link.serial, 0), link.dated_ms)
     return [
         Violation("wrong-since", battery.serial, f"{battery.since_ms}, its movements say {told}")
         for battery in batteries.values()

@@ -29,18 +29,13 @@ class Difference:
 
 
 def rebuild(links: Iterable[Link]) -> dict[str, Present]:
-    """Fold the movements, in ledger order, into the present of every battery.
-
-    Only what a sensor told dates a battery: papers never outdate a report, however late.
-    """
+    """Fold the movements, in ledger order, into the present of every battery."""
     present: dict[str, Present] = {}
     for link in links:
         before = present.setdefault(link.serial, Present())
         if link.moves:
-            told_ms = link.at_ms if link.source is not None else 0
-            present[link.serial] = Present(
-                link.to_holder, before.version + 1, max(before.since_ms, told_ms)
-            )
+            since_ms = max(before.since_ms, link.dated_ms)
+            present[link.serial] = Present(link.to_holder, before.version + 1, since_ms)
     return present
 
 

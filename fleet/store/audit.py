@@ -136,7 +136,13 @@ async def _batteries(connection: AsyncConnection) -> dict[str, Battery]:
 
 
 async def _links(connection: AsyncConnection) -> list[Link]:
-    rows = await connection.execute(select(t.movement).order_by(t.movement.c.id))
+    move, event = t.movement, t.event
+    told = (
+        (event.c.cabinet == move.c.cabinet)
+        & (event.c.epoch == move.c.epoch)
+        & (event.c.seq == move.c.seq)
+    )
+    query = select(move, event.c.wall_synced).outerjoin(event, told).order_by(move.c.id)
     return [
         Link(
             row.id,
@@ -149,8 +155,9 @@ async def _links(connection: AsyncConnection) -> list[Link]:
             row.cause,
             tuple(flag for flag in row.flags.split(",") if flag),
             None if row.cabinet is None else (row.cabinet, row.epoch, row.seq),
+            synced=row.wall_synced is not False,
         )
-        for row in rows
+        for row in await connection.execute(query)
     ]
 
 
