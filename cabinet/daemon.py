@@ -22,6 +22,7 @@ from cabinet.adapters.notify import Notifier
 from cabinet.adapters.scanner import LineScanner
 from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
+from cabinet.adapters.store_schema import STORE_FILE
 from cabinet.config import Config, load
 from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
@@ -31,7 +32,7 @@ from cabinet.core.model import Input
 from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
 from cabinet.core.swap_model import ACTIVE, job_of
-from cabinet.errors import ConfigError
+from cabinet.errors import ConfigError, StoreError, StoreFault
 from cabinet.runtime.bus_metrics import Result
 from cabinet.runtime.kiosk import KioskDesk
 from cabinet.runtime.metrics import Metrics
@@ -45,7 +46,6 @@ from cabinet.web.kiosk import KioskPages
 
 log = logging.getLogger(__name__)
 
-STORE_FILE: Final = "cabinet.db"
 SESSION_FILE: Final = "session"
 CLOCK_FILE: Final = "clock-synced"
 WEB_STOP_S: Final = 1
@@ -65,22 +65,42 @@ async def serve(path: Path, echo: Callable[[str], None]) -> None:
 
     Raises:
         ConfigError: the configuration is wrong.
-        StoreError: the journal cannot be opened; nothing has moved.
+        StoreError: the journal is another daemon's, or a later version's. One that is damaged or
+            cannot be written is no reason to stay away: safety works without it, nothing is
+            charged or opened, and the alarm says what to do.
     """
     config = load(path)
     config.cabinet.data_dir.mkdir(parents=True, exist_ok=True)
     clock = SystemClock(config.cabinet.clock, note=config.cabinet.data_dir / CLOCK_FILE)
-    store = await Store.open(config.cabinet.data_dir / STORE_FILE)
+    store = Store(config.cabinet.data_dir / STORE_FILE)
     try:
-        daemon = _Daemon(config, clock, store, await store.load())
+        restored, trouble = await _read(store)
+        daemon = _Daemon(config, clock, store, restored, trouble)
         await daemon.run(echo)
     finally:
         await store.close()
 
 
+async def _read(store: Store) -> tuple[Restored, str | None]:
+    """What the journal knows, and why it cannot be used."""
+    try:
+        return await store.load(), None
+    except StoreError as error:
+        if error.fault in {StoreFault.IN_USE, StoreFault.TOO_NEW}:
+            raise
+        trouble = str(error)
+    log.error("the journal fails, nothing will move: %s", trouble)
+    return Restored(), trouble
+
+
 class _Daemon:
     def __init__(
-        self, config: Config, clock: SystemClock, store: Store, restored: Restored
+        self,
+        config: Config,
+        clock: SystemClock,
+        store: Store,
+        restored: Restored,
+        trouble: str | None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -103,6 +123,7 @@ class _Daemon:
             actuator=self._wires,
             images=self._wires,
             clock=clock,
+            store_error=trouble,
         )
         self._uplink = self._make_uplink(store, restored)
         self._kiosk = self._make_kiosk(engine)

@@ -48,11 +48,27 @@ class DeviceRefusedError(CabinetError):
         self.why = why
 
 
+class StoreFault(StrEnum):
+    """What is wrong with the journal."""
+
+    FULL = "full"  # no space left
+    READ_ONLY = "read-only"
+    DAMAGED = "damaged"  # what is in the file makes no sense
+    DISK = "disk"  # the disk reports errors
+    IN_USE = "in-use"  # by another daemon
+    TOO_NEW = "too-new"  # written by a later version of this program
+    OTHER = "other"
+
+
 class StoreError(CabinetError):
-    """The journal could not be written: nothing may move."""
+    """The journal could not be read or written: nothing may move. The text says what to do."""
 
     code = "store"
     retry = Retry.SAFE
+
+    def __init__(self, message: str, fault: StoreFault = StoreFault.OTHER) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class BrokerError(CabinetError):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cabinet.config_commands import check_config, example_config
+from cabinet.journal_commands import journal
 from cabinet.swap_commands import swap_table
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app.command("check-config", epilog="Example: cabinetd check-config cabinet.toml"
 app.command(
     "example-config", epilog="Example: cabinetd example-config --id DH-0001 > cabinet.toml"
 )(example_config)
+app.add_typer(journal, name="journal")
 app.command("swap-table", epilog="Example: cabinetd swap-table --diagram")(swap_table)
 
 

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from cabinet.adapters.store_schema import connect, lock_file
-from cabinet.core.engine_model import RESULTS_MAX
+from cabinet.adapters.store_schema import connect, explained, lock_file
+from cabinet.core.engine_model import RESULTS_MAX, decode_durable
 from cabinet.core.outbox import KEEP_ACKED_MS
 from cabinet.core.records import (
     EpochRow,
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 
 class Store:
-    """One database file; see ``open``."""
+    """One database file. It is opened at the first call, and again after every failure."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -122,9 +122,12 @@ class Store:
             if self._connection is None:
                 self._connection = connect(self._path)
             return work(self._connection)
+        except StoreError:
+            self._drop()
+            raise
         except (sqlite3.Error, OSError, msgspec.MsgspecError) as error:
             self._drop()
-            raise StoreError(f"{self._path}: {error}") from error
+            raise explained(self._path, error) from error
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -283,6 +286,9 @@ def _one(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
 
 
 def _load(connection: sqlite3.Connection) -> Restored:
+    snapshot = _one(connection, "SELECT data FROM snapshot WHERE id = 1")
+    if snapshot is not None:
+        decode_durable(snapshot)  # what makes no sense is damage, found here and not in mid-swap
     lists = _one(connection, "SELECT data FROM lists WHERE id = 1")
     results = connection.execute(
         "SELECT data FROM result ORDER BY number DESC LIMIT ?", (RESULTS_MAX,)
@@ -291,7 +297,7 @@ def _load(connection: sqlite3.Connection) -> Restored:
     acked_epoch = _one(connection, "SELECT value FROM meta WHERE key = 'acked_epoch'")
     acked_seq = _one(connection, "SELECT value FROM meta WHERE key = 'acked_seq'")
     return Restored(
-        snapshot=_one(connection, "SELECT data FROM snapshot WHERE id = 1"),
+        snapshot=snapshot,
         lists=msgspec.json.decode(lists, type=Lists) if lists else Lists(),
         results=tuple(msgspec.json.decode(row[0], type=Result) for row in reversed(results)),
         epoch=epoch,

@@ -5,7 +5,8 @@ shell (the pump, or a simulation) does nothing but carry these requests out, in 
 generator in between is what a power cut does. A decision's rows are committed before its state is
 adopted and before any of its effects runs. When the commit fails nothing is adopted and no door
 moves; what makes safe is done all the same, the chargers are switched off, and the store is tried
-again once a second.
+again once a second, by writing a line. A command that comes meanwhile is refused, and so is one
+whose own rows could not be written, as soon as the disk tells that they are not there.
 
 Answers, by request: ``Commit`` and ``Load`` are sent the reason when the store failed (text);
 otherwise ``Commit`` is sent None and ``Load`` what is on the disk. ``Do`` and ``Tell`` are sent
@@ -15,13 +16,21 @@ None.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from cabinet.core.engine import Engine, Input, Now, Outcome, State
+from cabinet.core.engine import (
+    ChallengeReceived,
+    CommandReceived,
+    Engine,
+    Input,
+    Now,
+    Outcome,
+    State,
+)
 from cabinet.core.model import Effect, Output, SetCharger, SetOutput, SetSlotAc
-from cabinet.core.records import Restored, Write
-from protocols.messages import Telemetry
+from cabinet.core.records import JournalRow, Restored, Write
+from protocols.messages import Result, Telemetry
 
 STORE_RETRY_MS: Final = 1_000
 #: As an alarm in telemetry and status; it cannot be an event while nothing can be written.
@@ -62,14 +71,15 @@ Turn: TypeAlias = Generator[Request, Answer, None]
 class Acting:
     """Owns the engine's state; it is always one that is on the disk."""
 
-    __slots__ = ("_made_safe", "_retry_ms", "engine", "state", "store_error")
+    __slots__ = ("_made_safe", "_retry_ms", "_unsure", "engine", "state", "store_error")
 
-    def __init__(self, engine: Engine, state: State) -> None:
+    def __init__(self, engine: Engine, state: State, store_error: str | None = None) -> None:
         self.engine = engine
         self.state = state
-        self.store_error: str | None = None  # why nothing can be written, None while it can
+        self.store_error = store_error  # why nothing can be written, None while it can
         self._retry_ms = 0
         self._made_safe: frozenset[Effect] = frozenset()
+        self._unsure: str | None = None  # id of a command of which nobody knows whether it is kept
 
     def telemetry(self, now: Now) -> Telemetry:
         """The cabinet as it stands."""
@@ -84,13 +94,15 @@ class Acting:
         outcome = self.engine.step(self.state, event, now)
         if self.store_error is not None:
             yield from self._protect(outcome)
+            yield from self._turn_down(event, outcome)
             return
         if outcome.writes:
             failure = yield Commit(outcome.writes)
             if isinstance(failure, str):
                 self.store_error = failure
-                self._retry_ms = now.mono_ms + STORE_RETRY_MS
+                self._retry_ms = now.mono_ms
                 self._made_safe = frozenset()
+                self._unsure = event.command.id if isinstance(event, CommandReceived) else None
                 yield from self._protect(outcome)
                 return
         self.state = outcome.state
@@ -109,17 +121,48 @@ class Acting:
         self._made_safe = frozenset(safe)
         self.state = self.engine.unwritten(self.state, outcome)
 
+    def _turn_down(self, event: Input, outcome: Outcome) -> Turn:
+        """The fleet still gets its nonces, and to each order the answer that nothing moved."""
+        if isinstance(event, ChallengeReceived):
+            self.state = replace(self.state, nonces=outcome.state.nonces)
+            yield Tell(Outcome(self.state, replies=outcome.replies))
+        elif isinstance(event, CommandReceived):
+            yield Tell(Outcome(self.state, replies=(self._refusal(event.command.id),)))
+
+    def _refusal(self, command_id: str) -> Result:
+        return Result(
+            id=command_id,
+            outcome="refused",
+            boot_id=self.state.boot_id,
+            reason=STORE_ALARM,
+            evidence=(self.store_error or "")[:500],
+        )
+
+    def _settle_unsure(self, restored: Restored) -> Turn:
+        """What the disk says of the command whose commit failed."""
+        if self._unsure is None:
+            return
+        kept = next((r for r in restored.results if r.id == self._unsure), None)
+        answer = kept or self._refusal(self._unsure)
+        self._unsure = None
+        yield Tell(Outcome(self.state, replies=(answer,)))
+
     def _try_store(self, now: Now) -> Turn:
         """Try again now and then; what is on the disk by then is what counts."""
         if now.mono_ms < self._retry_ms:
             return
         self._retry_ms = now.mono_ms + STORE_RETRY_MS
         restored = yield Load()
-        failure = restored if isinstance(restored, str) else (yield Commit(()))
+        if isinstance(restored, str):
+            self.store_error = restored
+            return
+        assert isinstance(restored, Restored)
+        yield from self._settle_unsure(restored)
+        row = JournalRow(now.mono_ms, now.wall_ms, self.state.boot_id, "store-works-again")
+        failure = yield Commit((row,))
         if isinstance(failure, str):
             self.store_error = failure
             return
-        assert isinstance(restored, Restored)
         self.store_error = None
         self.state = self.engine.resumed(self.state, restored)
 

@@ -57,6 +57,7 @@ from cabinet.core.engine_swap import feed, resume_id, sensed
 from cabinet.core.engine_view import Sight
 from cabinet.core.model import Image, UnlockResult
 from cabinet.core.records import Restored
+from cabinet.core.safety_state import with_trip
 from protocols.messages import BootBody, Door, Presence, Telemetry
 
 __all__ = [
@@ -130,8 +131,17 @@ class Engine:
         """
         durable = self.initial(restored, state.boot_id).durable
         results = {result.id: result for result in restored.results}
+        latched = state.safety
+        for trip in durable.safety.trips:  # of before, where the store failed from the start
+            if not latched.has(trip.code, trip.slot):
+                latched = with_trip(latched, trip)
         return replace(
-            state, durable=durable, lists=restored.lists, results=results, issued=Issued()
+            state,
+            durable=durable,
+            lists=restored.lists,
+            results=results,
+            safety=latched,
+            issued=Issued(),
         )
 
     def step(self, state: State, event: Input, now: Now) -> Outcome:

@@ -74,8 +74,9 @@ class Pump:
         actuator: Actuator,
         images: Images,
         clock: Clock,
+        store_error: str | None = None,
     ) -> None:
-        self._acting = Acting(engine, state)
+        self._acting = Acting(engine, state, store_error)
         self._store = store
         self._actuator = actuator
         self._images = images

@@ -90,7 +90,7 @@ def render(now: Snapshot, language: str) -> str:
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="refresh" content="3"><title>{e(now.cabinet)}</title>'
         f"<style>{_STYLE}</style></head><body><main><h1>{e(now.name)} · {e(now.cabinet)}</h1>"
-        f"{alarms}<p>{text['fleet']}: {link} · {text['power']}: {power} / {limit} · "
+        f"{alarms}{_store(now, text)}<p>{text['fleet']}: {link} · {text['power']}: {power} / {limit} · "
         f"{text['outbox']}: {now.uplink.outbox_depth}</p>{swap}"
         f'<div class="slots">{"".join(_slots(now, text))}</div>'
         f'<h2>{text["wires"]}</h2><div class="wide"><table><tr><th>{text["bus"]}</th>'
@@ -98,6 +98,13 @@ def render(now: Snapshot, language: str) -> str:
         f"<th>{text['bad']}</th></tr>{''.join(_devices(now, text))}</table></div>"
         "</main></body></html>"
     )
+
+
+def _store(now: Snapshot, text: dict[str, str]) -> str:
+    """Why nothing can be written, and what to do about it."""
+    if now.store_error is None:
+        return ""
+    return f'<p class="alarm">{text["store-error"]}: {html.escape(now.store_error)}</p>'
 
 
 def _slots(now: Snapshot, text: dict[str, str]) -> list[str]:

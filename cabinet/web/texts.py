@@ -7,6 +7,7 @@ from typing import Final
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "zh": {
         "swap": "进行中",
+        "store-error": "日志无法使用，柜门不会打开，也不会充电",
         "fleet": "平台",
         "connected": "已连接",
         "disconnected": "未连接",
@@ -37,6 +38,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "en": {
         "swap": "Under way",
+        "store-error": "The journal cannot be used, so no door opens and nothing is charged",
         "fleet": "Fleet",
         "connected": "connected",
         "disconnected": "not connected",

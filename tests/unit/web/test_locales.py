@@ -28,7 +28,7 @@ CABINET_REASONS = (
     "lock-refused", "starting", "bad-arguments", "old-sequence", "bad-signature",
     "no-swap", "other-swap", "out-of-place", "too-late", "busy", "no-answer", "expired", "precondition",
     "own-battery", "nothing-returned", "quarantined", "slot-not-loaded", "already-held", "last-full-battery",
-    "no-hold", "denied-rider", "last-empty-slot", "pickup-owed", "wrong-pack",
+    "no-hold", "denied-rider", "last-empty-slot", "pickup-owed", "wrong-pack", "store",
 )  # fmt: skip
 
 
