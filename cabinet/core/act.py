@@ -122,12 +122,22 @@ class Acting:
         self.state = self.engine.unwritten(self.state, outcome)
 
     def _turn_down(self, event: Input, outcome: Outcome) -> Turn:
-        """The fleet still gets its nonces, and to each order the answer that nothing moved."""
-        if isinstance(event, ChallengeReceived):
+        """The fleet still gets its nonces, and to each new order the answer that nothing moved.
+
+        An order that was decided before keeps its answer.
+        """
+        match event:
+            case ChallengeReceived():
+                known = True
+            case CommandReceived(command) if command.id != self._unsure:
+                known = command.id in self.state.results
+                if not known:
+                    yield Tell(Outcome(self.state, replies=(self._refusal(command.id),)))
+            case _:
+                known = False
+        if known:
             self.state = replace(self.state, nonces=outcome.state.nonces)
             yield Tell(Outcome(self.state, replies=outcome.replies))
-        elif isinstance(event, CommandReceived):
-            yield Tell(Outcome(self.state, replies=(self._refusal(event.command.id),)))
 
     def _refusal(self, command_id: str) -> Result:
         return Result(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cabinet.adapters.store import Store
 from cabinet.core.engine import Engine
-from cabinet.core.engine_model import Durable, encode_durable
+from cabinet.core.engine_model import CommandReceived, Durable, encode_durable
 from cabinet.core.model import Input, Output, SetOutput
 from cabinet.core.records import JournalRow, Restored, SnapshotRow
 from cabinet.core.safety_state import Code, SafetyState, Trip
@@ -66,6 +66,21 @@ async def test_orders_in_the_meantime_are_refused_with_the_reason_and_nonces_sti
         assert "disk full" in bench.replies[-1].evidence or "failing" in bench.replies[-1].evidence
         assert not bench.unlocks()
         assert not any(order.on for order in rig.chargers.values())
+
+
+async def test_an_order_that_was_decided_before_keeps_its_answer() -> None:
+    bench = Bench()
+    async with running(bench):
+        order = bench.rig.order("slot.service-off", {"slot": 2}, nonce=await bench.nonce())
+        await bench.pump.submit(CommandReceived(order))
+        await bench.until(lambda: bench.replies[-1].outcome == "done")
+        bench.disk.fails = "clean"
+        await bench.order("slot.service-off", {"slot": 3})
+        await bench.until(lambda: bench.pump.store_error)
+        before = len(bench.replies)
+        await bench.pump.submit(CommandReceived(order))
+        await bench.until(lambda: len(bench.replies) > before)
+        assert (bench.replies[-1].id, bench.replies[-1].outcome) == (order.id, "done")
 
 
 async def test_a_full_disk_that_can_be_read_does_not_flap(tmp_path: Path) -> None:
