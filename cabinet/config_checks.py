@@ -21,6 +21,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
     buses = _by_name(values["bus"], "bus", report)
     devices = _by_name(values["device"], "device", report)
     _ports(values["bus"], report)
+    _scanner(values, report)
     _devices(values["device"], buses, report)
     _slot_numbers(values, report)
     _channels(values, devices, report)
@@ -77,6 +78,15 @@ def _twice(
 ) -> None:
     by = f" by {by!r}" if by else ""
     report.add(path, f"{what} is already used{by} on line {report.line(first)}", remedy)
+
+
+def _scanner(values: Mapping[str, Any], report: Report) -> None:
+    """The scanner has a port of its own."""
+    port = values["scanner"]["port"] if values["scanner"] else None
+    for number, bus in enumerate(values["bus"]):
+        if port is not None and bus["port"] == port:
+            first: Path = ("bus", number, "port")
+            _twice(report, ("scanner", "port"), f"port {port!r}", first, "a scanner owns its port")
 
 
 def _ports(buses: Sequence[Entry], report: Report) -> None:

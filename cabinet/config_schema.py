@@ -133,7 +133,7 @@ def read_table(raw: object, table: Table, path: Path, report: Report) -> dict[st
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The remedy for a word that is not among the known ones."""
-    names = sorted(known)
+    names = sorted(map(str, known))  # plain text, also of enums
     if close := _close(word, names):
         return f"did you mean {close[0]!r}?"
     if not names:

@@ -63,13 +63,7 @@ class LineScanner:
 
     def _open(self) -> bool:
         try:
-            port: Any = serial.Serial(self._path, self._baud, timeout=0, exclusive=True)
-            fd = port.fileno()
-            # With VMIN 0 an empty read would look like a hang-up.
-            modes = termios.tcgetattr(fd)
-            modes[6][termios.VMIN] = 1
-            termios.tcsetattr(fd, termios.TCSANOW, modes)
-            port.reset_input_buffer()  # nobody stands there any more for what was scanned before
+            port = _opened(self._path, self._baud)
         except (OSError, ValueError, termios.error) as error:
             self._rest(str(error))
             return False
@@ -78,7 +72,7 @@ class LineScanner:
         self._pause_s = 0.0
         self._lines.reset()
         self._serial = port
-        asyncio.get_running_loop().add_reader(fd, self._readable)
+        asyncio.get_running_loop().add_reader(port.fileno(), self._readable)
         return True
 
     def _rest(self, why: str) -> None:
@@ -104,3 +98,17 @@ class LineScanner:
         self.close()
         self._rest(why)
         self._news.set()
+
+
+def _opened(path: str, baud: int) -> Any:
+    port: Any = serial.Serial(path, baud, timeout=0, exclusive=True)
+    try:
+        # With VMIN 0 an empty read would look like a hang-up.
+        modes = termios.tcgetattr(port.fileno())
+        modes[6][termios.VMIN] = 1
+        termios.tcsetattr(port.fileno(), termios.TCSANOW, modes)
+        port.reset_input_buffer()  # nobody stands there any more for what was scanned before
+    except (OSError, termios.error):
+        port.close()
+        raise
+    return port

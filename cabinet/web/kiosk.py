@@ -8,6 +8,7 @@ address as its host, so that no page from elsewhere can ask through the kiosk's 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -98,6 +99,7 @@ class KioskPages:
         self._page_url = page_url
         self._secret = secrets.token_bytes(32)
         self._streams = 0
+        self._recently, self._again_s = b"", 0.0
         self._questions = 0
 
     def routes(self) -> list[Route]:
@@ -158,7 +160,7 @@ class KioskPages:
         try:
             shown, quiet = b"", 0
             while True:
-                now = self._look()
+                now = self._recent()
                 if now != shown:
                     shown, quiet = now, 0
                     yield b"data: " + now + b"\n\n"
@@ -168,6 +170,13 @@ class KioskPages:
                 await self._kiosk.pause(LOOK_EVERY_S)
         finally:
             self._streams -= 1
+
+    def _recent(self) -> bytes:
+        """One look serves every stream of this instant."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._again_s:
+            self._recently, self._again_s = self._look(), now_s + LOOK_EVERY_S / 2
+        return self._recently
 
     def _look(self) -> bytes:
         view = self._kiosk.view()

@@ -345,3 +345,22 @@ def test_a_killed_simulator_is_replaced_in_place(tmp_path: Path) -> None:
     assert call(second.url, "GET", "/state")["slots"][0]["pack"]["serial"] == "YZ48-000001"
     assert second.stop() == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_the_scanner_tells_what_is_held_before_it(sim: SimProcess) -> None:
+    assert sim.ready()["scanner"] == str(sim.run_dir / "scanner")
+    client = SerialClient(sim.run_dir / "scanner", baud=115_200)
+    swapsim("scan", "YZT1.abc", "--run-dir", str(sim.run_dir))
+    assert client.receive(within_s=2) == b"YZT1.abc\r\n"
+    client.close()
+    wrong = swapsim("scan", "鼓楼", "--run-dir", str(sim.run_dir))
+    assert wrong.returncode == 1
+
+
+def test_a_scanner_that_nobody_reads_says_so(sim: SimProcess) -> None:
+    def scan_on() -> None:
+        for _ in range(20):
+            sim.post("/scanner", text="x" * 2_000)
+
+    with pytest.raises(RequestRefusedError, match="nobody reads"):
+        scan_on()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -262,3 +263,14 @@ async def test_a_page_from_elsewhere_cannot_ask(site: KioskSite, browser: Browse
         )
     assert site.bench.unlocks() == []
     await context.close()
+
+
+async def test_the_page_loads_again_when_the_program_was_started_anew(
+    site: KioskSite, browser: Browser
+) -> None:
+    async with screen(browser, site) as page:
+        await page.evaluate("window.old = true")
+        acting = site.bench.pump._acting
+        acting.state = replace(acting.state, boot_id="another")
+        await page.wait_for_function("window.old === undefined")
+        await expect(page.locator(".door")).to_have_count(12)

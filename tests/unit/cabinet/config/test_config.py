@@ -111,6 +111,10 @@ FAULTS = [
     ("[safety]", "[safety]\nair_trip_c = 500", "air_trip_c", "safety.air_trip_c", "give a value from 40 to 70"),
     ("[safety]", "[safety]\nair_trip_c = \"hot\"", "air_trip_c", "safety.air_trip_c", "must be a number"),
     ("[safety]", "[safety]\nair_warn_c = 64", "air_warn_c = 64", "safety.air_warn_c", "must be below"),
+    ('port = "/run/yizhan/scanner"', 'port = "/run/yizhan/bus-a"', 'port = "/run/yizhan/bus-a"', "scanner.port", "a scanner owns its port"),
+    ('clock = "kernel"', 'clock = "rct"', "clock =", "cabinet.clock", "did you mean 'rtc'?"),
+    ('page_url = ""', 'page_url = "javascript:alert(1)"', "page_url =", "fleet.page_url", "https://host"),
+    ("columns = 0", "columns = 9", "columns =", "cabinet.columns", "from 0 to 8"),
     ("[[bus]]                     # locks", "[bus] # locks", "[bus]", "", "not TOML"),
 ]  # fmt: skip
 
