@@ -15,6 +15,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from cabinet.core.model import BmsReading, ChargerReading, Image, SlotImage
 from cabinet.core.safety_state import Verdict
 
@@ -70,8 +72,7 @@ class Demand:
     base_w: int = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What one charger should do."""
 
     slot: int

@@ -14,8 +14,10 @@ transaction that was under way be taken up again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from cabinet.core import (
     engine_claims,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -77,11 +76,13 @@ class Draft:
 
     def put(self, **changes: Any) -> None:
         """Change fields of the state."""
-        self.state = replace(self.state, **changes)
+        self.state = msgspec.structs.replace(self.state, **changes)
 
     def keep(self, **changes: Any) -> None:
         """Change fields of what outlives the process."""
-        self.state = replace(self.state, durable=msgspec.structs.replace(self.durable, **changes))
+        self.state = msgspec.structs.replace(
+            self.state, durable=msgspec.structs.replace(self.durable, **changes)
+        )
 
     def event(self, kind: str, body: Struct) -> None:
         """Tell the fleet, in order, at least once."""

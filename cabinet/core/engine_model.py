@@ -151,40 +151,40 @@ class Nonce:
     issued_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Struct, frozen=True):
     """What the actuator was last told."""
 
-    chargers: Mapping[int, Order] = field(default_factory=dict)
-    chargers_at_ms: Mapping[int, int] = field(default_factory=dict)
-    slot_ac: Mapping[int, bool] = field(default_factory=dict)
-    outputs: Mapping[Output, bool] = field(default_factory=dict)
+    chargers: Mapping[int, Order] = msgspec.field(default_factory=dict)
+    chargers_at_ms: Mapping[int, int] = msgspec.field(default_factory=dict)
+    slot_ac: Mapping[int, bool] = msgspec.field(default_factory=dict)
+    outputs: Mapping[Output, bool] = msgspec.field(default_factory=dict)
     decided_at_ms: int | None = None  # when orders were last computed
     basis: object = None  # what they were computed from
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """Everything the engine knows."""
 
     durable: Durable
     boot_id: str
-    lists: Lists = field(default_factory=Lists)
-    results: Mapping[str, Result] = field(default_factory=dict)
-    safety: SafetyState = field(default_factory=SafetyState)
+    lists: Lists = msgspec.field(default_factory=Lists)
+    results: Mapping[str, Result] = msgspec.field(default_factory=dict)
+    safety: SafetyState = msgspec.field(default_factory=SafetyState)
     image: Image | None = None
-    verdict: Verdict = field(default_factory=Verdict)
+    verdict: Verdict = msgspec.field(default_factory=Verdict)
     ready: bool = False  # every slot has been read once since start
     first_image_ms: int | None = None
     nonces: tuple[Nonce, ...] = ()
     plan_received_ms: int | None = None  # in this boot
-    chunks: Mapping[int, DesiredList] = field(default_factory=dict)
+    chunks: Mapping[int, DesiredList] = msgspec.field(default_factory=dict)
     issued: Issued = Issued()
-    since_ms: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    since_ms: Mapping[tuple[str, int], int] = msgspec.field(default_factory=dict)
     opened_by_hand: frozenset[int] = frozenset()  # by slot.open, until things are settled
-    opens: Mapping[str, str] = field(default_factory=dict)  # attempt to command id
-    refusals: Mapping[str, int] = field(default_factory=dict)  # reason to count, for metrics
-    waits: Waits = field(default_factory=Waits)  # of the keypad
+    opens: Mapping[str, str] = msgspec.field(default_factory=dict)  # attempt to command id
+    refusals: Mapping[str, int] = msgspec.field(
+        default_factory=dict
+    )  # reason to count, for metrics
+    waits: Waits = msgspec.field(default_factory=Waits)  # of the keypad
 
 
 # --- inputs -------------------------------------------------------------------------------------

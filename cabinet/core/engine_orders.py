@@ -6,8 +6,9 @@ once since start nothing is held and nothing charges.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from cabinet.core import charge
 from cabinet.core.charge import Demand, Order

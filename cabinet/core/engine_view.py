@@ -9,9 +9,11 @@ the packs it was commissioned with, and a stranger is still told to the fleet wi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from operator import is_
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import target_soc_pct
@@ -32,8 +34,7 @@ _SERIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _SEVERITY: Final = {"critical": 0, "warning": 1, "info": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """The view for the swap table, and what charging and reports need besides."""
 
     view: View

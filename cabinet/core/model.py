@@ -10,9 +10,12 @@ Times are milliseconds of one monotonic clock (``*_ms``), unless named ``wall``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
 
 from protocols.messages import Door, Presence
 
@@ -40,8 +43,7 @@ class Output(StrEnum):
     FAN = "fan"
 
 
-@dataclass(frozen=True, slots=True)
-class BmsReading:
+class BmsReading(Struct, frozen=True):
     """One good poll of a pack. ``serial`` is None when the pack would not tell it."""
 
     at_ms: int
@@ -64,8 +66,7 @@ class BmsReading:
         return max(self.temps_c, default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class ChargerReading:
+class ChargerReading(Struct, frozen=True):
     """One good poll of a charger. ``air_temp_c`` comes from its external probe."""
 
     at_ms: int
@@ -79,8 +80,7 @@ class ChargerReading:
     protection: str | None = None  # "ovp", "ocp": the output latched off
 
 
-@dataclass(frozen=True, slots=True)
-class SlotImage:
+class SlotImage(Struct, frozen=True):
     """One slot as its wires last told. ``*_at_ms`` is None before the first good read."""
 
     slot: int
@@ -112,16 +112,14 @@ class SlotImage:
         return self.charger if good else None
 
 
-@dataclass(frozen=True, slots=True)
-class InputReading:
+class InputReading(Struct, frozen=True):
     """A cabinet contact: active means alarm, broken wire included."""
 
     active: bool
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class MeterReading:
+class MeterReading(Struct, frozen=True):
     """The cabinet's energy meter."""
 
     at_ms: int
@@ -130,8 +128,7 @@ class MeterReading:
     voltage_v: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClimateReading:
+class ClimateReading(Struct, frozen=True):
     """The cabinet's own temperature and humidity."""
 
     at_ms: int
@@ -139,12 +136,11 @@ class ClimateReading:
     humidity_pct: float
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """The whole cabinet as last read; never changes during a decision."""
 
     slots: tuple[SlotImage, ...]
-    inputs: Mapping[Input, InputReading] = field(default_factory=dict)
+    inputs: Mapping[Input, InputReading] = msgspec.field(default_factory=dict)
     meter: MeterReading | None = None
     climate: ClimateReading | None = None
     devices_offline: frozenset[str] = frozenset()  # names from the config
@@ -179,8 +175,7 @@ class UnlockResult(StrEnum):
     REFUSED = "refused"  # it did not fire
 
 
-@dataclass(frozen=True, slots=True)
-class SetCharger:
+class SetCharger(Struct, frozen=True):
     """Bring one charger to this state; a newer order replaces an older one."""
 
     slot: int

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from cabinet.core.model import READING_AGE_MAX_MS, BmsReading, ChargerReading, SlotImage
@@ -40,8 +40,7 @@ SAMPLE_GAP_MAX_MS: Final = 30_000
 MINUTE_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What was found at one slot."""
 
     track: Track

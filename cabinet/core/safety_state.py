@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -148,13 +148,14 @@ def alarm(code: Code, slot: int | None = None) -> Alarm:
     return Alarm(code.value, slot, SEVERITY.get(code, "warning"))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What may be on, open and charged now; it wins over any order or plan."""
 
     cabinet_ac: bool = False
     slot_ac: frozenset[int] = frozenset()  # slots whose AC may be held
-    charge_factor: Mapping[int, float] = field(default_factory=dict)  # 0 to 1; absent means 0
+    charge_factor: Mapping[int, float] = msgspec.field(
+        default_factory=dict
+    )  # 0 to 1; absent means 0
     power_cap_w: int = 0  # breaker, or less after it was exceeded
     doors_locked: bool = True  # no rider's door may open
     locked_slots: frozenset[int] = frozenset()

@@ -54,8 +54,7 @@ class Trust(StrEnum):
     DUPLICATE = "duplicate"
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class Pack(Struct, frozen=True):
     """A pack that told its serial; ``unwell`` names why it must be quarantined."""
 
     serial: str
@@ -65,8 +64,7 @@ class Pack:
     unwell: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SlotView:
+class SlotView(Struct, frozen=True):
     """One slot, readings already aged: an old door is unknown, an old pack is None."""
 
     slot: int
@@ -97,8 +95,7 @@ class Claim(Struct, frozen=True, kw_only=True, omit_defaults=True):
     owed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """The cabinet as the swap sees it. ``full`` and ``empty`` may be used, best first.
 
     ``newcomers`` are slots with a shut door and a readable pack that the inventory does not know.

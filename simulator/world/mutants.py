@@ -125,7 +125,9 @@ def _swap_forgotten_at_boot(patches: Patches) -> None:
 
     def forgetful(self: Any, restored: Any, boot_id: str) -> Any:
         state = initial(self, restored, boot_id)
-        return replace(state, durable=msgspec.structs.replace(state.durable, swap=Idle()))
+        return msgspec.structs.replace(
+            state, durable=msgspec.structs.replace(state.durable, swap=Idle())
+        )
 
     patches.attribute(engine.Engine, "initial", forgetful)
 

@@ -7,7 +7,7 @@ must return None; with its rule broken it must not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -72,7 +72,7 @@ def _verdict(**fields: Any) -> Callable[[Patches], None]:
         judged = safety._verdict  # noqa: SLF001
 
         def changed(*args: Any) -> Any:
-            return replace(judged(*args), **fields)
+            return msgspec.structs.replace(judged(*args), **fields)
 
         patches.attribute(safety, "_verdict", changed)
 
@@ -84,7 +84,7 @@ def _finding(**fields: Any) -> Callable[[Patches], None]:
         judge = safety_slot.judge
 
         def changed(*args: Any, **more: Any) -> Any:
-            return replace(judge(*args, **more), **fields)
+            return msgspec.structs.replace(judge(*args, **more), **fields)
 
         patches.everywhere(safety_slot, "judge", changed)
 

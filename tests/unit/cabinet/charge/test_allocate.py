@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from cabinet.core.charge import (
     EFFICIENCY,
@@ -95,7 +96,7 @@ def test_the_cap_of_safety_is_a_limit_too_and_the_cabinet_itself_takes_some() ->
     [
         image(slot(1, bms=None)),
         image(slot(1, charger=None)),
-        image(slot(1, bms=replace(bms(), serial=None))),
+        image(slot(1, bms=changed(bms(), serial=None))),
         image(slot(1, bms=bms(serial="TWIN")), slot(2, bms=bms(serial="TWIN"))),
         image(slot(1, bms=bms(soc_pct=95))),
     ],
@@ -106,7 +107,7 @@ def test_what_gets_nothing(picture: Image) -> None:
 
 def test_excluded_quarantined_and_unpermitted_slots_get_nothing() -> None:
     picture = image(*(pack(n, 50) for n in range(1, 5)))
-    ruling = replace(verdict(1, 2, 3), quarantine=frozenset({2}))
+    ruling = changed(verdict(1, 2, 3), quarantine=frozenset({2}))
     orders = allocate(picture, ruling, demand(excluded=frozenset({1})), NOW_MS)
     assert currents(orders) == {3: 6.0}
 
@@ -136,7 +137,7 @@ def test_the_current_is_bounded_by_pack_charger_power_and_heat(
 
 def tapering(number: int, soc_pct: int, current_a: float, set_a: float = 6.0) -> SlotImage:
     reading = charger(on=True, current_a=current_a, current_set_a=set_a, voltage_v=54.5)
-    return replace(pack(number, soc_pct, voltage_v=54.2), charger=reading)
+    return changed(pack(number, soc_pct, voltage_v=54.2), charger=reading)
 
 
 def test_a_tapering_pack_passes_on_what_it_does_not_take() -> None:
@@ -167,7 +168,7 @@ def test_a_pack_at_rest_needs_more_to_start_than_one_under_way_to_go_on() -> Non
     resting = allocate(image(pack(1, 50)), verdict(1), demand(limit_w), NOW_MS)
     assert currents(resting) == {}
     low = charger(on=True, current_set_a=0.7, current_a=0.7, voltage_v=48.0)
-    under_way = image(replace(pack(1, 50), charger=low))
+    under_way = image(changed(pack(1, 50), charger=low))
     assert currents(allocate(under_way, verdict(1), demand(limit_w), NOW_MS)) == {1: 0.7}
 
 
@@ -260,7 +261,7 @@ def test_orders_that_were_carried_out_are_given_again(
     ruling = verdict(*range(1, len(packs) + 1))
     first = allocate(image(*resting), ruling, demand(limit_w), NOW_MS)
     obeyed = [
-        replace(
+        changed(
             seen,
             charger=charger(
                 on=order.on,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -35,7 +34,7 @@ def rig() -> OfflineRig:
 
 def listed(rig: Rig, *packs: str, denied: tuple[str, ...] = ()) -> None:
     lists = Lists(version=1, packs=frozenset(packs), denied_riders=frozenset(denied))
-    rig.state = replace(rig.state, lists=lists)
+    rig.state = msgspec.structs.replace(rig.state, lists=lists)
 
 
 def deny(rig: Rig, *riders: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,7 +71,9 @@ class FakePump:
         import msgspec  # noqa: PLC0415
 
         state = self.rig.state
-        state = replace(state, durable=msgspec.structs.replace(state.durable, **durable))
+        state = msgspec.structs.replace(
+            state, durable=msgspec.structs.replace(state.durable, **durable)
+        )
         self.rig.state = state
         self.tell(Outcome(state))
 

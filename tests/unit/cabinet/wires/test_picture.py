@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace as changed
+
 from cabinet.config import parse
 from cabinet.config_example import example_config
 from cabinet.core.model import BmsReading, ChargerReading, Input
@@ -68,10 +70,10 @@ def test_an_inverted_channel() -> None:
 def test_news_of_a_pack() -> None:
     picture = Picture(CONFIG)
     assert picture.bms(1, READING)
-    assert not picture.bms(1, replace(READING, at_ms=1_000, voltage_v=51.0))
-    assert picture.bms(1, replace(READING, at_ms=2_000, serial="B"))
-    assert picture.bms(1, replace(READING, at_ms=9_000, serial="B")), "it was silent"
-    assert picture.bms(1, replace(READING, at_ms=9_100, serial="B", temps_c=(27.0,)))
+    assert not picture.bms(1, changed(READING, at_ms=1_000, voltage_v=51.0))
+    assert picture.bms(1, changed(READING, at_ms=2_000, serial="B"))
+    assert picture.bms(1, changed(READING, at_ms=9_000, serial="B")), "it was silent"
+    assert picture.bms(1, changed(READING, at_ms=9_100, serial="B", temps_c=(27.0,)))
     assert picture.bms(1, None)
     assert picture.image().slot(1).bms is None
     assert not picture.bms(1, None)
@@ -81,9 +83,9 @@ def test_news_of_a_charger() -> None:
     picture = Picture(CONFIG)
     reading = ChargerReading(0, True, 54.6, 3.0, 50.0, 3.0, 150.0, 25.0)
     assert picture.charger(1, reading)
-    assert not picture.charger(1, replace(reading, at_ms=1_000, voltage_v=51.0))
-    assert picture.charger(1, replace(reading, at_ms=1_100, output_on=False))
-    assert picture.charger(1, replace(reading, at_ms=1_200, output_on=False, air_temp_c=30.0))
+    assert not picture.charger(1, changed(reading, at_ms=1_000, voltage_v=51.0))
+    assert picture.charger(1, changed(reading, at_ms=1_100, output_on=False))
+    assert picture.charger(1, changed(reading, at_ms=1_200, output_on=False, air_temp_c=30.0))
 
 
 def test_an_image_never_changes() -> None:
