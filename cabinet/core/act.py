@@ -16,8 +16,10 @@ None.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from cabinet.core.engine import (
     ChallengeReceived,
@@ -136,7 +138,7 @@ class Acting:
             case _:
                 known = False
         if known:
-            self.state = replace(self.state, nonces=outcome.state.nonces)
+            self.state = msgspec.structs.replace(self.state, nonces=outcome.state.nonces)
             yield Tell(Outcome(self.state, replies=outcome.replies))
 
     def _refusal(self, command_id: str) -> Result:
