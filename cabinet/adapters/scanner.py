@@ -101,13 +101,13 @@ class LineScanner:
 
 
 def _opened(path: str, baud: int) -> Any:
+    """An open port. What was scanned before is dropped by the opening: nobody stands there now."""
     port: Any = serial.Serial(path, baud, timeout=0, exclusive=True)
     try:
         # With VMIN 0 an empty read would look like a hang-up.
         modes = termios.tcgetattr(port.fileno())
         modes[6][termios.VMIN] = 1
         termios.tcsetattr(port.fileno(), termios.TCSANOW, modes)
-        port.reset_input_buffer()  # nobody stands there any more for what was scanned before
     except (OSError, termios.error):
         port.close()
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import Counter
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from cabinet.core.engine_model import Input, OfflineCode, OfflineTicket, Outcome
 from cabinet.core.swap_model import is_active
 from protocols.messages import Door
-from protocols.offline import Ticket, step_of, ticket_text
+from protocols.offline import TICKET_PREFIX, Ticket, step_of, ticket_text
 from tests.support.offline_rig import ANN, BOB, STEP_MS, OfflineRig, code_of, stocked
 
 DAY_MS = 24 * 3_600_000
@@ -145,3 +147,25 @@ def used_day(world: World, body: Any) -> int:
         for e, b in zip(world.rig.events("swap.step"), world.rig.bodies("swap.step"), strict=True)
         if b.swap_id == body.swap_id
     )
+
+
+RUBBISH = st.one_of(
+    st.text(max_size=40),
+    st.binary(max_size=60).map(lambda raw: raw.decode("latin-1")),
+    st.binary(max_size=200).map(lambda raw: TICKET_PREFIX + base64.urlsafe_b64encode(raw).decode()),
+    st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists, max_leaves=5).map(
+        lambda body: TICKET_PREFIX + base64.urlsafe_b64encode(json.dumps(body).encode()).decode()
+    ),
+)
+
+
+@given(number=RUBBISH, code=RUBBISH, text=RUBBISH)
+def test_no_rubbish_stops_the_engine_or_opens_a_door(number: str, code: str, text: str) -> None:
+    rig = OfflineRig()
+    rig.ready()
+    rig.feed(OfflineCode("q", number, code))
+    rig.feed(OfflineCode("q", ANN, code))
+    rig.feed(OfflineTicket("q", text))
+    assert all(answer.reason is not None for answer in rig.answers)
+    assert len(rig.answers) == 3
+    assert not rig.opened()

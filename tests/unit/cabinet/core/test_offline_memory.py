@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from cabinet.core import offline
-from cabinet.core.engine_model import Durable, EngineConfig, decode_durable, encode_durable
+from cabinet.core.engine_model import (
+    Durable,
+    EngineConfig,
+    OfflineCode,
+    OfflineTicket,
+    decode_durable,
+    encode_durable,
+)
 from cabinet.core.offline import KEYPAD, Instant, Memory, OfflineLimits, Used, Waits
 from protocols.messages import Kind
-from protocols.offline import rider_number
+from protocols.offline import rider_number, ticket_text
 from tests.support.offline_rig import ANN, BOB, KEY, STEP_MS, OfflineRig, code_of
 
 LIMITS = OfflineLimits()
@@ -113,3 +120,16 @@ def test_limits_can_let_codes_do_more() -> None:
     rig = OfflineRig(config=EngineConfig(**{**fields, "offline": limits}))
     rig.ready()
     assert rig.type_in(kind=Kind.RETURN).reason is None
+
+
+def test_a_question_that_nobody_waits_for_opens_nothing() -> None:
+    rig = OfflineRig()
+    rig.ready()
+    late = rig.now_ms - 1
+    rig.feed(OfflineCode("q", ANN, rig.code(), until_ms=late))
+    rig.feed(OfflineTicket("q", ticket_text(rig.ticket()), until_ms=late))
+    assert [answer.reason for answer in rig.answers] == [offline.STALE, offline.STALE]
+    assert rig.state.durable.offline == Memory()
+    assert not rig.opened()
+    rig.feed(OfflineCode("q", ANN, rig.code(), until_ms=rig.now_ms))
+    assert rig.answers[-1].reason is None

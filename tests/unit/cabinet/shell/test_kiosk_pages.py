@@ -14,7 +14,7 @@ from cabinet.core.engine_model import OfflineAnswer
 from cabinet.core.prompts import REST_KEYS, SWAP_KEYS
 from cabinet.kiosk import KioskPrompt, KioskSlot, KioskView
 from cabinet.web.app import create_app
-from cabinet.web.kiosk import BODY_BYTES_MAX, HEADERS, STREAMS_MAX, KioskPages
+from cabinet.web.kiosk import BODY_BYTES_MAX, HEADERS, QUESTIONS_MAX, STREAMS_MAX, KioskPages
 from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS, say, texts
 from protocols.messages import Door, SlotState
 
@@ -130,6 +130,16 @@ async def test_only_the_page_may_ask(site: Site, headers: dict[str, Any], status
     for path, body in (("/kiosk/code", GOOD), ("/kiosk/ticket", {"text": "YZT1.x"}), ("/kiosk/wish", {"wish": "go"})):  # fmt: skip
         assert (await site.post(path, body, **headers)).status_code == status
     assert site.kiosk.asked == []
+
+
+async def test_questions_in_a_crowd_are_turned_away(site: Site) -> None:
+    site.pages._questions = QUESTIONS_MAX
+    assert (await site.post("/kiosk/code", GOOD)).status_code == 429
+    assert (await site.post("/kiosk/ticket", {"text": "YZT1.x"})).status_code == 429
+    assert site.kiosk.asked == []
+    site.pages._questions = 0
+    assert (await site.post("/kiosk/code", GOOD)).status_code == 200
+    assert site.pages._questions == 0
 
 
 async def test_a_token_of_another_process_does_not_count(site: Site) -> None:
