@@ -35,6 +35,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         riders=parts.riders,
         offline=parts.offline,
         operations=parts.operations,
+        reservations=parts.reservations,
         accounts=AccountStore(parts.stores.database, key=parts.phone_key),
         clock=parts.clock,
         sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),

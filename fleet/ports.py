@@ -15,6 +15,7 @@ from fleet.core.views import (
     LogView,
     OfflineView,
     OrderView,
+    ReservationView,
     RiderView,
     SwapView,
 )
@@ -92,6 +93,15 @@ class Swaps(Protocol):
         """Ask the cabinet to cancel; refused once a pack has been taken in."""
         ...
 
+    async def give_back(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """The own battery back in place of the full one.
+
+        Raises:
+            RefusedError: ``done``, ``offline``; ``nothing-returned``: none was given in;
+                ``too-late``: the full one is out.
+        """
+        ...
+
     async def get(self, swap_id: str) -> SwapView:
         """The swap as it stands; raise NotFoundError."""
         ...
@@ -136,6 +146,33 @@ class Operations(Protocol):
 
     def watch(self, command_id: str) -> AbstractAsyncContextManager[AsyncIterator[OrderView]]:
         """The order as it stands, then at every change; ends at shutdown."""
+        ...
+
+
+class Reservations(Protocol):
+    """Full batteries kept for riders on the way."""
+
+    async def reserve(self, *, rider_id: str, cabinet_id: str, minutes: int) -> ReservationView:
+        """Have the best full pack kept; a live one at this cabinet is returned as it is.
+
+        Raises:
+            NotFoundError: no such cabinet or rider.
+            InvalidError: ``minutes`` is out of range.
+            RefusedError: ``offline``, ``alarm``, ``denied-rider``, ``open-swap``,
+                ``reserved-elsewhere``, ``no-shows``, ``no-full-battery``, ``busy``.
+        """
+        ...
+
+    async def release(self, *, rider_id: str, cabinet_id: str) -> ReservationView:
+        """Give the pack free again; raise NotFoundError ``no-reservation``."""
+        ...
+
+    async def of_rider(self, rider_id: str) -> ReservationView | None:
+        """The rider's live reservation, at whatever cabinet."""
+        ...
+
+    async def at(self, *, rider_id: str, cabinet_id: str) -> ReservationView | None:
+        """The rider's last one at this cabinet, however it ended."""
         ...
 
 

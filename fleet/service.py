@@ -34,6 +34,7 @@ from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.offline import OfflineService
 from fleet.runtime.operations import OperationService
+from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.swaps import SwapService
 from fleet.stores import Stores, open_stores
@@ -57,6 +58,7 @@ class Parts:
     riders: RiderService
     offline: OfflineService
     operations: OperationService
+    reservations: ReservationService
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
@@ -193,6 +195,7 @@ class _Fleet:
             metrics=self.metrics,
             swap_hub=self.swap_hub,
             order_hub=self.order_hub,
+            cabinet_hub=self.cabinet_hub,
         )
         self.ingest = Ingest(
             rows=stores.events,
@@ -255,6 +258,13 @@ class _Fleet:
                 riders=riders,
                 codes_key=lambda: group_keys(self._data_dir).codes,
                 sign=lambda ticket: signing.sign(ticket, self._key),
+                clock=self._clock,
+            ),
+            reservations=ReservationService(
+                rows=self._stores.reservations,
+                live=self.live,
+                commands=self.commands,
+                hub=self.cabinet_hub,
                 clock=self._clock,
             ),
             operations=OperationService(

@@ -15,6 +15,7 @@ from fleet.store.engine import Database
 from fleet.store.events import EventStore
 from fleet.store.meta import MetaStore
 from fleet.store.operations import OperationStore
+from fleet.store.reservations import ReservationStore
 from fleet.store.riders import RiderStore
 from fleet.store.swaps import SwapStore
 
@@ -34,6 +35,7 @@ class Stores:
     operations: OperationStore
     audit_log: AuditLogStore
     audit: AuditStore
+    reservations: ReservationStore
 
 
 @asynccontextmanager
@@ -59,6 +61,7 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             operations=OperationStore(database),
             audit_log=AuditLogStore(database),
             audit=AuditStore(database),
+            reservations=ReservationStore(database),
         )
     finally:
         await database.close()

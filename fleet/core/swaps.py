@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.core.ledger import Changes, SwapState, Transfer
-from protocols.messages import Kind, SlotState, Status, Step, Telemetry
+from protocols.messages import Kind, SlotState, SlotTelemetry, Status, Step, Telemetry
 
 #: Telemetry older than this proves nothing: three periods of the slowest cabinet (30 s).
 TELEMETRY_AGE_MAX_MS: Final = 90_000
 #: What the fleet's own verdict ranks: above "asked", below anything that a cabinet reports.
 FLEET_VERDICT_RANK: Final = 5
 NO_ANSWER: Final = "no-answer"
+#: How a cabinet marks a slot whose pack is kept for a rider.
+HELD_FLAG: Final = "held"
 
 RIDER_KINDS: Final = frozenset({Kind.SWAP, Kind.PICKUP, Kind.RETURN})
 #: Cabinet-wide alarms under which no rider door may open.
@@ -27,6 +29,8 @@ REFUSALS: Final = {
     "busy": "the cabinet serves someone else",
     "no-battery": "the rider holds no battery",
     "has-battery": "the rider holds a battery already",
+    "reserved-elsewhere": "the rider has a battery kept at another cabinet",
+    "no-shows": "the rider did not come for too many batteries that were kept",
     "no-full-battery": "the cabinet has no full battery",
     "no-empty-slot": "the cabinet has no empty slot",
 }
@@ -52,6 +56,7 @@ class LedgerFacts:
     rider_open_swap: str | None = None
     rider_denied: bool = False
     cabinet_open_swap: str | None = None
+    reserved: bool = False  # a full pack is kept here for this rider
 
 
 def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None:
@@ -69,7 +74,7 @@ def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None
         return "no-battery"
     if kind is Kind.PICKUP and ledger.rider_serials:
         return "has-battery"
-    if takes and cabinet.full < 1:
+    if takes and cabinet.full < 1 and not ledger.reserved:
         return "no-full-battery"
     if gives and cabinet.empty < 1:
         return "no-empty-slot"
@@ -97,6 +102,11 @@ def refuse_cabinet(cabinet: CabinetFacts) -> str | None:
     return None
 
 
+def is_free_full(slot: SlotTelemetry) -> bool:
+    """Whether the slot holds a full pack that is for anybody."""
+    return slot.state is SlotState.READY and HELD_FLAG not in slot.flags
+
+
 def facts_of(
     status: Status | None, telemetry: Telemetry | None, age_ms: int | None
 ) -> CabinetFacts:
@@ -105,7 +115,7 @@ def facts_of(
     return CabinetFacts(
         online=status is not None and status.online,
         age_ms=age_ms,
-        full=sum(slot.state is SlotState.READY for slot in slots),
+        full=sum(map(is_free_full, slots)),
         empty=sum(slot.state is SlotState.EMPTY for slot in slots),
         alarms=() if telemetry is None else telemetry.alarms,
         active_swap=None if telemetry is None else telemetry.active_swap,

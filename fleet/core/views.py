@@ -112,6 +112,14 @@ class LogView(Struct, frozen=True, kw_only=True):
     hash: str = ""
 
 
+class AskedView(Struct, frozen=True, kw_only=True):
+    """What was last asked of the cabinet during a swap, since its last step."""
+
+    type: str  # swap.resume, swap.cancel, swap.give-back
+    outcome: str  # queued, accepted, refused, failed, expired
+    reason: str | None = None
+
+
 class SwapView(Struct, frozen=True, kw_only=True):
     """One transaction of a rider; ``rank`` only rises."""
 
@@ -129,8 +137,25 @@ class SwapView(Struct, frozen=True, kw_only=True):
     created_ms: int = 0
     updated_ms: int = 0
     movements: tuple[MovementView, ...] = ()
+    asked: AskedView | None = None
     authority: str = "fleet"  # "code" or "ticket": accepted by the cabinet without a network
     flags: tuple[str, ...] = ()  # what an operator should look into
+
+
+class ReservationView(Struct, frozen=True, kw_only=True):
+    """A full battery kept for a rider.
+
+    ``state``: asked (the cabinet has not answered yet), held, used, released, refused, expired.
+    """
+
+    id: str
+    cabinet_id: str
+    state: str
+    created_ms: int
+    expires_ms: int
+    slot: int | None = None
+    reason: str | None = None
+    left_s: int = 0
 
 
 class RiderView(Struct, frozen=True, kw_only=True):

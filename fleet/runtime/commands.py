@@ -55,8 +55,8 @@ LATE_MAX: Final = 1_000  # results of nobody's commands must not fill the memory
 class CommandRows(Protocol):
     """What the dispatcher needs of the store."""
 
-    async def add(self, new: NewCommand) -> QueuedCommand:
-        """Queue a command."""
+    async def add_once(self, new: NewCommand) -> QueuedCommand | None:
+        """Queue a command unless one of this id was queued before."""
         ...
 
     async def waiting(self) -> list[QueuedCommand]:
@@ -94,6 +94,7 @@ class Commands:
         metrics: FleetMetrics,
         swap_hub: Hub,
         order_hub: Hub,
+        cabinet_hub: Hub,
     ) -> None:
         self._rows = rows
         self._publisher = publisher
@@ -102,6 +103,7 @@ class Commands:
         self._metrics = metrics
         self._swap_hub = swap_hub
         self._order_hub = order_hub
+        self._cabinet_hub = cabinet_hub
         self._late: list[tuple[str, Result]] = []
         self._unfinished: dict[str, tuple[QueuedCommand, int, int]] = {}
         self._lanes: dict[str, Lane] = {}
@@ -119,27 +121,25 @@ class Commands:
         type_: str,
         *,
         actor: str,
-        args: dict[str, object] | None = None,
-        swap_id: str | None = None,
-        reason: str = "",
-    ) -> QueuedCommand:
-        """Store a command and send it."""
+        swap_id: str,
+        key: str | None = None,
+    ) -> None:
+        """Store a command of a swap and send it; the same ``key`` sends it once."""
         now_ms = self._clock.wall_ms()
-        command = await self._rows.add(
+        command = await self._rows.add_once(
             NewCommand(
-                id=new_id(now_ms),
+                id=new_id(now_ms) if key is None else key,
                 cabinet=cabinet,
                 type=type_,
-                args=args or {},
+                args={},
                 actor=actor,
                 now_ms=now_ms,
                 expires_ms=now_ms + COMMAND_LIFE_MS,
                 swap_id=swap_id,
-                reason=reason,
             )
         )
-        self.submit(command)
-        return command
+        if command is not None:
+            self.submit(command)
 
     def submit(self, command: QueuedCommand) -> None:
         """Send a stored command as soon as its turn comes."""
@@ -245,6 +245,8 @@ class Commands:
         if command.swap_id is not None:
             self._swap_hub.tell([command.swap_id])
         self._order_hub.tell([command.id])
+        if command.type == "pack.hold":
+            self._cabinet_hub.tell([command.cabinet])
         if state in LAST_WORDS:
             self._unfinished.pop(command.id, None)
         if state == "accepted" and command.type in ENDS_LATER:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fleet.core.records import CabinetRecord, LatestRow
-from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts, facts_of
+from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts, facts_of, is_free_full
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
@@ -162,7 +162,7 @@ class LivePicture:
             online=status is not None and status.online,
             age_ms=self._age_ms(live),
             slots=slots,
-            full=sum(slot.state is SlotState.READY for slot in slots),
+            full=sum(map(is_free_full, slots)),
             empty=sum(slot.state is SlotState.EMPTY for slot in slots),
             power_w=None if seen is None else seen.power_w,
             power_limit_w=None if seen is None else seen.power_limit_w,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final, Protocol
 
 from fleet.core.commands import QueuedCommand
+from fleet.core.hands import hands, is_owed
 from fleet.core.operations import (
     TECHNICIAN,
     TECHNICIAN_KINDS,
@@ -31,6 +33,7 @@ from protocols.messages import STEP_RANK, Kind, Step
 
 KEY_CHARS_MAX: Final = 128
 OF_RIDER_MAX: Final = 100
+OPEN_SWAPS_LOOKED_AT: Final = 5
 
 
 class SwapRows(Protocol):
@@ -91,7 +94,36 @@ class SwapService:
             raise InvalidError(f"kind {kind.value!r}: is for technicians")
         cabinet = self._live.facts(cabinet_id)
         new = self._new(cabinet_id, rider_id, kind, idempotency_key)
-        return await self._begin(new, lambda facts: refuse(kind, cabinet, facts))
+        try:
+            return await self._begin(new, lambda facts: refuse(kind, cabinet, facts))
+        except RefusedError as error:
+            if error.code == "open-swap":
+                return await self._second_scan(new, error)
+            if error.code == "no-battery" and kind is Kind.SWAP and await self._is_owed(rider_id):
+                owed = replace(new, kind=Kind.PICKUP)
+                return await self._begin(owed, lambda facts: refuse(Kind.PICKUP, cabinet, facts))
+            raise
+
+    async def _second_scan(self, new: NewSwap, error: RefusedError) -> SwapView:
+        """The rider scans again in the middle of a transaction here: go on with that one.
+
+        The cabinet is asked to open the waited-for door; whether it may, it alone can tell.
+        """
+        for view in await self._rows.of_rider(new.rider, OPEN_SWAPS_LOOKED_AT):
+            if view.done or view.cabinet_id != new.cabinet:
+                continue
+            if view.step is not None and self._live.view(new.cabinet).online:
+                key = "scan-" + hashlib.sha256(f"{new.rider} {new.key}".encode()).hexdigest()[:32]
+                await self._commands.order(
+                    new.cabinet, "swap.resume", actor=new.rider, swap_id=view.id, key=key
+                )
+            return await self._rows.view(view.id)
+        raise error  # it is at another cabinet
+
+    async def _is_owed(self, rider_id: str) -> bool:
+        """Whether the rider's last swap took the old pack in and gave no full one out."""
+        last = await self._rows.of_rider(rider_id, 1)
+        return bool(last) and is_owed(last[0])
 
     async def serve(
         self,
@@ -145,6 +177,21 @@ class SwapService:
         if view.rank >= STEP_RANK[Step.VERIFYING] and not takes_only:
             raise RefusedError("a battery has been taken in", code="too-late")
         return await self._order(swap_id, rider_id, "swap.cancel")
+
+    async def give_back(self, *, swap_id: str, rider_id: str) -> SwapView:
+        """The own battery back in place of the full one.
+
+        Raises:
+            RefusedError: ``done``, ``offline``; ``nothing-returned``: none was given in;
+                ``too-late``: the full one is out.
+        """
+        view = await self._of(swap_id, rider_id)
+        given, taken = hands(view)
+        if view.kind is not Kind.SWAP or (given is None and not view.done):
+            raise RefusedError("no battery was given in", code="nothing-returned")
+        if taken is not None and not view.done:
+            raise RefusedError("the full battery is out", code="too-late")
+        return await self._order(swap_id, rider_id, "swap.give-back")
 
     async def get(self, swap_id: str) -> SwapView:
         """The swap as it stands; raise NotFoundError."""
@@ -208,6 +255,7 @@ class SwapService:
             raise RefusedError(REFUSALS["offline"], code="offline")
         actor = TECHNICIAN + rider_id if view.kind in TECHNICIAN_KINDS else rider_id
         await self._commands.order(view.cabinet_id, type_, actor=actor, swap_id=swap_id)
+        self._hub.tell([swap_id])
         return view
 
     async def _of(self, swap_id: str, rider_id: str) -> SwapView:

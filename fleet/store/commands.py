@@ -21,7 +21,8 @@ from fleet.store import tables as t
 from fleet.store.audit_log import append
 from fleet.store.custody import swap_of, transfer_of, write_pending
 from fleet.store.engine import Database
-from protocols.messages import Precondition, Result, Step
+from fleet.store.holds import settle_hold, use_hold
+from protocols.messages import Kind, Precondition, Result, Step
 
 QUEUED: Final = "queued"
 ACCEPTED: Final = "accepted"
@@ -38,6 +39,14 @@ class CommandStore:
     async def add(self, new: NewCommand) -> QueuedCommand:
         """Queue a command; raise RefusedError ``busy`` when the cabinet's queue is full."""
         async with self._database.write() as connection:
+            return await add_command(connection, new)
+
+    async def add_once(self, new: NewCommand) -> QueuedCommand | None:
+        """Queue a command unless one of this id was queued before."""
+        async with self._database.write() as connection:
+            query = select(t.command_outbox.c.id).where(t.command_outbox.c.id == new.id)
+            if (await connection.execute(query)).first() is not None:
+                return None
             return await add_command(connection, new)
 
     async def waiting(self) -> list[QueuedCommand]:
@@ -73,8 +82,8 @@ class CommandStore:
                 "answered_ms": now_ms,
             }
             row = await _answer(connection, cabinet, result.id, result.outcome, values)
-            if row is not None and by_staff(row["actor"]):
-                await log_answer(connection, row)
+            if row is not None:
+                await _follow(connection, row)
             return row is not None
 
     async def settle(
@@ -95,8 +104,8 @@ class CommandStore:
         async with self._database.write() as connection:
             values = {"result_reason": reason, "evidence": evidence, "answered_ms": now_ms}
             row = await _answer(connection, command.cabinet, command.id, state, values)
-            if row is not None and by_staff(row["actor"]):
-                await log_answer(connection, row)
+            if row is not None:
+                await _follow(connection, row)
             if verdict is None or command.swap_id is None:
                 return None
             return await _end_swap(
@@ -126,6 +135,21 @@ async def _answer(
     )
     answered: RowMapping | None = (await connection.execute(query)).mappings().first()
     return answered
+
+
+async def _follow(connection: AsyncConnection, row: RowMapping) -> None:
+    """What an answer entails: the log, and the reservation that was asked for or used."""
+    if by_staff(row["actor"]):
+        await log_answer(connection, row)
+    elif row["type"] == "pack.hold":
+        answer = (row["state"], row["result_reason"], row["evidence"] or "")
+        await settle_hold(connection, row["id"], *answer)
+    elif row["type"] == "swap.start" and row["state"] == ACCEPTED and _takes(row):
+        await use_hold(connection, row["actor"], row["cabinet"])
+
+
+def _takes(row: RowMapping) -> bool:
+    return bool(msgspec.json.decode(row["args"]).get("kind") != Kind.RETURN.value)
 
 
 async def log_order(connection: AsyncConnection, new: NewCommand) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.engine import RowMapping
@@ -15,13 +15,16 @@ from fleet.core.ledger import SwapState, actor_holder, reserve
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.records import NewCommand, NewSwap
 from fleet.core.swaps import REFUSALS, LedgerFacts
-from fleet.core.views import MovementView, SwapView
+from fleet.core.views import AskedView, MovementView, SwapView
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.custody import insert_transfers, split_flags, swap_of, swap_values
 from fleet.store.engine import Database
-from protocols.messages import Step
+from fleet.store.holds import live_of
+from protocols.messages import Kind, Step
+
+ASKED_TYPES: Final = ("swap.resume", "swap.cancel", "swap.give-back")
 
 
 class SwapStore:
@@ -126,7 +129,9 @@ async def _by_key(connection: AsyncConnection, new: NewSwap) -> str | None:
     row = (await connection.execute(query)).first()
     if row is None:
         return None
-    if (row.cabinet, row.kind) != (new.cabinet, new.kind.value):
+    # Who is owed a full pack and asks for a swap gets a pick-up; the same key is the same wish.
+    owed = (row.kind, new.kind) == (Kind.PICKUP.value, Kind.SWAP)
+    if row.cabinet != new.cabinet or not (owed or row.kind == new.kind.value):
         text = f"idempotency key {new.key!r} belongs to a {row.kind} at {row.cabinet}"
         raise InvalidError(text, code="key-reused")
     return str(row.id)
@@ -142,11 +147,13 @@ async def _facts(
     is_open = select(t.swap.c.id).where(t.swap.c.open).limit(1)
     of_rider = is_open.where(t.swap.c.rider == new.rider)
     at_cabinet = is_open.where(t.swap.c.cabinet == new.cabinet, t.swap.c.rider != new.rider)
+    held = await live_of(connection, new.rider, new.now_ms)
     return LedgerFacts(
         rider_serials=await serials_at(connection, holder),
         rider_open_swap=(await connection.execute(of_rider)).scalar_one_or_none(),
         cabinet_open_swap=(await connection.execute(at_cabinet)).scalar_one_or_none(),
         rider_denied=rider_denied,
+        reserved=held is not None and held.cabinet == new.cabinet,
     )
 
 
@@ -168,7 +175,23 @@ async def _views(connection: AsyncConnection, query: Any) -> list[SwapView]:
     by_swap: dict[str, list[MovementView]] = {}
     for move in movement_views((await connection.execute(moves)).mappings()):
         by_swap.setdefault(move.swap_id or "", []).append(move)
-    return [_view(row, tuple(by_swap.get(row["id"], ()))) for row in rows]
+    asked = await _asked(connection, rows)
+    return [_view(row, tuple(by_swap.get(row["id"], ())), asked.get(row["id"])) for row in rows]
+
+
+async def _asked(connection: AsyncConnection, swaps: Iterable[RowMapping]) -> dict[str, AskedView]:
+    """What was last asked of the cabinet, by swap; a later step has overtaken it."""
+    updated = {row["id"]: row["updated_ms"] for row in swaps if row["open"]}
+    outbox = t.command_outbox.c
+    query = select(
+        outbox.swap_id, outbox.type, outbox.state, outbox.result_reason, outbox.created_ms,
+        outbox.answered_ms,
+    ).where(outbox.swap_id.in_(updated), outbox.type.in_(ASKED_TYPES))  # fmt: skip
+    return {
+        row.swap_id: AskedView(type=row.type, outcome=row.state, reason=row.result_reason)
+        for row in await connection.execute(query.order_by(outbox.seq))
+        if (row.answered_ms or row.created_ms) >= updated[row.swap_id]
+    }
 
 
 def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
@@ -187,7 +210,9 @@ def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
     ]
 
 
-def _view(row: RowMapping, movements: tuple[MovementView, ...]) -> SwapView:
+def _view(
+    row: RowMapping, movements: tuple[MovementView, ...], asked: AskedView | None
+) -> SwapView:
     swap = swap_of(row)
     step: Step | None = swap.step
     return SwapView(
@@ -205,6 +230,7 @@ def _view(row: RowMapping, movements: tuple[MovementView, ...]) -> SwapView:
         created_ms=row["created_ms"],
         updated_ms=row["updated_ms"],
         movements=movements,
+        asked=asked,
         authority=swap.authority,
         flags=swap.flags,
     )

@@ -248,6 +248,21 @@ desired = Table(
     Column("updated_ms", BigInteger, nullable=False),
 )
 
+#: Full packs kept for riders on the way; the id is that of the order to the cabinet.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), nullable=False),
+    Column("rider", _ID, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("slot", Integer),
+    Column("reason", _ID),
+    Index("ix_reservation_rider_expires_ms", "rider", "expires_ms"),
+)
+
 #: What staff ordered and decided, in a hash chain; ``meta`` holds its head.
 audit_log = Table(
     "audit_log",

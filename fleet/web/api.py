@@ -11,7 +11,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from fleet.core.login import normalise_phone
-from fleet.core.views import CabinetView, LogView, OrderView, RiderView, SwapView
+from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
+from fleet.core.views import (
+    CabinetView,
+    LogView,
+    OrderView,
+    ReservationView,
+    RiderView,
+    SwapView,
+)
+from fleet.errors import NotFoundError
 from fleet.web import rider
 from fleet.web.live import (
     cabinet_document,
@@ -69,6 +78,12 @@ class StartBody(BaseModel):
 
     cabinet_id: str = Field(max_length=32, examples=["DH-0001"])
     kind: Literal["swap", "pickup", "return"] = "swap"
+
+
+class ReservationBody(BaseModel):
+    """For how long."""
+
+    minutes: int = Field(default=MINUTES_DEFAULT, ge=1, le=MINUTES_MAX)
 
 
 def answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, Any]]:
@@ -261,6 +276,63 @@ async def cancel_swap(request: Request, swap_id: str) -> Response:
     return as_json(await web_of(request).swaps.cancel(swap_id=swap_id, rider_id=rider_id))
 
 
+@router.post("/swaps/{swap_id}/give-back", responses=answers("SwapView"), tags=["swaps"])
+async def give_back(request: Request, swap_id: str, idempotency_key: Key = None) -> Response:
+    """The own battery back in place of the full one, once per key.
+
+    Possible from the moment the old pack was taken in until the full one is taken out.
+    """
+    key = rider.check_key(idempotency_key)
+    rider_id = await need_rider(request)
+    await rider.readable_swap(request, swap_id)
+    return as_json(await rider.give_back(web_of(request), rider_id, swap_id, key))
+
+
+# --- reservations -------------------------------------------------------------------------------
+
+
+@router.post(
+    "/cabinets/{cabinet_id}/reservation",
+    status_code=201,
+    responses=answers("ReservationView"),
+    tags=["reservations"],
+)
+async def reserve(
+    request: Request, cabinet_id: str, body: ReservationBody | None = None
+) -> Response:
+    """Have a full battery kept. A rider has one at a time: the live one here is returned."""
+    rider_id = await need_rider(request)
+    minutes = (body or ReservationBody()).minutes
+    view = await rider.reserve(web_of(request), rider_id, cabinet_id, minutes)
+    return as_json(view, status=201)
+
+
+@router.get(
+    "/cabinets/{cabinet_id}/reservation",
+    responses=answers("ReservationView"),
+    tags=["reservations"],
+)
+async def my_reservation(request: Request, cabinet_id: str) -> Response:
+    """The rider's last reservation at this cabinet, however it ended."""
+    rider_id = await need_rider(request)
+    found = await web_of(request).reservations.at(rider_id=rider_id, cabinet_id=cabinet_id)
+    if found is None:
+        raise NotFoundError(f"no reservation at {cabinet_id}", code="no-reservation")
+    return as_json(found)
+
+
+@router.delete(
+    "/cabinets/{cabinet_id}/reservation",
+    responses=answers("ReservationView"),
+    tags=["reservations"],
+)
+async def release(request: Request, cabinet_id: str) -> Response:
+    """Give the kept battery free again."""
+    rider_id = await need_rider(request)
+    web = web_of(request)
+    return as_json(await web.reservations.release(rider_id=rider_id, cabinet_id=cabinet_id))
+
+
 # --- OpenAPI ------------------------------------------------------------------------------------
 
 
@@ -273,7 +345,15 @@ def publish_schemas(app: FastAPI) -> None:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _, views = msgspec.json.schema_components(
-                (CabinetView, SwapView, RiderView, OfflinePass, OrderView, LogView),
+                (
+                    CabinetView,
+                    SwapView,
+                    RiderView,
+                    OfflinePass,
+                    OrderView,
+                    LogView,
+                    ReservationView,
+                ),
                 ref_template="#/components/schemas/{name}",
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})

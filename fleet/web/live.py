@@ -8,17 +8,28 @@ from typing import Any, Final
 
 import msgspec
 
+from fleet.core.reservations import HELD, MINUTES_DEFAULT, REFUSED
 from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
 from fleet.errors import NotFoundError
 from fleet.web.drawing import draw, is_live
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import Part, Web, part
-from fleet.web.present import Choice, SwapPage, choices, nearby, step_now, swap_page
+from fleet.web.present import (
+    Choice,
+    SwapPage,
+    choices,
+    may_reserve,
+    nearby,
+    step_now,
+    swap_page,
+)
 from protocols.messages import Kind, Step
 
 OPEN_SWAPS_LOOKED_AT: Final = 5
 #: How many movements a completed transaction has, once the ledger has posted them.
 MOVEMENTS: Final = {Kind.SWAP: 2, Kind.PICKUP: 1, Kind.RETURN: 1, Kind.LOAD: 1, Kind.UNLOAD: 1}
+#: How long the page tells that the cabinet kept no pack.
+FAILED_SHOWN_MS: Final = 60_000
 #: An order without a last word for so long gets none.
 LAST_WORD_AGE_MAX_MS: Final = 60_000
 #: Refusals with which another cabinet would help.
@@ -45,7 +56,9 @@ async def cabinet_parts(
 ) -> dict[str, Part]:
     """A cabinet as a rider, or a stranger, sees it."""
     rider, open_swap = await _rider(web, rider_id)
-    offered = choices(cabinet, rider, open_swap)
+    kept = await web.reservations.of_rider(rider.id) if rider else None
+    reserved = kept is not None and kept.cabinet_id == cabinet.id and kept.state == HELD
+    offered = choices(cabinet, rider, open_swap, reserved=reserved)
     others = []
     if offered[0].refusal in ELSEWHERE:
         others = nearby(cabinet, await web.cabinets.all())
@@ -67,7 +80,26 @@ async def cabinet_parts(
         nearby=others,
         why=_why(texts, cabinet, offered),
     )
-    return {"why": why, "state": state, "act": act}
+    keep = part(
+        texts,
+        web.config,
+        "_cabinet_keep.html",
+        c=cabinet,
+        kept=None if open_swap else kept,
+        may=rider is not None and may_reserve(cabinet, rider, open_swap),
+        minutes=MINUTES_DEFAULT,
+        failed=await _failed(web, rider, cabinet) if rider and kept is None else None,
+    )
+    return {"why": why, "state": state, "act": act, "keep": keep}
+
+
+async def _failed(web: Web, rider: RiderView, cabinet: CabinetView) -> str | None:
+    """Why the cabinet kept no pack, if that was just now."""
+    last = await web.reservations.at(rider_id=rider.id, cabinet_id=cabinet.id)
+    if last is None or last.state != REFUSED:
+        return None
+    new = web.clock.wall_ms() - last.created_ms <= FAILED_SHOWN_MS
+    return (last.reason or "unknown") if new else None
 
 
 async def cabinet_document(

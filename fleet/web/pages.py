@@ -26,6 +26,7 @@ from fleet.ports import (
     Clock,
     Offline,
     Operations,
+    Reservations,
     Riders,
     SmsSender,
     Swaps,
@@ -100,6 +101,7 @@ class Web:
     riders: Riders
     offline: Offline
     operations: Operations
+    reservations: Reservations
     accounts: Accounts
     clock: Clock
     sms: SmsSender

@@ -8,7 +8,9 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Final, Literal
 
 from fleet.core import ids
+from fleet.core.hands import hands
 from fleet.core.operations import TECHNICIAN_KINDS
+from fleet.core.reservations import RiderFacts, refuse_reservation
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse, refuse_cabinet
 from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
 from fleet.web.i18n import Catalogue
@@ -37,6 +39,8 @@ REOPEN_STEPS: Final = frozenset(
     }
 )
 #: Until here nothing has changed hands.
+OWN_BATTERY: Final = "own-battery"
+GIVE_BACK: Final = "swap.give-back"
 EARLY_STEPS: Final = frozenset({None, Step.RESERVED, Step.OPENING_RETURN, Step.AWAIT_RETURN})
 _STEP_NAMES: Final = frozenset(step.value for step in Step)
 NEARBY_MAX: Final = 2
@@ -69,6 +73,9 @@ class SwapPage:
     can_reopen: bool
     can_cancel: bool
     receipt: Receipt
+    can_give_back: bool = False
+    shut_first: int | None = None  # the door to shut before the own battery's opens
+    refused: str | None = None  # why the cabinet did not do what was last asked
     advice: str = ""
     held: str = ""
 
@@ -95,7 +102,11 @@ class Nearby:
 
 
 def choices(
-    cabinet: CabinetView, rider: RiderView | None, open_swap: SwapView | None
+    cabinet: CabinetView,
+    rider: RiderView | None,
+    open_swap: SwapView | None,
+    *,
+    reserved: bool = False,
 ) -> tuple[Choice, ...]:
     """What the rider may do, the main thing first. Of a stranger only the cabinet is judged."""
     facts = cabinet_facts(cabinet)
@@ -106,9 +117,16 @@ def choices(
         rider_serials=rider.serials,
         rider_open_swap=open_swap.id if open_swap else None,
         rider_denied=rider.denied,
+        reserved=reserved,
     )
     kinds = (Kind.SWAP, Kind.RETURN) if rider.serials else (Kind.PICKUP,)
     return tuple(Choice(kind, refuse(kind, facts, ledger)) for kind in kinds)
+
+
+def may_reserve(cabinet: CabinetView, rider: RiderView, open_swap: SwapView | None) -> bool:
+    """Whether a full battery may be kept for this rider, as far as the page can tell."""
+    facts = RiderFacts(denied=rider.denied, open_swap=open_swap is not None)
+    return refuse_reservation(cabinet_facts(cabinet), facts) is None
 
 
 def cabinet_facts(cabinet: CabinetView) -> CabinetFacts:
@@ -142,7 +160,10 @@ def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
     key = step.value if step else "asked"
     if step is Step.OPENING_RETURN and swap.reason == "reseat":
         key = "reseat"
-    ended_badly = swap.done and step is not Step.COMPLETED
+    own = swap.reason == OWN_BATTERY
+    if own and step in (Step.GIVING_BACK, Step.CANCELLED):
+        key = "own-back" if step is Step.GIVING_BACK else "own"
+    ended_badly = swap.done and step is not Step.COMPLETED and not (own and receipt.taken)
     if swap.done and step is None:
         key = Step.FAULTED.value
     title = texts.text(_text_key(texts, swap.kind, f"swap.{key}.title"), slot=slot or "?")
@@ -158,9 +179,12 @@ def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
         slot=None if swap.done else slot,
         arrow=_arrow(step),
         left_s=_left_s(swap, step, now_ms),
-        stages=_stages(swap, step),
+        stages=() if own and swap.done else _stages(swap, step),
         can_reopen=not swap.done and step in REOPEN_STEPS,
         can_cancel=_can_cancel(swap, receipt),
+        can_give_back=_can_give_back(swap, step, receipt),
+        shut_first=_shut_first(swap, step),
+        refused=_refused(swap),
         receipt=receipt,
         advice=texts.advice(swap.reason or "unknown") if ended_badly else "",
         held=texts.text(f"held.{_held(swap, receipt)}") if ended_badly else "",
@@ -181,11 +205,7 @@ def step_now(swap: SwapView) -> Step | None:
 
 def receipt_of(swap: SwapView) -> Receipt:
     """The pack given and the pack taken, as posted."""
-    of_technician = swap.kind in TECHNICIAN_KINDS
-    person = (ids.transit_holder if of_technician else ids.rider_holder)(swap.rider_id)
-    given = next((row for row in swap.movements if row.from_holder == person), None)
-    taken = next((row for row in swap.movements if row.to_holder == person), None)
-    return Receipt(given, taken)
+    return Receipt(*hands(swap))
 
 
 def slot_of_holder(holder: str) -> str:
@@ -209,7 +229,8 @@ def _text_key(texts: Catalogue, kind: Kind, key: str) -> str:
 
 def _mood(swap: SwapView, step: Step | None) -> Mood:
     if swap.done:
-        return "done" if step is Step.COMPLETED else "bad"
+        own = swap.reason == OWN_BATTERY and receipt_of(swap).taken is not None
+        return "done" if step is Step.COMPLETED or own else "bad"
     return "act" if step in ACT_STEPS else "wait"
 
 
@@ -258,6 +279,29 @@ def _can_cancel(swap: SwapView, receipt: Receipt) -> bool:
         Step.AWAIT_PICKUP,
     )
     return swap.step in EARLY_STEPS or late_pickup
+
+
+def _can_give_back(swap: SwapView, step: Step | None, receipt: Receipt) -> bool:
+    """From the moment the old pack is in until the full one is out."""
+    pickup = step in (Step.VERIFYING, Step.OPENING_PICKUP, Step.AWAIT_PICKUP)
+    asked = swap.asked is not None and swap.asked.type == GIVE_BACK
+    pending = asked and swap.asked is not None and swap.asked.outcome in ("queued", "accepted")
+    given, taken = receipt.given is not None, receipt.taken is not None
+    return swap.kind is Kind.SWAP and not swap.done and pickup and given and not (taken or pending)
+
+
+def _shut_first(swap: SwapView, step: Step | None) -> int | None:
+    """The own battery's door opens when the other one is shut."""
+    asked = swap.asked
+    wanted = asked is not None and (asked.type, asked.outcome) == (GIVE_BACK, "accepted")
+    return swap.slot_out if wanted and not swap.done and step in OUT_STEPS else None
+
+
+def _refused(swap: SwapView) -> str | None:
+    asked = swap.asked
+    if swap.done or asked is None or asked.outcome not in ("refused", "failed", "expired"):
+        return None
+    return asked.reason or "unknown"
 
 
 def _held(swap: SwapView, receipt: Receipt) -> str:

@@ -11,8 +11,16 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from fleet.core.operations import TECHNICIAN_KINDS
-from fleet.core.views import SwapView
-from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError, RefusedError
+from fleet.core.reservations import MINUTES_DEFAULT
+from fleet.core.views import ReservationView, SwapView
+from fleet.errors import (
+    DeniedError,
+    FleetError,
+    InvalidError,
+    LimitedError,
+    NotFoundError,
+    RefusedError,
+)
 from fleet.web import limits
 from fleet.web.drawing import is_live
 from fleet.web.live import cabinet_parts, open_swap_of, swap_parts
@@ -116,6 +124,44 @@ async def cancel_swap(request: Request, swap_id: str) -> Response:
     return RedirectResponse(f"/s/{swap_id}", SEE_OTHER)
 
 
+@router.post("/s/{swap_id}/give-back")
+async def give_back_swap(request: Request, swap_id: str, key: Annotated[str, Form()]) -> Response:
+    """The own battery back."""
+    rider_id = await need_rider(request)
+    try:
+        await give_back(web_of(request), rider_id, swap_id, key)
+    except (RefusedError, LimitedError) as error:
+        return refused(f"/s/{swap_id}", error)
+    return RedirectResponse(f"/s/{swap_id}", SEE_OTHER)
+
+
+@router.post("/c/{cabinet_id}/reserve")
+async def reserve_pack(
+    request: Request, cabinet_id: str, minutes: Annotated[int, Form()] = MINUTES_DEFAULT
+) -> Response:
+    """Have a full battery kept."""
+    here = f"/c/{cabinet_id}"
+    rider_id = await rider_of(request)
+    if rider_id is None:
+        return RedirectResponse(f"/login?{urlencode({'next': here})}", SEE_OTHER)
+    try:
+        await reserve(web_of(request), rider_id, cabinet_id, minutes)
+    except (RefusedError, LimitedError) as error:
+        return refused(here, error)
+    return RedirectResponse(here, SEE_OTHER)
+
+
+@router.post("/c/{cabinet_id}/release")
+async def release_pack(request: Request, cabinet_id: str) -> Response:
+    """Give the kept battery free again."""
+    rider_id = await need_rider(request)
+    try:
+        await web_of(request).reservations.release(rider_id=rider_id, cabinet_id=cabinet_id)
+    except (RefusedError, NotFoundError) as error:
+        return refused(f"/c/{cabinet_id}", error)
+    return RedirectResponse(f"/c/{cabinet_id}", SEE_OTHER)
+
+
 @router.get("/me")
 async def account(request: Request) -> Response:
     """The rider's batteries and receipts."""
@@ -146,14 +192,35 @@ async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -
 
 async def resume(web: Web, rider_id: str, swap_id: str, key: str) -> SwapView:
     """Open the waited-for door once more, once per key."""
+    return await _once(web, "resume", rider_id, swap_id, key)
+
+
+async def give_back(web: Web, rider_id: str, swap_id: str, key: str) -> SwapView:
+    """Ask for the own battery back, once per key."""
+    return await _once(web, "give-back", rider_id, swap_id, key)
+
+
+async def reserve(web: Web, rider_id: str, cabinet_id: str, minutes: int) -> ReservationView:
+    """Have a full battery kept for a rider.
+
+    Raises:
+        LimitedError: too many taps.
+        NotFoundError, InvalidError, RefusedError: as ``fleet.ports.Reservations.reserve``.
+    """
+    web.throttle.spend(limits.RESERVATIONS_PER_RIDER, rider_id, web.clock.monotonic_ms())
+    return await web.reservations.reserve(rider_id=rider_id, cabinet_id=cabinet_id, minutes=minutes)
+
+
+async def _once(web: Web, what: str, rider_id: str, swap_id: str, key: str) -> SwapView:
     check_key(key)
     now_ms = web.clock.monotonic_ms()
-    once = ("resume", rider_id, swap_id, key)
+    once = (what, rider_id, swap_id, key)
     if not web.once.first(once, now_ms):
         return await web.swaps.get(swap_id)
+    act = web.swaps.resume if what == "resume" else web.swaps.give_back
     try:
         _spend_start(web, rider_id)
-        return await web.swaps.resume(swap_id=swap_id, rider_id=rider_id)
+        return await act(swap_id=swap_id, rider_id=rider_id)
     except FleetError:
         web.once.forget(once)
         raise

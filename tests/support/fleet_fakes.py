@@ -17,6 +17,7 @@ from fleet.core.login import Identity, LoginCode, Verdict, Wait
 from fleet.core.phones import phone_hash, phone_tail
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse
 from fleet.core.views import (
+    AskedView,
     CabinetView,
     MovementView,
     RiderView,
@@ -38,7 +39,7 @@ from protocols.messages import (
 )
 from protocols.offline import rider_number
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
-from tests.support.fleet_fakes_orders import FakeOperations
+from tests.support.fleet_fakes_orders import FakeOperations, FakeReservations
 
 KEY: Final = b"k" * 32
 GROUP_KEY: Final = b"g" * 32
@@ -91,6 +92,7 @@ class FakeSwaps:
         self.watched = Watched()
         self.resumed: list[str] = []
         self.cancelled: list[str] = []
+        self.given_back: list[str] = []
         self.served: list[dict[str, Any]] = []
         self.refusal: str | None = None
         self._cabinets = cabinets
@@ -174,6 +176,14 @@ class FakeSwaps:
             raise RefusedError("refused", code=self.refusal)
         self.resumed.append(swap_id)
         return swap
+
+    async def give_back(self, *, swap_id: str, rider_id: str) -> SwapView:
+        swap = await self._own(swap_id, rider_id)
+        if self.refusal:
+            raise RefusedError("refused", code=self.refusal)
+        self.given_back.append(swap_id)
+        asked = AskedView(type="swap.give-back", outcome="accepted")
+        return self._put(replace(swap, asked=asked))
 
     async def cancel(self, *, swap_id: str, rider_id: str) -> SwapView:
         await self._own(swap_id, rider_id)
@@ -274,6 +284,7 @@ class Town:
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
         self.operations = FakeOperations(self.cabinets, self.clock)
+        self.reservations = FakeReservations(self.cabinets, self.clock)
 
     def make_app(self, **config: Any) -> Any:
         async def store() -> bool:
@@ -301,6 +312,7 @@ class Town:
                 clock=self.clock,
             ),
             operations=self.operations,
+            reservations=self.reservations,
             accounts=self.accounts,
             clock=self.clock,
             sms=self.sms,

@@ -1,4 +1,4 @@
-"""``fleet.ports.Operations`` in memory."""
+"""``fleet.ports.Operations`` and ``fleet.ports.Reservations`` in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from fleet.core.operations import OPERATOR, Wish, check_wish, order_id
 from fleet.core.records import LogFilter
-from fleet.core.views import LogView, OrderView
+from fleet.core.views import LogView, OrderView, ReservationView
 from fleet.errors import NotFoundError, RefusedError
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
 
@@ -95,3 +95,45 @@ class FakeOperations:
     async def watch(self, command_id: str) -> AsyncIterator[AsyncIterator[OrderView]]:
         async with self.watched.watch(command_id, await self.get(command_id)) as views:
             yield views
+
+
+class FakeReservations:
+    """``fleet.ports.Reservations``; ``answer`` is what the cabinet says."""
+
+    def __init__(self, cabinets: FakeCabinets, clock: ShiftedClock) -> None:
+        self.views: dict[str, ReservationView] = {}
+        self.refusal: str | None = None
+        self._cabinets = cabinets
+        self._clock = clock
+
+    async def reserve(self, *, rider_id: str, cabinet_id: str, minutes: int) -> ReservationView:
+        await self._cabinets.get(cabinet_id)
+        if self.refusal:
+            raise RefusedError("refused", code=self.refusal)
+        if rider_id not in self.views:
+            now_ms = self._clock.wall_ms()
+            self.views[rider_id] = ReservationView(
+                id="hold-1",
+                cabinet_id=cabinet_id,
+                state="asked",
+                created_ms=now_ms,
+                expires_ms=now_ms + minutes * 60_000,
+                left_s=minutes * 60,
+            )
+        return self.views[rider_id]
+
+    def answer(self, rider_id: str, state: str, **values: Any) -> None:
+        self.views[rider_id] = replace(self.views[rider_id], state=state, **values)
+
+    async def release(self, *, rider_id: str, cabinet_id: str) -> ReservationView:
+        if rider_id not in self.views:
+            raise NotFoundError(f"none at {cabinet_id}", code="no-reservation")
+        return replace(self.views.pop(rider_id), state="released", left_s=0)
+
+    async def of_rider(self, rider_id: str) -> ReservationView | None:
+        view = self.views.get(rider_id)
+        return view if view and view.state in ("asked", "held") else None
+
+    async def at(self, *, rider_id: str, cabinet_id: str) -> ReservationView | None:
+        view = self.views.get(rider_id)
+        return view if view and view.cabinet_id == cabinet_id else None

@@ -79,7 +79,9 @@ def test_every_composed_key_exists(language: str) -> None:
     texts = catalogue(language)
     composed = [f"swap.{step.value}.{what}" for step in Step for what in ("title", "todo")]
     composed += [
-        f"swap.{name}.{what}" for name in ("asked", "reseat") for what in ("title", "todo")
+        f"swap.{name}.{what}"
+        for name in ("asked", "reseat", "own", "own-back")
+        for what in ("title", "todo")
     ]
     composed += [f"swap.completed.title-{kind}" for kind in ("pickup", "return", "load", "unload")]
     composed += [f"order.{name}" for name in (*ORDERS, "load", "unload")]
