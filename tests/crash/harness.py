@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from deploy.demo.errors import ProgramError
 from deploy.demo.waiting import now_s, until
+from tests.crash.reckoning import Reckoning, reckon
 from tests.crash.rider import NoStartError, Ride, Rider
 from tests.crash.town import Town, pack_of
-from tests.support.stack import SystemStack, read_rows
+from tests.support.stack import SystemStack
 
 #: What is killed, and how often in relation to the others.
 TARGETS: Final = (("cabinetd", 4), ("fleetd", 3), ("broker", 3))
@@ -30,8 +31,6 @@ SUPERVISE_EVERY_S: Final = 0.1
 CANCEL_ONE_IN: Final = 10
 DAWDLE_ONE_IN: Final = 10
 SETTLED_WITHIN_S: Final = 90.0
-#: Movements of a completed transaction.
-LEGS: Final = {"swap": 2, "pickup": 1, "return": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +218,16 @@ class Harness:
             for site in self._town.sites:
                 until(lambda s=site: _quiet(s), within_s=SETTLED_WITHIN_S, what="all is quiet")
             until(
-                lambda: not self._differences(),
+                lambda: self._reckon() == Reckoning(),
                 within_s=SETTLED_WITHIN_S,
                 what="the ledger equals the truth",
                 every_s=0.5,
             )
         except Exception as error:  # noqa: BLE001  # the reckoning below says what is wrong
             self._outcome.faults.append(f"{error!r:.500}")
-        self._outcome.lost += self._differences()
-        self._outcome.double += self._doubles()
+        reckoning = self._reckon()
+        self._outcome.lost += reckoning.lost
+        self._outcome.double += reckoning.double
         self._outcome.audit += json.loads(self._audit())
 
     def _audit(self) -> str:
@@ -236,70 +236,23 @@ class Harness:
         except ProgramError as error:
             return json.dumps([str(error)])
 
-    def _differences(self) -> list[str]:
-        """Every pack that is not where the ledger says, every swap that is without its due."""
-        found: list[str] = []
-        truth = self._truth()
-        rows = read_rows(self._town.home.fleet_db, "SELECT serial, holder FROM battery")
-        ledger = dict(rows)
-        found += [
-            f"pack {serial}: is at {truth.get(serial)}, the ledger says {ledger.get(serial)}"
-            for serial in sorted(truth.keys() | ledger.keys())
-            if truth.get(serial) != ledger.get(serial)
-        ]
-        swaps = {row[0]: row[1:] for row in self._rows("SELECT id, step, open, kind FROM swap")}
-        counts = self._movements()
-        for ride in self._outcome.rides:
-            step, is_open, kind = swaps.get(ride.swap_id, (None, None, None))
-            if step is None or is_open:
-                found.append(f"swap {ride.swap_id}: has no end in the ledger ({step})")
-            elif step == "completed" and counts[ride.swap_id] < LEGS[kind]:
-                found.append(f"swap {ride.swap_id}: {counts[ride.swap_id]} movements")
-        known = {ride.swap_id for ride in self._outcome.rides}
-        found += [f"swap {each}: nobody's" for each in swaps.keys() - known]
-        return found
+    def _reckon(self) -> Reckoning:
+        rides = [(ride.swap_id, (*ride.given, *ride.taken)) for ride in self._outcome.rides]
+        return reckon(self._town.home.fleet_db, self._truth(), rides)
 
-    def _doubles(self) -> list[str]:
-        """A swap that moved more than it should, a pack in two places, a key with two swaps."""
-        found = []
-        kinds = dict(self._rows("SELECT id, kind FROM swap WHERE step = 'completed'"))
-        counts = self._movements()
-        found += [
-            f"swap {each}: {counts[each]} movements"
-            for each, kind in kinds.items()
-            if counts[each] > LEGS[kind]
-        ]
-        places = Counter(self._places())
-        found += [f"pack {serial}: in {n} places" for serial, n in places.items() if n > 1]
-        ids = Counter(ride.swap_id for ride in self._outcome.rides)
-        found += [f"swap {each}: for {n} keys" for each, n in ids.items() if n > 1]
-        return found
-
-    def _movements(self) -> Counter[str]:
-        return Counter(
-            row[0] for row in self._rows("SELECT swap_id FROM movement WHERE swap_id IS NOT NULL")
-        )
-
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        return read_rows(self._town.home.fleet_db, query)
-
-    def _truth(self) -> dict[str, str]:
+    def _truth(self) -> list[tuple[str, str]]:
         """Where every pack truly is, in the ledger's words."""
-        places = {
-            serial: f"slot:{site.options.cabinet_id}:{slot}"
+        slots = [
+            (serial, f"slot:{site.options.cabinet_id}:{slot}")
             for site in self._town.sites
             for slot, serial in site.sim.serials().items()
-        }
-        hands = {
-            rider.pack: f"rider:{self._town.rider_ids[rider.number]}"
+        ]
+        hands = [
+            (rider.pack, f"rider:{self._town.rider_ids[rider.number]}")
             for rider in self.riders
             if rider.pack is not None
-        }
-        return {**places, **hands}
-
-    def _places(self) -> list[str]:
-        packs = [serial for site in self._town.sites for serial in site.sim.serials().values()]
-        return packs + [rider.pack for rider in self.riders if rider.pack is not None]
+        ]
+        return slots + hands
 
 
 def _quiet(site: SystemStack) -> bool:
