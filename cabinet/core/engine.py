@@ -24,6 +24,7 @@ from cabinet.core import (
     engine_commands,
     engine_holds,
     engine_inventory,
+    engine_manual,
     engine_offline,
     engine_orders,
     engine_report,
@@ -195,6 +196,8 @@ class Engine:
         if draft.state.ready:
             sensed(draft, sight.view, recovered=recovered)
             engine_inventory.track(draft, draft.sight())
+            if draft.durable.openings:
+                engine_manual.track(draft, draft.sight())
             if draft.durable.claims:
                 engine_claims.expire(draft)
             if draft.durable.holds:
@@ -245,15 +248,13 @@ class Engine:
     # --- pulses ---------------------------------------------------------------------------------
 
     def _unlocked(self, draft: Draft, event: UnlockOutcome) -> None:
-        fired = event.result is not UnlockResult.REFUSED
         draft.journal(
             "unlock-outcome", slot=event.slot, attempt=event.attempt, result=event.result.value
         )
-        known = event.result is UnlockResult.SENT
-        if engine_commands.open_outcome(draft, event.attempt, fired=fired, known=known):
+        if engine_manual.pulsed(draft, event.slot, event.attempt, event.result):
             return
-        view = draft.sight().view
-        feed(draft, swap.Pulsed(event.attempt, fired=fired), view)
+        fired = event.result is not UnlockResult.REFUSED
+        feed(draft, swap.Pulsed(event.attempt, fired=fired), draft.sight().view)
 
 
 def _known(image: Image, number: int, now_ms: int) -> bool:

@@ -7,7 +7,8 @@ from typing import Final
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Standing
 from cabinet.core.engine_view import Sight
-from protocols.messages import AlarmBody, Door
+from cabinet.core.swap_model import reserved_slots
+from protocols.messages import AlarmBody, Door, Presence
 
 _CRITICAL: Final = "critical"
 
@@ -58,8 +59,22 @@ def _standing(draft: Draft, sight: Sight) -> list[Standing]:
         found.append(Standing("keypad-locked", None, "info"))
     if state.image is not None:
         found += [Standing(f"offline-{name}") for name in sorted(state.image.devices_offline)]
+    found += [Standing("unidentified", slot) for slot in _unnamed(draft, sight)]
     found += [Standing("door-left-open", slot) for slot in _left_open(draft, sight)]
     return found
+
+
+def _unnamed(draft: Draft, sight: Sight) -> tuple[int, ...]:
+    """Packs that nobody knows and that do not tell their serial."""
+    known = draft.durable.inventory.keys() | reserved_slots(draft.durable.swap)
+    found = []
+    for slot in sight.view.slots:
+        nameless = slot.presence is Presence.PRESENT and slot.pack is None
+        shut = slot.door is Door.CLOSED and slot.slot not in known
+        held_ms = draft.held_ms("unnamed", slot.slot, holds=nameless and shut)
+        if held_ms is not None and held_ms >= draft.config.unnamed_ms:
+            found.append(slot.slot)
+    return tuple(found)
 
 
 def _left_open(draft: Draft, sight: Sight) -> tuple[int, ...]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from cabinet.core import commands, engine_claims, engine_holds, safety
+from cabinet.core import commands, engine_claims, engine_holds, engine_manual, safety
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Hold, Token, Verify
 from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
 from cabinet.core.engine_view import Sight
-from cabinet.core.model import Unlock
 from cabinet.core.records import EpochRow, Lists, ListsRow
 from cabinet.core.swap_model import (
     Cancel,
     GiveBack,
     Resume,
     Start,
-    is_active,
     job_of,
     reserved_slots,
 )
@@ -36,7 +34,6 @@ from protocols.messages import (
     DesiredConfig,
     DesiredList,
     DesiredPlan,
-    Door,
     Result,
     signing_bytes,
 )
@@ -200,23 +197,12 @@ def _pack_release(draft: Draft, _command: Command, args: CommandArgs, _sight: Si
 
 
 def _slot_open(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
-    """A technician's opening, outside any transaction."""
+    """An operator's or a technician's opening, outside any transaction."""
     assert isinstance(args, SlotArgs)
-    slot = sight.view.slot(args.slot)
-    if is_active(draft.durable.swap):
-        return "refused", "busy", ""
-    if sight.view.doors_locked or slot.locked:
-        return "refused", "doors-locked", ""
-    if slot.door is not Door.CLOSED:
-        return "refused", "door-not-shut", slot.door.value
-    attempt = f"open:{command.id}"
-    draft.put(
-        opens={**draft.state.opens, attempt: command.id},
-        opened_by_hand=draft.state.opened_by_hand | {args.slot},
-    )
+    refusal = engine_manual.order(draft, command.id, sight.view.slot(args.slot), sight)
+    if refusal is not None:
+        return "refused", refusal, sight.view.slot(args.slot).door.value
     engine_claims.touched(draft, (args.slot,))
-    draft.journal("unlock", slot=args.slot, attempt=attempt)
-    draft.effect(Unlock(args.slot, attempt))
     return "accepted", None, ""
 
 
@@ -365,20 +351,4 @@ def outrun(draft: Draft, ack_epoch: int, acked: int) -> bool:
     draft.write(EpochRow(durable.epoch, new))
     draft.journal("epoch", old=durable.epoch, new=new)
     draft.keep(epoch=new, seq=max(0, durable.seq - acked))
-    return True
-
-
-def open_outcome(draft: Draft, attempt: str, *, fired: bool, known: bool) -> bool:
-    """Finish a ``slot.open``; False when the attempt is not one of those."""
-    command_id = draft.state.opens.get(attempt)
-    if command_id is None:
-        return False
-    opens = {a: c for a, c in draft.state.opens.items() if a != attempt}
-    draft.put(opens=opens)
-    stored = draft.state.results.get(command_id)
-    if stored is not None:
-        outcome: Literal["done", "failed"] = "done" if fired and known else "failed"
-        reason = None if outcome == "done" else ("no-reply" if fired else "lock-refused")
-        result = Result(id=command_id, outcome=outcome, boot_id=draft.state.boot_id, reason=reason)
-        draft.decide(result)
     return True

@@ -102,6 +102,14 @@ class Hold(Struct, frozen=True):
     serial: str = ""
 
 
+class ManualOpening(Struct, frozen=True, omit_defaults=True):
+    """A door ordered open by hand, until it is seen open. ``pulse``: what the board said of it."""
+
+    command_id: str
+    attempt: str
+    pulse: str = ""
+
+
 class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What outlives the process."""
 
@@ -120,6 +128,7 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     alarms: tuple[Standing, ...] = ()  # told and not cleared
     latched: tuple[Standing, ...] = ()  # raised by us, until a technician clears them
     left_open: tuple[int, ...] = ()  # doors that a rider left open
+    openings: dict[int, ManualOpening] = {}  # slot to what is waited for there
     holds: dict[int, Hold] = {}  # slot to hold
     claims: tuple[Claim, ...] = ()  # of faulted transactions, for their riders' next scan
     plan: DesiredPlan | None = None
@@ -180,7 +189,6 @@ class State(Struct, frozen=True):
     issued: Issued = Issued()
     since_ms: Mapping[tuple[str, int], int] = msgspec.field(default_factory=dict)
     opened_by_hand: frozenset[int] = frozenset()  # by slot.open, until things are settled
-    opens: Mapping[str, str] = msgspec.field(default_factory=dict)  # attempt to command id
     refusals: Mapping[str, int] = msgspec.field(
         default_factory=dict
     )  # reason to count, for metrics

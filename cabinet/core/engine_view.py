@@ -132,9 +132,10 @@ def _sight(seen: dict[int, SlotView], state: State, config: EngineConfig, now: N
         good = _chargeable(view)
         if view.slot in reserved or not good:
             no_charge.append(view.slot)
-        if good and _offerable(view, state, target):
+        idle = view.slot not in durable.openings  # a door about to open by hand is nobody's to use
+        if good and idle and _offerable(view, state, target):
             ready.append(view)
-        if view.slot not in reserved and _free(view, state, config, now_ms):
+        if idle and view.slot not in reserved and _free(view, state, config, now_ms):
             empty.append(view.slot)
         if view.slot != mine and _newcomer(view, state):
             newcomers.append(view.slot)

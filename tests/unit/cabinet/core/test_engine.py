@@ -387,6 +387,7 @@ def test_a_technician_opens_a_slot_and_takes_the_pack() -> None:
     rig = Rig().ready()
     result = rig.command("slot.open", {"slot": 1})
     assert result.outcome == "accepted"
+    rig.run(100)
     assert rig.replies[-1].outcome == "done"
     assert rig.replies[-1].id == result.id
     rig.take(1)
