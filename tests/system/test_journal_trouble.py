@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from deploy.demo.clients import Json
+from deploy.demo.errors import DemoError
 from deploy.demo.stack import Options
 from deploy.demo.waiting import until
 from tests.support.small_disk import SmallDisk, small_disk
@@ -34,12 +35,17 @@ def stack(disk: SmallDisk, stack_options: Options) -> Iterator[SystemStack]:
 
 
 def health(stack: SystemStack) -> Json:
-    return httpx2.get(f"{stack.cabinet_url}/healthz", trust_env=False).json()
+    """What the daemon says of itself; nothing while it is not up."""
+    try:
+        found: Json = httpx2.get(f"{stack.cabinet_url}/healthz", trust_env=False).json()
+    except httpx2.HTTPError:
+        return {}
+    return found
 
 
 def wait_trouble(stack: SystemStack) -> str:
     return until(
-        lambda: health(stack)["store_error"],
+        lambda: health(stack).get("store_error"),
         within_s=WITHIN_S,
         what="the cabinet says what is wrong with its journal",
         on_timeout=stack.tails,
@@ -48,7 +54,7 @@ def wait_trouble(stack: SystemStack) -> str:
 
 def wait_sound(stack: SystemStack) -> None:
     until(
-        lambda: health(stack)["store_error"] is None and health(stack)["ready"],
+        lambda: health(stack).get("ok") and health(stack).get("ready"),
         within_s=WITHIN_S,
         what="the journal works again",
         on_timeout=stack.tails,
@@ -76,17 +82,11 @@ def pulses(stack: SystemStack, since: int) -> list[Json]:
     return [e for e in stack.sim.events(since) if e["kind"] in {"lock-pulse", "door-opened"}]
 
 
-def fill_journal(stack: SystemStack, disk: SmallDisk) -> None:
-    """With the last byte gone, the next thing worth writing finds out."""
-    disk.fill()
-    stack.sim.post("/inputs/service-door", active=True)
-    stack.sim.post("/inputs/service-door", active=False)
-
-
 def test_a_full_disk(stack: SystemStack, disk: SmallDisk) -> None:
     stack.wait_charging({7, 8, 9})
     seq = stack.last_seq()
-    fill_journal(stack, disk)
+    disk.fill()
+    assert refused_swap(stack) == "store", "the order itself finds the disk full"
     trouble = wait_trouble(stack)
     assert "free some space" in trouble
     until(lambda: not stack.charging(), within_s=WITHIN_S, what="no slot charges")
@@ -95,6 +95,7 @@ def test_a_full_disk(stack: SystemStack, disk: SmallDisk) -> None:
     assert "free some space" in page
     assert refused_swap(stack) == "store"
     assert pulses(stack, seq) == []
+    assert not stack.charging()
 
     disk.free()
     wait_sound(stack)
@@ -107,6 +108,7 @@ def test_a_full_disk(stack: SystemStack, disk: SmallDisk) -> None:
 def test_a_damaged_journal_is_an_alarm_until_a_new_one_is_ordered(
     stack: SystemStack, disk: SmallDisk
 ) -> None:
+    disk.free()
     stack.programs["cabinetd"].stop()
     database = stack.cabinet_db
     data = bytearray(database.read_bytes())
@@ -114,12 +116,11 @@ def test_a_damaged_journal_is_an_alarm_until_a_new_one_is_ordered(
     database.write_bytes(data)
     seq = stack.last_seq()
     stack.restart("cabinetd")
-    trouble = until(
-        lambda: _health_or_none(stack), within_s=WITHIN_S, what="the daemon is up with its alarm"
-    )
+    trouble = wait_trouble(stack)
     assert "cabinetd journal replace" in trouble
     until(lambda: "store" in alarms(stack), within_s=WITHIN_S, what="the fleet shows the alarm")
-    assert refused_swap(stack) == "store"
+    with pytest.raises(DemoError, match="no-full-battery"):
+        stack.start_swap()  # without its books the cabinet offers nothing
     assert not stack.charging()
     assert pulses(stack, seq) == []
     assert database.read_bytes() == bytes(data), "the broken file is left alone"
@@ -133,13 +134,6 @@ def test_a_damaged_journal_is_an_alarm_until_a_new_one_is_ordered(
     stack.wait_cabinet_online()
     stack.whole_swap(rider_pack(stack))
     stack.assert_truth_is_ledger()
-
-
-def _health_or_none(stack: SystemStack) -> str | None:
-    try:
-        return health(stack)["store_error"]
-    except httpx2.HTTPError:
-        return None
 
 
 def rider_pack(stack: SystemStack) -> str:
