@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS
