@@ -53,7 +53,8 @@ class CabinetConfig:
 class FleetConfig:
     """``[fleet]``: the broker and what the cabinet trusts."""
 
-    url: str  # mqtt://host:port or mqtts://host:port
+    url: str  # mqtt://host:port or mqtts://host:port; empty: from credentials_dir
+    credentials_dir: Path | None  # what `cabinetd enrol` fills; the keys below win over it
     username: str
     password_file: Path | None
     command_key_file: Path | None
@@ -290,7 +291,13 @@ def _build(
     assert data_dir is not None
     fleet = dict(values["fleet"]) if values["fleet"] is not None else None
     if fleet:
-        for key in ("password_file", "command_key_file", "group_key_file", "ca_file"):
+        for key in (
+            "credentials_dir",
+            "password_file",
+            "command_key_file",
+            "group_key_file",
+            "ca_file",
+        ):
             fleet[key] = file(fleet[key])
     scanner = dict(values["scanner"]) if values["scanner"] is not None else None
     if scanner:

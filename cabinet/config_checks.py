@@ -29,6 +29,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
     _unused(values, report)
     _power(values, devices, report)
     _leases(values["wiring"], report)
+    _fleet(values["fleet"], report)
 
 
 def read_safety(raw: object, report: Report) -> dict[str, Any]:
@@ -292,3 +293,13 @@ def _leases(wiring: Entry, report: Report) -> None:
             f"{renew} ms leaves no second try within lease_ms = {lease}",
             "renew at least twice per lease",
         )
+
+
+def _fleet(fleet: Entry | None, report: Report) -> None:
+    if fleet is None or fleet["url"] or fleet["credentials_dir"]:
+        return
+    report.add(
+        ("fleet", "credentials_dir"),
+        "is missing",
+        'add credentials_dir = "credentials" and run cabinetd enrol, or give a url',
+    )

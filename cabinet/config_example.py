@@ -30,14 +30,16 @@ clock = "kernel"            # who vouches for the wall clock: kernel (NTP), rtc 
 
 FLEET: Final = """
 [fleet]                     # leave the table out for a cabinet without a fleet
-url = "{url}"
-username = "{username}"
-password_file = "{password_file}"
-command_key_file = "{command_key_file}"  # Ed25519 public key, base64; only what it signed is obeyed
-group_key_file = "{group_key_file}"         # secret, 0600; empty: no swaps by number and code off the network
-page_url = "{page_url}"               # https://… of the riders' pages, for the QR code at /kiosk
-ca_file = ""                # for mqtts with a private authority
+credentials_dir = "{credentials_dir}"  # filled by: cabinetd enrol --config FILE --token-file TOKEN
 telemetry_s = 5.0
+# With credentials_dir nothing else is needed. These win over it where they are given:
+# url = "mqtts://broker.example:8883"    # mqtt:// without encryption
+# username = "DH-0001"                   # for a broker that goes by passwords
+# password_file = "mqtt-password"
+# command_key_file = "command-key.pub"   # Ed25519 public key, base64; only what it signed is obeyed
+# group_key_file = "group.key"           # secret, 0600; without one no swaps by number and code
+# ca_file = "ca.crt"                     # who vouches for the broker
+# page_url = "https://swap.example"      # of the riders' pages, for the QR code at /kiosk
 """
 
 BODY: Final = """
@@ -129,29 +131,18 @@ def example_config(
     run_dir: Path = Path("/run/yizhan"),
     data_dir: Path = Path("/var/lib/yizhan/cabinet"),
     name: str = "",
-    fleet_url: str | None = "mqtt://127.0.0.1:1883",
-    username: str | None = None,
-    password_file: str = "mqtt-password",  # noqa: S107 - a path
-    command_key_file: str = "command-key.pub",
-    group_key_file: str = "",
-    page_url: str = "",
+    credentials_dir: str | None = "/var/lib/yizhan/cabinet/credentials",
     web_port: int = 8080,
 ) -> str:
-    """The file's text, for a cabinet whose ports are in ``run_dir``; ``fleet_url`` None: no fleet."""
+    """The file's text, for a cabinet whose ports are in ``run_dir``.
+
+    ``credentials_dir`` None: without a fleet.
+    """
     parts = [
         HEAD.format(id=cabinet_id, name=_quoted(name), slots=SLOTS, data_dir=_quoted(data_dir)),
     ]
-    if fleet_url is not None:
-        parts.append(
-            FLEET.format(
-                url=_quoted(fleet_url),
-                username=_quoted(cabinet_id if username is None else username),
-                password_file=_quoted(password_file),
-                command_key_file=_quoted(command_key_file),
-                group_key_file=_quoted(group_key_file),
-                page_url=_quoted(page_url),
-            )
-        )
+    if credentials_dir is not None:
+        parts.append(FLEET.format(credentials_dir=_quoted(credentials_dir)))
     run = _quoted(run_dir)
     parts += [BODY.format(web_port=web_port, run_dir=run), BMS_NOTE]
     parts += [BMS_BUS.format(n=n, run_dir=run) for n in range(1, SLOTS + 1)]

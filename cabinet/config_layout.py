@@ -47,9 +47,11 @@ CABINET: Final = Table(
 FLEET: Final = Table(
     {
         "url": Text(
-            pattern=rf"mqtts?://{PORT_HOST}(:\d{{1,5}})?",
+            default="",
+            pattern=rf"(mqtts?://{PORT_HOST}(:\d{{1,5}})?)?",
             says="mqtt://host:port or mqtts://host:port",
         ),
+        "credentials_dir": Text(default="", empty=True),
         "username": Text(default="", empty=True),
         "password_file": Text(default="", empty=True),
         "command_key_file": Text(default="", empty=True),

@@ -16,8 +16,6 @@ import uvicorn
 
 from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
-from cabinet.adapters.keys import group_keys, nobody, secret, verifier
-from cabinet.adapters.mqtt import MqttBroker, endpoint
 from cabinet.adapters.notify import Notifier
 from cabinet.adapters.scanner import LineScanner
 from cabinet.adapters.session_file import SessionFile
@@ -33,11 +31,13 @@ from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
 from cabinet.core.swap_model import ACTIVE, job_of
 from cabinet.errors import ConfigError, StoreError, StoreFault
+from cabinet.fleet_link import FIRST_EPOCH, link_of, verify_of
 from cabinet.runtime.bus_metrics import Result
 from cabinet.runtime.kiosk import KioskDesk
 from cabinet.runtime.metrics import Metrics
 from cabinet.runtime.poller import Wires
 from cabinet.runtime.pump import Pump
+from cabinet.runtime.renewal import Renewal
 from cabinet.runtime.supervisor import Supervisor
 from cabinet.runtime.uplink import Uplink
 from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, UplinkStatus
@@ -107,14 +107,13 @@ class _Daemon:
         self._started_ms = clock.monotonic_ms()
         self._software = version("yizhan")
         self._wires = Wires(config, clock, DRIVERS)
-        fleet = config.fleet
-        key_file = fleet.command_key_file if fleet else None
-        group_file = fleet.group_key_file if fleet else None
+        self._link = link_of(config)
+        epoch = self._link.epoch if self._link else FIRST_EPOCH
         engine = Engine(
-            config=_engine_config(config, self._software),
-            verify=verifier(key_file) if key_file else nobody,
+            config=_engine_config(config, self._software, epoch),
+            verify=verify_of(self._link),
             token=lambda: secrets.token_hex(12),
-            group_keys=group_keys(group_file) if group_file else (),
+            group_keys=self._link.group_keys if self._link else (),
         )
         self._pump = Pump(
             engine=engine,
@@ -125,6 +124,7 @@ class _Daemon:
             clock=clock,
             store_error=trouble,
         )
+        self._renewal: Renewal | None = None
         self._uplink = self._make_uplink(store, restored)
         self._kiosk = self._make_kiosk(engine)
         self._notifier = Notifier()
@@ -153,6 +153,8 @@ class _Daemon:
         }
         if self._uplink is not None:
             services["uplink"] = self._uplink.run()
+        if self._renewal is not None:
+            services["renewal"] = self._renewal.run()
         await self._supervisor.run(
             wires=self._wires.run(), services=services, ready=self._wires.ready, stop=stop
         )
@@ -164,8 +166,8 @@ class _Daemon:
 
     def _web_server(self) -> uvicorn.Server:
         web = self._config.web
-        fleet, cabinet = self._config.fleet, self._config.cabinet
-        home = fleet.page_url.rstrip("/") if fleet else ""
+        cabinet = self._config.cabinet
+        home = self._link.page_url.rstrip("/") if self._link else ""
         page_url = f"{home}/c/{cabinet.id}" if home else ""
         pages = KioskPages(self._kiosk, host=web.host, page_url=page_url)
         app = create_app(self.snapshot, self._metrics.text, pages.routes())
@@ -192,13 +194,13 @@ class _Daemon:
             ) from error
 
     def _make_kiosk(self, engine: Engine) -> KioskDesk:
-        cabinet, fleet, scanner = self._config.cabinet, self._config.fleet, self._config.scanner
+        cabinet, scanner = self._config.cabinet, self._config.scanner
         return KioskDesk(
             cabinet=cabinet.id,
             name=cabinet.name,
             columns=cabinet.columns,
             codes=bool(engine.group_keys),
-            tickets=fleet is not None and fleet.command_key_file is not None,
+            tickets=self._link is not None and self._link.signed,
             limits=engine.config.offline,
             pump=self._pump,
             clock=self._clock,
@@ -208,22 +210,18 @@ class _Daemon:
 
     def _make_uplink(self, store: Store, restored: Restored) -> Uplink | None:
         fleet = self._config.fleet
-        if fleet is None:
+        if fleet is None or self._link is None:
             return None
+        broker = self._link.broker()
+        self._renewal = self._link.renewal(self._clock, self._software, broker)
+        if self._renewal is not None:
+            self._pump.listen(self._renewal.on_outcome)
         cabinet = self._config.cabinet
         return Uplink(
             cabinet=cabinet.id,
             software=self._software,
             slots=cabinet.slots,
-            broker=MqttBroker(
-                endpoint(
-                    fleet.url,
-                    cabinet.id,
-                    username=fleet.username,
-                    password=secret(fleet.password_file) if fleet.password_file else "",
-                    ca_file=fleet.ca_file,
-                )
-            ),
+            broker=broker,
             pump=self._pump,
             store=store,
             clock=self._clock,
@@ -299,7 +297,7 @@ def _turn_of(bus: Any) -> Callable[[], int]:
     return turn
 
 
-def _engine_config(config: Config, software: str) -> EngineConfig:
+def _engine_config(config: Config, software: str, epoch: int) -> EngineConfig:
     cabinet, pack = config.cabinet, config.pack
     chargers = [d.traits for d in config.devices if d.traits.role is Role.CHARGER]
     try:
@@ -323,6 +321,7 @@ def _engine_config(config: Config, software: str) -> EngineConfig:
         cabinet=cabinet.id,
         slots=cabinet.slots,
         software=software,
+        epoch=epoch,
         pack=pack_limits,
         breaker_w=cabinet.breaker_w,
         power_default_w=cabinet.power_default_w,

@@ -78,6 +78,23 @@ class BrokerError(CabinetError):
     retry = Retry.SAFE
 
 
+class FleetUnreachableError(CabinetError):
+    """Nobody answers where the fleet should be: try again later."""
+
+    code = "unreachable"
+    retry = Retry.SAFE
+
+
+class EnrolError(CabinetError):
+    """The fleet refuses, or it is not the one that it should be; ``code`` says why."""
+
+    code = "enrol"
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ConfigError(CabinetError):
     """The configuration is wrong; the message names line, key and remedy."""
 

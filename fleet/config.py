@@ -34,15 +34,28 @@ class HttpConfig:
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """``[broker]``; user name and password are for an external one only."""
+    """``[broker]``; user name, password and certificates are for an external one only."""
 
     mode: Literal["embedded", "external"]
     host: str
     port: int
+    tls: bool
+    public_url: str
     username: str
     password_file: Path | None
     ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
     prefer: Literal["auto", "nats", "mosquitto"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolConfig:
+    """``[enrol]``: where cabinets join and renew; port 0 takes a free one."""
+
+    host: str
+    port: int
+    public_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class FleetConfig:
     data_dir: Path
     http: HttpConfig
     broker: BrokerConfig
+    enrol: EnrolConfig
     pages: PagesConfig
     limits: LimitsConfig
     store_url: str
@@ -75,10 +89,15 @@ class FleetConfig:
     operator_token_file: Path
 
 
+_Value = str | int | bool
+_WANTED: Final = {bool: "true or false", int: "a whole number", str: "text in quotes"}
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
 @dataclass(frozen=True, slots=True)
 class _Key:
     name: str
-    default: str | int
+    default: _Value
     doc: str
     choices: tuple[str, ...] = ()
     low: int = 0
@@ -88,8 +107,7 @@ class _Key:
         """What is wrong with the value, or None."""
         kind = type(self.default)
         if type(value) is not kind:
-            wanted = "a whole number" if kind is int else "text in quotes"
-            return f"is {value!r}, expected {wanted}"
+            return f"is {value!r}, expected {_WANTED[kind]}"
         if isinstance(value, int) and not self.low <= value <= self.high:
             return f"is {value}, expected {self.low} to {self.high}"
         if self.choices and value not in self.choices:
@@ -124,11 +142,36 @@ _SECTIONS: Final[Mapping[str, tuple[_Key, ...]]] = {
             choices=("embedded", "external"),
         ),
         _Key("host", "127.0.0.1", "Where the embedded one listens, or the external one is."),
-        _Key("port", 1883, "0 takes any free port (embedded only)."),
+        _Key("port", 8883, "0 takes any free port (embedded only)."),
+        _Key(
+            "tls",
+            True,  # noqa: FBT003 - a default value
+            "Encryption, and a client certificate for everybody. false: passwords; loopback only.",
+        ),
+        _Key(
+            "public_url",
+            "",
+            'What cabinets are told, such as "mqtts://swap.example.cn:8883"; empty: the host of '
+            "http.public_url, and the port above.",
+        ),
         _Key("prefer", "auto", "Which to embed.", choices=("auto", "nats", "mosquitto")),
         _Key("username", "", "External only: the fleet's user there."),
         _Key("password_file", "", "External only: a file that holds its password."),
-        _Key("ca_file", "", "External only: a CA certificate; given, TLS is used."),
+        _Key("ca_file", "", "External only: who vouches for it; empty: our own authority."),
+        _Key("cert_file", "", "External only: our client certificate and key; empty: of our own."),
+        _Key("key_file", "", ""),
+    ),
+    "enrol": (
+        _Key("host", "127.0.0.1", "Where cabinets join (HTTPS); 0.0.0.0 for all interfaces."),
+        _Key(
+            "port", 8443, "0 takes any free port; tokens can then be made while fleetd runs only."
+        ),
+        _Key(
+            "public_url",
+            "",
+            'What tokens lead to, such as "https://swap.example.cn:8443"; empty: the host of '
+            "http.public_url, and the port above.",
+        ),
     ),
     "store": (
         _Key(
@@ -230,13 +273,18 @@ def example() -> str:
             choices = f" One of: {', '.join(key.choices)}." if len(key.choices) > 1 else ""
             if key.doc:
                 lines.append(f"# {key.doc}{choices}")
-            value = f'"{key.default}"' if isinstance(key.default, str) else str(key.default)
-            lines.append(f"{key.name} = {value}")
+            lines.append(f"{key.name} = {_literal(key.default)}")
     return "\n".join(lines) + "\n"
 
 
+def _literal(value: _Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def _read_document(
-    document: Mapping[str, Any], values: dict[tuple[str, str], str | int], report: _Report
+    document: Mapping[str, Any], values: dict[tuple[str, str], _Value], report: _Report
 ) -> None:
     for section, table in document.items():
         if section not in _SECTIONS:
@@ -257,7 +305,7 @@ def _read_document(
 
 
 def _read_env(
-    env: Mapping[str, str], values: dict[tuple[str, str], str | int], report: _Report
+    env: Mapping[str, str], values: dict[tuple[str, str], _Value], report: _Report
 ) -> None:
     known = {f"{s}.{key.name}": (s, key) for s, keys in _SECTIONS.items() for key in keys}
     for name in sorted(env):
@@ -268,16 +316,23 @@ def _read_env(
             report.add(full, f"is not a key{_nearest(full, known)}", env=True)
             continue
         section, key = known[full]
-        raw = env[name]
-        number = isinstance(key.default, int) and re.fullmatch(r"-?[0-9]{1,9}", raw)
-        value: str | int = int(raw) if number else raw
+        value = _from_env(env[name], key)
         if (wrong := key.check(value)) is not None:
             report.add(full, wrong, env=True)
         else:
             values[section, key.name] = value
 
 
-def _cross_check(values: Mapping[tuple[str, str], str | int], report: _Report) -> None:
+def _from_env(raw: str, key: _Key) -> _Value:
+    """The text as the type of the key, where it can be read as such."""
+    if isinstance(key.default, bool):
+        return {"true": True, "false": False}.get(raw, raw)
+    if isinstance(key.default, int) and re.fullmatch(r"-?[0-9]{1,9}", raw):
+        return int(raw)
+    return raw
+
+
+def _cross_check(values: Mapping[tuple[str, str], _Value], report: _Report) -> None:
     if bool(values["http", "tls_cert_file"]) != bool(values["http", "tls_key_file"]):
         report.add("http.tls_key_file", "and tls_cert_file go together: give both or neither")
     url = str(values["http", "public_url"])
@@ -286,11 +341,34 @@ def _cross_check(values: Mapping[tuple[str, str], str | int], report: _Report) -
     external = values["broker", "mode"] == "external"
     if external and values["broker", "port"] == 0:
         report.add("broker.port", "is 0, but an external broker has a port: give its number")
-    for name in ("username", "password_file", "ca_file"):
+    for name in ("username", "password_file", "ca_file", "cert_file", "key_file"):
         if not external and values["broker", name]:
             report.add(
                 f"broker.{name}", 'is for an external broker: leave it, or mode = "external"'
             )
+    _check_tls(values, report)
+
+
+def _check_tls(values: Mapping[tuple[str, str], _Value], report: _Report) -> None:
+    host = values["broker", "host"]
+    if not values["broker", "tls"]:
+        if host not in _LOOPBACK:
+            report.add(
+                "broker.tls",
+                f"is false, but {host} is not this machine: passwords would cross the network "
+                "for everybody to read; leave tls = true",
+            )
+        for name in ("ca_file", "cert_file"):
+            if values["broker", name]:
+                report.add(f"broker.{name}", "is for TLS: leave it, or tls = true")
+    if bool(values["broker", "cert_file"]) != bool(values["broker", "key_file"]):
+        report.add("broker.key_file", "and cert_file go together: give both or neither")
+    for section, scheme in (("broker", "mqtts"), ("enrol", "https")):
+        url = str(values[section, "public_url"])
+        if url and not re.fullmatch(
+            rf"{scheme}://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{{1,5}}", url
+        ):
+            report.add(f"{section}.public_url", f"is {url!r}, expected {scheme}://host:port")
 
 
 def _is_http_url(url: str) -> bool:
@@ -320,10 +398,19 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
             mode=values["broker", "mode"],
             host=values["broker", "host"],
             port=values["broker", "port"],
+            tls=values["broker", "tls"],
+            public_url=values["broker", "public_url"],
             username=values["broker", "username"],
             password_file=path("broker", "password_file"),
             ca_file=path("broker", "ca_file"),
+            cert_file=path("broker", "cert_file"),
+            key_file=path("broker", "key_file"),
             prefer=values["broker", "prefer"],
+        ),
+        enrol=EnrolConfig(
+            host=values["enrol", "host"],
+            port=values["enrol", "port"],
+            public_url=values["enrol", "public_url"],
         ),
         pages=PagesConfig(
             locale=values["pages", "locale"],

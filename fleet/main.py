@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet import cli_ledger, cli_staff
+from fleet import cli_ledger, cli_staff, enrol_commands
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
 from fleet.cli import fail as _fail
@@ -23,6 +23,8 @@ from fleet.cli import load as _load
 from fleet.cli import table as _table
 from fleet.cli_plan import plan, plan_instance
 from fleet.cli_riders import group_key_app, rider_app, ticket_app
+from fleet.core.enrolment import TOKEN_HOURS
+from fleet.enrol_commands import Hours, show_token
 from fleet.errors import FleetError
 
 app = typer.Typer(
@@ -48,6 +50,7 @@ app.command(
     "plan-instance",
     epilog="Example: fleetd plan-instance --cabinets 1000 --intervals 96 --seed 1 -o instance.npz",
 )(plan_instance)
+app.add_typer(enrol_commands.command_key_app, name="command-key")
 
 
 @app.command(epilog="Example: fleetd run --config fleet.toml")
@@ -163,16 +166,19 @@ def cabinet_add(
     slots: Annotated[int, typer.Option(help="How many slots it has.")] = 12,
     lat: Annotated[float | None, typer.Option(help="Latitude in degrees.")] = None,
     lon: Annotated[float | None, typer.Option(help="Longitude in degrees.")] = None,
+    hours: Hours = TOKEN_HOURS,
     as_json: Json = False,
 ) -> None:
-    """Register a cabinet and print its credentials, once: only a hash is kept."""
+    """Register a cabinet and print the one-time token by which it joins; only a hash is kept."""
     from fleet import oneshot  # noqa: PLC0415
     from fleet.core.records import CabinetRecord  # noqa: PLC0415
 
     record = CabinetRecord(cabinet, name or cabinet, slots, lat, lon)
-    answer = _go(oneshot.add_cabinet(_load(config), record))
+    answer = _go(oneshot.add_cabinet(_load(config), record, hours))
     if as_json:
         typer.echo(oneshot.to_json(answer))
+    elif "token" in answer:
+        show_token(answer)
     else:
         _table([(key, str(value)) for key, value in answer.items()])
 
@@ -246,3 +252,4 @@ def _movements(movements: Sequence[Any]) -> None:
 
 cli_ledger.register(ledger_app)
 cli_staff.register(app, cabinet_app)
+enrol_commands.register(cabinet_app)

@@ -15,6 +15,7 @@ from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
 from fleet.adapters.secret_files import command_key, group_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
+from fleet.core.enrolment import TOKEN_HOURS
 from fleet.core.ids import valid_holder, valid_serial
 from fleet.core.rebuild import Difference
 from fleet.core.records import (
@@ -25,6 +26,7 @@ from fleet.core.records import (
     LogFilter,
 )
 from fleet.core.views import LifeView, LogView, SwapView
+from fleet.enrol_oneshot import new_token
 from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
 from fleet.service import only_one
@@ -40,8 +42,12 @@ IMPORT_ROWS_MAX: Final = 2_000_000
 _MODEL_CHARS_MAX: Final = 100
 
 
-async def add_cabinet(config: FleetConfig, record: CabinetRecord) -> dict[str, Any]:
-    """Register a cabinet; its password is told this once and kept as a hash.
+async def add_cabinet(
+    config: FleetConfig, record: CabinetRecord, hours: int = TOKEN_HOURS
+) -> dict[str, Any]:
+    """Register a cabinet; its one-time token is told this once and kept as a hash.
+
+    With a broker without TLS it is a password instead.
 
     Raises:
         InvalidError: the id is malformed or taken, or a figure is out of range.
@@ -55,6 +61,12 @@ async def add_cabinet(config: FleetConfig, record: CabinetRecord) -> dict[str, A
     for name, value, limit in (("lat", record.lat, 90), ("lon", record.lon, 180)):
         if value is not None and not -limit <= value <= limit:
             raise InvalidError(f"{name} {value}: expected {-limit} to {limit} degrees")
+    if config.broker.tls:
+        token = new_token(config, record.id, hours)
+        async with open_stores(config.store_url) as stores:
+            await stores.cabinets.add(record, Credential(record.id), SystemClock().wall_ms())
+            await stores.enrolments.add_token(token.row, SystemClock().wall_ms())
+        return {"epoch": record.epoch, **token.told}
     password = new_password()
     credential = Credential(record.id, mosquitto_hash(password), nats_hash(password))
     async with open_stores(config.store_url) as stores:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
 from fleet.core.records import LogFilter
@@ -19,6 +20,7 @@ from fleet.core.views import (
     RiderView,
     SwapView,
 )
+from protocols.enrolment import EnrolRequest, Grant, RenewRequest
 from protocols.messages import Kind
 
 
@@ -39,6 +41,18 @@ class Clock(Protocol):
 
     async def sleep(self, delay_s: float) -> None:
         """Sleep on the monotonic clock."""
+        ...
+
+
+class Enrolments(Protocol):
+    """What cabinets may ask of the running fleet before and besides MQTT."""
+
+    async def enrol(self, request: EnrolRequest) -> Grant:
+        """Admit the bearer of a token; raise InvalidError or DeniedError."""
+        ...
+
+    async def renew(self, peer: Peer, request: RenewRequest) -> Grant:
+        """Fresh keys and perhaps a fresh certificate; raise InvalidError or DeniedError."""
         ...
 
 

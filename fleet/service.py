@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,19 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 
+from fleet import places
 from fleet.adapters.broker import EmbeddedBroker
+from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
 from fleet.adapters.clock import SystemClock
+from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.mqtt import BrokerAddress, MqttLink
-from fleet.adapters.secret_files import command_key, group_keys, phone_key, write_private
+from fleet.adapters.secret_files import group_keys, phone_key, write_private
 from fleet.config import BrokerConfig, FleetConfig, HttpConfig
+from fleet.device import DeviceSide
 from fleet.errors import ConfigError, FleetError
 from fleet.runtime.cabinets import CabinetService
 from fleet.runtime.commands import Commands, new_id
-from fleet.runtime.desired import DesiredPublisher, RegisterWatch
+from fleet.runtime.desired import DesiredPublisher, RegisterWatch, SecretsNote
 from fleet.runtime.hub import Hub
 from fleet.runtime.ingest import Ingest
 from fleet.runtime.live import LivePicture
@@ -37,6 +41,7 @@ from fleet.runtime.operations import OperationService
 from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.swaps import SwapService
+from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
 from protocols import signing, topics
 from protocols.topics import Leaf
@@ -45,8 +50,6 @@ log = logging.getLogger(__name__)
 
 #: Open pages get this long to end after their streams were told to.
 PAGES_STOP_S: Final = 2
-READY_FILE: Final = "ready.json"
-_BACKLOG: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,12 @@ async def _run_with(
     stop: asyncio.Event,
 ) -> None:
     clock = SystemClock()
-    listener = _listen(config.http)
+    listener = listen("http", config.http.host, config.http.port)
     broker: EmbeddedBroker | None = None
+    device: DeviceSide | None = None
     try:
+        if config.broker.tls:
+            device = DeviceSide(config, clock)
         if config.broker.mode == "embedded":
             broker = EmbeddedBroker(
                 host=config.broker.host,
@@ -122,25 +128,33 @@ async def _run_with(
                 folder=config.data_dir / "broker",
                 prefer=config.broker.prefer,
                 clock=clock,
+                authority=device.authority if device else None,
             )
-            await broker.start(await stores.cabinets.credentials())
-        fleet = await _Fleet.build(config, stores, clock, broker)
+            await broker.start(
+                await stores.cabinets.credentials(),
+                await stores.enrolments.revoked(clock.wall_ms()),
+            )
+        fleet = await _Fleet.build(config, stores, clock, broker, device)
         url = config.http.public_url or _url(config.http, listener)
         pages = make_app(config, fleet.parts(url))
         server = _server(config.http, pages.app)
 
         def ready() -> None:
             local = _url(config.http, listener)
-            _write_ready(config, local, fleet.address, broker)
+            _write_ready(config, local, fleet.address, broker, device)
             on_ready(local)
 
         async with asyncio.TaskGroup() as outer:
-            keeper = outer.create_task(broker.run(), name="broker") if broker else None
+            beside = [outer.create_task(work) for work in fleet.beside(url)]
             await fleet.run(server, listener, stop, ready, pages.stop)
-            if keeper is not None:
-                keeper.cancel()
+            if device is not None:
+                await device.stop()
+            for task in beside:
+                task.cancel()
     finally:
         listener.close()
+        if device is not None:
+            device.close()
         if broker is not None:
             await broker.stop()
 
@@ -154,16 +168,25 @@ class _Fleet:
         stores: Stores,
         clock: SystemClock,
         broker: EmbeddedBroker | None,
+        device: DeviceSide | None,
+        *,
         incarnation: str,
     ) -> None:
+        self._config = config
         self._stores = stores
         self._clock = clock
         self._broker = broker
+        self._device = device
         self._data_dir = config.data_dir
-        self._key = command_key(config.data_dir)
-        group_keys(config.data_dir)  # made at the start, and a damaged file stops it
+        self._keeper = SecretKeeper(config.data_dir)
+        self._keeper.check()  # made at the start, and a damaged file stops it
         self._phone_key = phone_key(config.data_dir)
-        self.address = broker.address if broker else _external(config.broker)
+        if broker is not None:
+            self.address, telemetry = broker.address, broker.telemetry_address
+        else:
+            self.address, telemetry = (
+                _external(config.broker, device, user) for user in (FLEET_USER, TELEMETRY_USER)
+            )
         self.metrics = FleetMetrics()
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
         self.live = LivePicture(stores.cabinets, clock)
@@ -180,7 +203,7 @@ class _Fleet:
         )
         # A connection of its own, so that telemetry can never delay events.
         self.telemetry = MqttLink(
-            address=self.address,
+            address=telemetry,
             identifier=f"fleet-telemetry-{secrets.token_hex(4)}",
             subscriptions=[(topics.fleet_subscription(Leaf.TELEMETRY), 0)],
             on_message=self._on_message,
@@ -190,7 +213,7 @@ class _Fleet:
         self.commands = Commands(
             rows=stores.commands,
             publisher=self.events,
-            sign=lambda command: signing.sign(command, self._key),
+            sign=lambda command: signing.sign(command, self._keeper.current),
             clock=clock,
             metrics=self.metrics,
             swap_hub=self.swap_hub,
@@ -215,8 +238,9 @@ class _Fleet:
             packs=stores.batteries,
             riders=stores.riders,
             publisher=self.events,
-            sign=lambda document: signing.sign(document, self._key),
+            sign=lambda document: signing.sign(document, self._keeper.current),
             clock=clock,
+            secrets=self._secrets_note if device else None,
         )
         self.watch = RegisterWatch(
             revisions=stores.meta,
@@ -232,10 +256,11 @@ class _Fleet:
         stores: Stores,
         clock: SystemClock,
         broker: EmbeddedBroker | None,
+        device: DeviceSide | None,
     ) -> _Fleet:
         """Make everything and read what the store remembers."""
         incarnation = await stores.meta.incarnation(new_id(clock.wall_ms()))
-        fleet = cls(config, stores, clock, broker, incarnation)
+        fleet = cls(config, stores, clock, broker, device, incarnation=incarnation)
         await fleet.live.load()
         await fleet.commands.load()
         return fleet
@@ -257,7 +282,7 @@ class _Fleet:
             offline=OfflineService(
                 riders=riders,
                 codes_key=lambda: group_keys(self._data_dir).codes,
-                sign=lambda ticket: signing.sign(ticket, self._key),
+                sign=lambda ticket: signing.sign(ticket, self._keeper.current),
                 clock=self._clock,
             ),
             reservations=ReservationService(
@@ -282,6 +307,24 @@ class _Fleet:
             phone_key=self._phone_key,
             public_url=public_url,
         )
+
+    def beside(self, public_url: str) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the pages do, and ends after them."""
+        works: list[Coroutine[Any, Any, None]] = []
+        if self._broker is not None:
+            works.append(self._broker.run())
+        if self._device is not None:
+            works.append(
+                self._device.serve(
+                    stores=self._stores,
+                    keeper=self._keeper,
+                    broker_url=places.broker_url(self._config, self.address.port),
+                    fleet_url=public_url,
+                    on_enrolled=self._admit,
+                )
+            )
+            works.append(self._device.keep_fresh(self._certificates_renewed))
+        return works
 
     async def run(
         self,
@@ -353,19 +396,26 @@ class _Fleet:
 
     async def _new_cabinets(self) -> list[str]:
         fresh = await self.live.refresh()
-        if self._broker is not None:
-            await self._broker.reload(await self._stores.cabinets.credentials())
+        await self._admit()
         self.cabinet_hub.tell(fresh)
         return fresh
 
+    async def _admit(self) -> None:
+        """Let the broker know who may connect now, and whose certificate was revoked."""
+        revoked = await self._stores.enrolments.revoked(self._clock.wall_ms())
+        if self._broker is not None:
+            await self._broker.reload(await self._stores.cabinets.credentials(), revoked)
+        elif self._device is not None:  # an external broker that goes by our list
+            number, serials = revoked
+            self._device.authority.write_crl(serials, number, self._clock.now_utc())
 
-class _Server(uvicorn.Server):
-    """Signals are handled by ``run``, for the whole program."""
+    def _secrets_note(self) -> SecretsNote:
+        return SecretsNote(self._keeper.version, self._keeper.secrets.id)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
-        yield
+    def _certificates_renewed(self) -> None:
+        if self._broker is not None:
+            self._broker.renew_clients()
+            self._broker.hang_up()
 
 
 @contextmanager
@@ -383,7 +433,7 @@ def only_one(data_dir: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-        (data_dir / READY_FILE).unlink(missing_ok=True)
+        (data_dir / places.READY_FILE).unlink(missing_ok=True)
     except BlockingIOError as error:
         raise FleetError(f"data_dir {data_dir}: another fleetd runs here") from error
     finally:
@@ -400,57 +450,49 @@ def _server(http: HttpConfig, app: Any) -> uvicorn.Server:
         ssl_certfile=http.tls_cert_file,
         ssl_keyfile=http.tls_key_file,
     )
-    return _Server(config)
-
-
-def _listen(http: HttpConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((http.host, http.port))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)  # noqa: FBT003 - its only parameter
-    except OSError as error:
-        listener.close()
-        raise FleetError(f"http: can't listen on {http.host}:{http.port}: {error}") from error
-    return listener
+    return QuietServer(config)
 
 
 def _url(http: HttpConfig, listener: socket.socket) -> str:
     scheme = "https" if http.tls_cert_file else "http"
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what was configured
-    host = everywhere.get(http.host, http.host)
-    port = listener.getsockname()[1]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    host = places.EVERYWHERE.get(http.host, http.host)
+    return f"{scheme}://{places.bracketed(host)}:{listener.getsockname()[1]}"
 
 
-def _external(broker: BrokerConfig) -> BrokerAddress:
+def _external(broker: BrokerConfig, device: DeviceSide | None, user: str) -> BrokerAddress:
+    """Where an external broker is: with a password, or with certificates of its CA or of ours."""
     password = None
     try:
         if broker.password_file is not None:
             password = broker.password_file.read_text(encoding="utf-8").strip()
         tls = None
-        if broker.ca_file is not None:
+        if device is not None and broker.ca_file is None:
+            tls = device.authority.client_context(user, device.now())
+        elif broker.ca_file is not None:
             tls = ssl.create_default_context(cafile=broker.ca_file)
+        if tls is not None and broker.cert_file is not None:
+            tls.load_cert_chain(broker.cert_file, broker.key_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"broker: {error}") from error
     return BrokerAddress(broker.host, broker.port, broker.username or None, password, tls)
 
 
 def _write_ready(
-    config: FleetConfig, url: str, address: BrokerAddress, broker: EmbeddedBroker | None
+    config: FleetConfig,
+    url: str,
+    address: BrokerAddress,
+    broker: EmbeddedBroker | None,
+    device: DeviceSide | None,
 ) -> None:
     """Where we are, for scripts: free ports are known only now."""
-    kind = "external" if broker is None else broker.kind
     scheme = "mqtt" if address.tls is None else "mqtts"
-    text = msgspec.json.encode(
-        {
-            "http": url,
-            "mqtt": f"{scheme}://{address.host}:{address.port}",
-            "broker": kind,
-            "broker_pid": broker.pid if broker else None,
-            "pid": os.getpid(),
-        }
-    ).decode()
-    write_private(config.data_dir / READY_FILE, text + "\n")
+    ready = places.Ready(
+        http=url,
+        mqtt=f"{scheme}://{places.bracketed(address.host)}:{address.port}",
+        broker="external" if broker is None else broker.kind,
+        broker_pid=broker.pid if broker else None,
+        pid=os.getpid(),
+        device=device.url if device else None,
+    )
+    text = msgspec.json.encode(ready).decode()
+    write_private(config.data_dir / places.READY_FILE, text + "\n")

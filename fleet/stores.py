@@ -12,6 +12,7 @@ from fleet.store.batteries import BatteryStore
 from fleet.store.cabinets import CabinetStore
 from fleet.store.commands import CommandStore
 from fleet.store.engine import Database
+from fleet.store.enrolment import EnrolmentStore
 from fleet.store.events import EventStore
 from fleet.store.meta import MetaStore
 from fleet.store.operations import OperationStore
@@ -27,6 +28,7 @@ class Stores:
     database: Database
     meta: MetaStore
     cabinets: CabinetStore
+    enrolments: EnrolmentStore
     batteries: BatteryStore
     riders: RiderStore
     swaps: SwapStore
@@ -53,6 +55,7 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             database=database,
             meta=MetaStore(database),
             cabinets=CabinetStore(database),
+            enrolments=EnrolmentStore(database),
             batteries=BatteryStore(database),
             riders=RiderStore(database),
             swaps=SwapStore(database),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 
-from cabinet.errors import BrokerError, ConfigError
+from cabinet.errors import BrokerError, CabinetError, ConfigError
 from cabinet.ports import Packet
 from protocols.messages import EVENT_WINDOW
 
@@ -48,6 +48,7 @@ class Endpoint:
     username: str = ""
     password: str = field(default="", repr=False)
     ca_file: Path | None = None
+    client_file: Path | None = None  # key and certificate
 
 
 def endpoint(
@@ -57,6 +58,7 @@ def endpoint(
     username: str = "",
     password: str = "",
     ca_file: Path | None = None,
+    client_file: Path | None = None,
 ) -> Endpoint:
     """Parse ``mqtt://host[:port]`` or ``mqtts://host[:port]``; raise ConfigError otherwise."""
     parts = urlsplit(url)
@@ -74,6 +76,7 @@ def endpoint(
         username=username,
         password=password,
         ca_file=ca_file,
+        client_file=client_file,
     )
 
 
@@ -103,17 +106,33 @@ class MqttSession:
 
 
 class MqttBroker:
-    """Implements ``cabinet.ports.Broker``."""
+    """Implements ``cabinet.ports.Broker``.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    ``refresh`` names the place anew before every connection: where credentials come from the fleet
+    they may have changed.
+    """
+
+    def __init__(self, endpoint: Endpoint, refresh: Callable[[], Endpoint] | None = None) -> None:
         self._endpoint = endpoint
+        self._refresh = refresh
+        self._client_now: aiomqtt.Client | None = None
+
+    def reconnect(self) -> None:
+        """End the present connection in good order; whoever uses it makes a new one."""
+        if self._client_now is not None:
+            self._client_now._client.disconnect()  # noqa: SLF001 - aiomqtt has no call for it
 
     @asynccontextmanager
     async def session(
         self, *, will: Packet, subscribe: Sequence[str]
     ) -> AsyncIterator[MqttSession]:
         """Connect, subscribe, and say good-bye at the end."""
-        client = self._client(will)
+        try:
+            if self._refresh is not None:
+                self._endpoint = self._refresh()
+            client = self._client(will)
+        except CabinetError as error:
+            raise BrokerError(str(error)) from error
         try:
             await client.__aenter__()
         except (aiomqtt.MqttError, OSError, ValueError) as error:
@@ -123,8 +142,10 @@ class MqttBroker:
                 await client.subscribe([(topic, 0) for topic in subscribe])
             except (aiomqtt.MqttError, ValueError) as error:
                 raise BrokerError(f"subscribe: {error}") from error
+            self._client_now = client
             yield MqttSession(client)
         finally:
+            self._client_now = None
             await _leave(client)
 
     def _client(self, will: Packet) -> aiomqtt.Client:
@@ -149,10 +170,14 @@ class MqttBroker:
         return client
 
     def _tls(self) -> ssl.SSLContext:
+        place = self._endpoint
         try:
-            return ssl.create_default_context(cafile=self._endpoint.ca_file)
+            context = ssl.create_default_context(cafile=place.ca_file)
+            if place.client_file is not None:
+                context.load_cert_chain(place.client_file)
         except OSError as error:
-            raise BrokerError(f"{self._endpoint.ca_file}: {error}") from error
+            raise BrokerError(f"{place.ca_file}, {place.client_file}: {error}") from error
+        return context
 
 
 async def _leave(client: aiomqtt.Client) -> None:

@@ -14,6 +14,7 @@ transaction that was under way be taken up again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -91,13 +92,14 @@ _FIRST_READ_AGE_MS: Final = 5_000
 class Engine:
     """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces.
 
-    ``group_keys`` check the codes of riders, each by itself; without one no code is taken.
+    ``group_keys`` check the codes of riders, each by itself; without one no code is taken. They
+    may change while they are replaced in the fleet.
     """
 
     config: EngineConfig
     verify: Verify
     token: Token
-    group_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    group_keys: Sequence[bytes] = field(default=(), repr=False)
 
     def initial(self, restored: Restored, boot_id: str) -> State:
         """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
@@ -175,7 +177,7 @@ class Engine:
                     engine_inventory.tell_all(draft, draft.sight())
             case OfflineCode() | OfflineTicket():
                 sight = draft.sight()
-                engine_offline.asked(draft, event, sight, self.verify, self.group_keys)
+                engine_offline.asked(draft, event, sight, self.verify, tuple(self.group_keys))
                 self._power(draft)
         return draft.outcome()
 

@@ -74,6 +74,7 @@ class Stack:
         self.programs: dict[str, Program] = {}
         self.http_port = self.options.http_port or free_port()
         self.broker_port = free_port()
+        self.enrol_port = free_port()
         self.cabinet_port = free_port()
         self.rider_id = ""
         self.cabinet_row: dict[str, Any] = {}
@@ -129,6 +130,11 @@ class Stack:
     def cabinet_data(self) -> Path:
         """The folder with the cabinet's journal."""
         return self.run_dir / "cabinet"
+
+    @property
+    def credentials(self) -> Path:
+        """The folder that `cabinetd enrol` fills."""
+        return self.cabinet_data / "credentials"
 
     @property
     def sms_file(self) -> Path:
@@ -287,27 +293,19 @@ class Stack:
             *("cabinetd", "example-config"),
             *("--id", self.options.cabinet_id, "--run-dir", wires),
         )
-        password = self._secret("cabinet.password", self.cabinet_row["mqtt_password"])
-        command_key = self._secret("command.key", self.cabinet_row["command_key"])
         text = with_values(
             example,
             {
                 # The programs of a demo share one machine, whose clock is right or wrong for all.
                 "cabinet": {"data_dir": str(self.cabinet_data), "clock": "host"},
-                "fleet": {
-                    "url": f"mqtt://{LOOPBACK}:{self.broker_port}",
-                    "username": self.cabinet_row["mqtt_username"],
-                    "password_file": str(password),
-                    "command_key_file": str(command_key),
-                    "group_key_file": str(self.fleet_data / "group.key"),
-                    "page_url": self.fleet_url,
-                },
+                "fleet": {"credentials_dir": str(self.credentials)},
                 "web": {"host": LOOPBACK, "port": self.cabinet_port},
             },
         )
         text = with_values(text, self.options.cabinet_values)
         self.cabinet_config.write_text(text, encoding="utf-8")
         self.cabinet_data.mkdir(parents=True, exist_ok=True)
+        self._enrol()
         self._program("cabinetd", "run", "--config", str(self.cabinet_config)).start()
         self.wait_cabinet_online()
 
@@ -332,6 +330,7 @@ class Stack:
                     "port": self.broker_port,
                     "prefer": options.broker,
                 },
+                "enrol": {"port": self.enrol_port},
                 "sms": {"sender": "console"},
                 "operator": {"token_file": str(self.operator_token_file)},
             },
@@ -340,11 +339,14 @@ class Stack:
 
     # --- helpers --------------------------------------------------------------------------------
 
-    def _secret(self, name: str, text: str) -> Path:
-        path = self.run_dir / name
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
-        return path
+    def _enrol(self) -> None:
+        """Join the fleet by the token, as a technician would."""
+        token = self.run_dir / "token"
+        token.touch(mode=0o600)
+        token.write_text(self.cabinet_row["token"], encoding="utf-8")
+        config = str(self.cabinet_config)
+        self._run("cabinetd", "enrol", "--config", config, "--token-file", str(token))
+        token.unlink()
 
     def _program(self, name: str, *arguments: str) -> Program:
         log = self.run_dir / "log" / f"{name}.log"

@@ -10,15 +10,24 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 from fleet.adapters import deathsig
-from fleet.adapters.broker_files import FLEET_USER, BrokerPlace, mosquitto_files, nats_files
-from fleet.adapters.mqtt import BrokerAddress
+from fleet.adapters.broker_files import (
+    FLEET_USER,
+    TELEMETRY_USER,
+    BrokerPlace,
+    TlsFiles,
+    mosquitto_files,
+    nats_files,
+)
+from fleet.adapters.mqtt import BrokerAddress, knock
 from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
+from fleet.adapters.pki import Authority
 from fleet.adapters.secret_files import write_private
 from fleet.core.records import Credential
 from fleet.errors import ConfigError, FleetError
@@ -33,6 +42,7 @@ START_TIMEOUT_MS: Final = 10_000
 START_POLL_S: Final = 0.02
 STOP_TIMEOUT_S: Final = 2.0
 RESTART_DELAY_S: Final = 0.5
+RELOADED_WITHIN_S: Final = 0.5  # mosquitto looks for the signal ten times a second
 _LOG_LINE_BYTES_MAX: Final = 4_096
 
 
@@ -60,34 +70,119 @@ def find_broker(prefer: Prefer) -> tuple[BrokerKind, Path]:
 
 
 class EmbeddedBroker:
-    """One broker process with its files in a folder of its own."""
+    """One broker process with its files in a folder of its own.
 
-    def __init__(self, *, host: str, port: int, folder: Path, prefer: Prefer, clock: Clock) -> None:
+    With an ``authority`` it speaks TLS and goes by certificates; without one, by passwords.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        folder: Path,
+        prefer: Prefer,
+        clock: Clock,
+        authority: Authority | None = None,
+    ) -> None:
         self.kind, self._program = find_broker(prefer)
-        self._place = BrokerPlace(host, port or _free_port(host), folder, getpass.getuser())
+        tls = None
+        if authority is not None:
+            tls = TlsFiles(authority.ca_file, authority.server_file, authority.crl_file)
+        self._place = BrokerPlace(host, port or _free_port(host), folder, getpass.getuser(), tls)
         self._clock = clock
+        self._authority = authority
+        self._reloading = asyncio.Lock()
+        self._revoked: Mapping[str, str] = {}
         self._fleet_password = new_password()
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._users: list[Credential] = []
         self._texts: Mapping[str, str] = {}
 
     @property
     def address(self) -> BrokerAddress:
-        """Where the fleet itself connects; its password is new with every start."""
+        """Where the fleet itself connects; password or certificate are new with every start."""
+        return self._address(FLEET_USER)
+
+    @property
+    def telemetry_address(self) -> BrokerAddress:
+        """The same for the connection that hears telemetry."""
+        return self._address(TELEMETRY_USER)
+
+    def _address(self, user: str) -> BrokerAddress:
         host = "127.0.0.1" if self._place.host in {"0.0.0.0", "::", ""} else self._place.host  # noqa: S104
-        return BrokerAddress(host, self._place.port, FLEET_USER, self._fleet_password)
+        if self._authority is None:
+            return BrokerAddress(host, self._place.port, FLEET_USER, self._fleet_password)
+        if user not in self._contexts:
+            self._contexts[user] = self._authority.client_context(user, self._clock.now_utc())
+        return BrokerAddress(host, self._place.port, tls=self._contexts[user])
+
+    def renew_clients(self) -> None:
+        """Have the fleet's own clients take fresh certificates with their next connection."""
+        assert self._authority is not None
+        for user, context in self._contexts.items():
+            path = self._authority.client_file(user, self._clock.now_utc())
+            context.load_cert_chain(path)
+            path.unlink()
 
     @property
     def pid(self) -> int | None:
         """The process id while it runs."""
         return None if self._process is None else self._process.pid
 
-    async def start(self, cabinets: Sequence[Credential]) -> None:
+    async def start(
+        self, cabinets: Sequence[Credential], revoked: tuple[int, Mapping[str, str]] = (0, {})
+    ) -> None:
         """Write the files, start the process, wait until it listens.
+
+        ``revoked`` is how many certificates ever were, and those in date: serial to cabinet.
 
         Raises:
             FleetError: it does not come up; the message carries its last words.
         """
+        self._users = self._own_users()
+        self._write(cabinets)
+        self._write_revoked(*revoked)
+        await self._spawn()
+
+    async def reload(
+        self, cabinets: Sequence[Credential], revoked: tuple[int, Mapping[str, str]] = (0, {})
+    ) -> None:
+        """Let the running broker know new cabinets and revoked certificates.
+
+        Connections stay, but for those of cabinets of which a certificate was revoked.
+        """
+        async with self._reloading:
+            before = self._revoked
+            changed = self._write(cabinets)
+            if not self._write_revoked(*revoked) and not changed:
+                return  # a needless reload can refuse a client that connects at that moment
+            self.hang_up()
+            gone = {cabinet for serial, cabinet in revoked[1].items() if serial not in before}
+            if gone and self.kind == "mosquitto":
+                await self._clock.sleep(RELOADED_WITHIN_S)
+                for cabinet in sorted(gone):
+                    await self._drop(cabinet)
+
+    def hang_up(self) -> None:
+        """Have the broker read its files again, certificates included."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
+
+    async def _drop(self, cabinet: str) -> None:
+        """End a connection that mosquitto, unlike NATS, would let live until it breaks.
+
+        A client of the same name takes its place; the broker derives the client id from the name.
+        """
+        assert self._authority is not None
+        context = self._authority.client_context(cabinet, self._clock.now_utc())
+        address = self._address(FLEET_USER)
+        await knock(BrokerAddress(address.host, address.port, tls=context), cabinet)
+
+    def _own_users(self) -> list[Credential]:
+        if self._authority is not None:
+            return [Credential(name, enrolled=0) for name in (FLEET_USER, TELEMETRY_USER)]
         password = self._fleet_password
         own = Credential(FLEET_USER, mosquitto_hash(password), nats_hash(password))
         if self.kind == "nats" and own.bcrypt is None:
@@ -95,16 +190,13 @@ class EmbeddedBroker:
                 "broker: NATS needs bcrypt hashes, which this system's libcrypt can't make; "
                 "install mosquitto"
             )
-        self._users = [own]
-        self._write(cabinets)
-        await self._spawn()
+        return [own]
 
-    async def reload(self, cabinets: Sequence[Credential]) -> None:
-        """Let the running broker know new cabinets; connections stay."""
-        if not self._write(cabinets):
-            return  # a needless reload can refuse a client that connects at that moment
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGHUP)
+    def _write_revoked(self, number: int, serials: Mapping[str, str]) -> bool:
+        self._revoked = dict(serials)
+        if self._authority is None:
+            return False
+        return self._authority.write_crl(serials, number, self._clock.now_utc())
 
     async def run(self) -> None:
         """Keep it running until cancelled: a broker that dies is started again."""

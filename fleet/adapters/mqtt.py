@@ -137,6 +137,24 @@ class MqttLink:
         )
 
 
+async def knock(address: BrokerAddress, identifier: str) -> None:
+    """Connect and leave again; a client of that identifier loses its connection. Never raises."""
+    client = aiomqtt.Client(
+        address.host,
+        address.port,
+        identifier=identifier,
+        protocol=aiomqtt.ProtocolVersion.V311,
+        clean_session=True,
+        timeout=CALL_TIMEOUT_S,
+        tls_context=address.tls,
+    )
+    try:
+        async with client:
+            client.timeout = FAREWELL_TIMEOUT_S
+    except (aiomqtt.MqttError, OSError) as error:
+        log.warning("broker: %s could not be dropped: %s", identifier, error)
+
+
 def _cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -22,11 +22,24 @@ class CabinetRecord:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A broker user, by the hashes that the two brokers understand."""
+    """A cabinet as a broker knows it.
+
+    By the epoch of its enrolment where certificates count, None where it has none; by the hashes of
+    its password, in the formats of both brokers, where there is no TLS.
+    """
 
     username: str
-    pbkdf2: str
-    bcrypt: str | None
+    pbkdf2: str = ""
+    bcrypt: str | None = None
+    enrolled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsHeld:
+    """Which set of keys a cabinet was given last (``protocols.enrolment.secrets_id``)."""
+
+    cabinet: str
+    secrets_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from fleet.errors import FleetError
 from fleet.ports import Clock
 from fleet.runtime.ingest import Publisher
 from protocols import topics
+from protocols.enrolment import CREDENTIALS_VALUE
 from protocols.errors import MessageError
-from protocols.messages import DesiredList, DesiredPlan, Signed, decode, encode
+from protocols.messages import DesiredConfig, DesiredList, DesiredPlan, Signed, decode, encode
 from protocols.topics import Leaf
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,14 @@ class Revisions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsNote:
+    """Names the secrets that cabinets should hold; the version rises with every change."""
+
+    version: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Part:
     packs: tuple[str, ...] = ()
     denied_riders: tuple[str, ...] = ()
@@ -81,7 +90,9 @@ class DesiredPublisher:
         publisher: Publisher,
         sign: Callable[[Signed], Signed],
         clock: Clock,
+        secrets: Callable[[], SecretsNote] | None = None,
     ) -> None:
+        self._secrets = secrets
         self._rows = rows
         self._packs = packs
         self._riders = riders
@@ -111,8 +122,24 @@ class DesiredPublisher:
             await self._publish_lists(state, parts, old.chunks)
             if (plan := plans.get(state.cabinet)) is not None:
                 await self._publish_plan(state.cabinet, plan)
+        await self.publish_secrets(cabinets)
         text = "desired lists: %d packs and %d names of blocked riders for %d cabinets"
         log.info(text, len(serials), len(denied), len(states))
+
+    def secrets(self) -> SecretsNote | None:
+        """Which secrets cabinets should hold now; None where they are not given any."""
+        return None if self._secrets is None else self._secrets()
+
+    async def publish_secrets(self, cabinets: Sequence[str]) -> None:
+        """Name the secrets to these cabinets, so that they fetch what they do not hold."""
+        if (note := self.secrets()) is None:
+            return
+        for cabinet in cabinets:
+            document = DesiredConfig(
+                cabinet=cabinet, version=note.version, values={CREDENTIALS_VALUE: note.id}
+            )
+            topic = topics.build(cabinet, Leaf.DESIRED_CONFIG)
+            await self._retain(topic, encode(self._sign(document)))
 
     async def _publish_lists(
         self, state: ListsState, parts: Sequence[_Part], old_chunks: int
@@ -171,6 +198,7 @@ class RegisterWatch:
     async def run(self, all_cabinets: Callable[[], list[str]]) -> None:
         """Poll until cancelled."""
         seen = (-1, -1)  # so that the first round takes in everything
+        told = self._desired.secrets()
         pending: set[str] = set()
         while True:
             try:
@@ -186,6 +214,9 @@ class RegisterWatch:
                 if pending and self._connected:
                     await self._desired.publish(sorted(pending))
                     pending.clear()
+                if self._connected and (secrets := self._desired.secrets()) != told:
+                    await self._desired.publish_secrets(all_cabinets())
+                    told = secrets
             except FleetError as error:
                 log.warning("registers: %s; trying again", error)
             await self._clock.sleep(POLL_S)

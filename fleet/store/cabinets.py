@@ -59,10 +59,18 @@ class CabinetStore:
 
     async def credentials(self) -> list[Credential]:
         """What the embedded broker must know."""
-        columns = select(t.cabinet.c.id, t.cabinet.c.mqtt_pbkdf2, t.cabinet.c.mqtt_bcrypt)
+        columns = select(
+            t.cabinet.c.id,
+            t.cabinet.c.mqtt_pbkdf2,
+            t.cabinet.c.mqtt_bcrypt,
+            t.cabinet.c.enrolled_epoch,
+        )
         async with self._database.read() as connection:
             rows = await connection.execute(columns.order_by(t.cabinet.c.id))
-            return [Credential(row.id, row.mqtt_pbkdf2, row.mqtt_bcrypt) for row in rows]
+            return [
+                Credential(row.id, row.mqtt_pbkdf2, row.mqtt_bcrypt, row.enrolled_epoch)
+                for row in rows
+            ]
 
     async def latest(self) -> list[LatestRow]:
         """The last that every cabinet told, for a start."""

@@ -54,9 +54,36 @@ cabinet = Table(
     Column("lon", Float),
     Column("epoch", BigInteger, nullable=False),  # minted at registration
     Column("command_seq", BigInteger, nullable=False, server_default="0"),
+    Column("enrolled_epoch", BigInteger),  # of the enrolment that counts; none: it may not connect
+    Column("secrets_id", String(16), nullable=False, server_default=""),  # what it was given last
+    # Passwords of a broker without TLS; empty where certificates count.
     Column("mqtt_pbkdf2", String(256), nullable=False),  # mosquitto's format
     Column("mqtt_bcrypt", String(128)),  # NATS's format
     Column("created_ms", BigInteger, nullable=False),
+)
+
+#: One-time tokens by which a cabinet joins; the secret is kept as a hash.
+enrol_token = Table(
+    "enrol_token",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), nullable=False, index=True),
+    Column("secret_hash", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+)
+
+#: Client certificates of cabinets.
+device_cert = Table(
+    "device_cert",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("cabinet", _ID, ForeignKey("cabinet.id"), nullable=False, index=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("not_after_ms", BigInteger, nullable=False),
+    Column("revoked_ms", BigInteger),
 )
 
 cabinet_latest = Table(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from deploy.demo.processes import LOOPBACK
 from deploy.demo.waiting import now_s, until
-from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
+from fleet.adapters.broker_files import FLEET_USER
+from fleet.adapters.clock import SystemClock
+from fleet.adapters.pki import Authority, fleet_identity
 from protocols import topics
 from protocols.topics import ROOT, Leaf
 from tests.support.stack import SystemStack
@@ -67,11 +70,11 @@ class BrokerClient:
 
     def connect(self) -> None:
         """Connect, or connect again after fleetd and its broker were started anew."""
-        password = _admit(self._stack)
+        context = _admit(self._stack)
 
         def connected() -> bool:
             self._close()
-            self._client = self._new_client(password)
+            self._client = self._new_client(context)
             try:
                 self._client.connect(LOOPBACK, self._stack.broker_port)
             except OSError:  # the broker is just coming up
@@ -111,9 +114,9 @@ class BrokerClient:
         """What was heard on a leaf, from the message with this number on."""
         return [each for each in self.heard[since:] if each.leaf is leaf]
 
-    def _new_client(self, password: str) -> mqtt.Client:
+    def _new_client(self, context: ssl.SSLContext) -> mqtt.Client:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=_USER, protocol=mqtt.MQTTv311)
-        client.username_pw_set(_USER, password)
+        client.tls_set_context(context)
         client.on_connect = lambda c, *_: c.subscribe(
             [(f"{ROOT}/+/+/{leaf}", 0) for leaf in LEAVES]
         )
@@ -157,22 +160,25 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def _admit(stack: SystemStack) -> str:
-    """Write one more user with the fleet's rights into the running broker's files."""
-    password = new_password()
+def _admit(stack: SystemStack) -> ssl.SSLContext:
+    """Write one more user with the fleet's rights into the running broker's files.
+
+    The tester reads the fleet's data folder, so the authority signs for it as well.
+    """
+    now = SystemClock().now_utc()
+    context = Authority.open(stack.fleet_data / "pki", now).client_context(_USER, now)
     folder = stack.fleet_data / "broker"
     nats = folder / "nats.conf"
     if nats.exists():
         config = json.loads(nats.read_text())
         users = config["authorization"]["users"]
-        fleet = next(user for user in users if user["user"] == "fleet")
-        own = {**fleet, "user": _USER, "password": nats_hash(password)}
-        config["authorization"]["users"] = [u for u in users if u["user"] != _USER] + [own]
+        fleet = next(user for user in users if user["user"] == fleet_identity(FLEET_USER))
+        own = {**fleet, "user": fleet_identity(_USER)}
+        others = [user for user in users if user["user"] != own["user"]]
+        config["authorization"]["users"] = [*others, own]
         nats.write_text(json.dumps(config))
     else:
-        passwords, acl = folder / "passwords", folder / "acl"
-        lines = [x for x in passwords.read_text().splitlines() if not x.startswith(f"{_USER}:")]
-        passwords.write_text("\n".join([*lines, f"{_USER}:{mosquitto_hash(password)}"]) + "\n")
+        acl = folder / "acl"
         acl.write_text(f"user {_USER}\ntopic readwrite {ROOT}/#\n" + acl.read_text())
     os.kill(broker_pid(stack), signal.SIGHUP)
-    return password
+    return context

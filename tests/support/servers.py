@@ -14,6 +14,7 @@ from typing import Any
 
 from fleet.adapters.broker import EmbeddedBroker, Prefer
 from fleet.adapters.clock import SystemClock
+from fleet.adapters.pki import Authority
 from fleet.core.records import Credential
 
 BROKERS: tuple[Prefer, ...] = ("mosquitto", "nats")
@@ -58,11 +59,19 @@ def _pgserver() -> Any:
 
 @asynccontextmanager
 async def broker(
-    kind: Prefer, folder: Path, cabinets: Sequence[Credential] = ()
+    kind: Prefer,
+    folder: Path,
+    cabinets: Sequence[Credential] = (),
+    authority: Authority | None = None,
 ) -> AsyncIterator[EmbeddedBroker]:
-    """A running embedded broker of this kind on a free port."""
+    """A running embedded broker of this kind on a free port; with an authority it speaks TLS."""
     embedded = EmbeddedBroker(
-        host="127.0.0.1", port=0, folder=folder / kind, prefer=kind, clock=SystemClock()
+        host="127.0.0.1",
+        port=0,
+        folder=folder / kind,
+        prefer=kind,
+        clock=SystemClock(),
+        authority=authority,
     )
     await embedded.start(cabinets)
     try:

@@ -133,7 +133,9 @@ class CabinetBench:
         self.run_dir = directory / "run"
         self.run_dir.mkdir()
         self.clock = SystemClock()
-        text = example_config(run_dir=self.run_dir, data_dir=directory / "data", fleet_url=None)
+        text = example_config(
+            run_dir=self.run_dir, data_dir=directory / "data", credentials_dir=None
+        )
         self.config = parse(text, directory / "cabinet.toml", {})
         self.wires = Wires(self.config, self.clock, DRIVERS)
         self._process: subprocess.Popen[bytes] | None = None

@@ -40,7 +40,7 @@ class Town:
 
 @pytest.fixture(params=BROKERS)
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> FleetConfig:
-    text = f'[http]\nport = 0\n[broker]\nport = 0\nprefer = "{request.param}"\n'
+    text = f'[http]\nport = 0\n[broker]\ntls = false\nport = 0\nprefer = "{request.param}"\n'
     return parse(text, "test.toml", tmp_path, {})
 
 

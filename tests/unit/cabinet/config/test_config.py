@@ -44,7 +44,8 @@ def test_the_example_is_right_and_complete() -> None:
     assert config.slots[8].lock.channel == 0
     assert config.slots[11].presence.board == "board-4"
     assert config.fleet is not None
-    assert config.fleet.password_file == Path("/etc/yizhan/mqtt-password")
+    assert config.fleet.credentials_dir == Path("/var/lib/yizhan/cabinet/credentials")
+    assert (config.fleet.url, config.fleet.password_file) == ("", None)
     assert config.buses[-1].protocol is Protocol.JBD
 
 
@@ -54,7 +55,7 @@ def test_the_deployed_example_is_this_one() -> None:
 
 
 def test_an_example_without_a_fleet() -> None:
-    text = example_config("DH-0007", run_dir=Path('/tmp/a "b"'), fleet_url=None, web_port=0)
+    text = example_config("DH-0007", run_dir=Path('/tmp/a "b"'), credentials_dir=None, web_port=0)
     config = parse(text, FILE, {})
     assert config.fleet is None
     assert config.web.port == 0
@@ -78,7 +79,8 @@ FAULTS = [
     ('id = "DH-0001"', 'id = "dh 1"', "id =", "cabinet.id", "capital letters"),
     ('id = "DH-0001"', "", "[cabinet]", "cabinet.id", "is missing; add id ="),
     ("telemetry_s = 5.0", "telemetry_s = nan", "telemetry_s", "fleet.telemetry_s", "out of range"),
-    ('url = "mqtt://127.0.0.1:1883"', 'url = "http://x"', "url =", "fleet.url", "mqtt://host:port"),
+    ("telemetry_s = 5.0", 'url = "http://x"', "url =", "fleet.url", "mqtt://host:port"),
+    ('credentials_dir = "/var/lib/yizhan/cabinet/credentials"', "", "[fleet]", "fleet.credentials_dir", "run cabinetd enrol, or give a url"),
     ("address = 20", "address = 10", "address = 10\n\n[[device]]\nname = \"charger-01\"", "device[6].address", "already used by 'meter' on line"),
     ("address = 20\n", "", 'name = "climate"', "device[6].address", "add address ="),
     ('name = "board-2"', 'name = "board-1"', 'name = "board-1"\ntype = "waveshare-relay-d"\nbus = "bus-a"\naddress = 2', "device[2].name", "already used on line"),
@@ -113,7 +115,7 @@ FAULTS = [
     ("[safety]", "[safety]\nair_warn_c = 64", "air_warn_c = 64", "safety.air_warn_c", "must be below"),
     ('port = "/run/yizhan/scanner"', 'port = "/run/yizhan/bus-a"', 'port = "/run/yizhan/bus-a"', "scanner.port", "a scanner owns its port"),
     ('clock = "kernel"', 'clock = "rct"', "clock =", "cabinet.clock", "did you mean 'rtc'?"),
-    ('page_url = ""', 'page_url = "javascript:alert(1)"', "page_url =", "fleet.page_url", "https://host"),
+    ("telemetry_s = 5.0", 'page_url = "javascript:alert(1)"', "page_url =", "fleet.page_url", "https://host"),
     ("columns = 0", "columns = 9", "columns =", "cabinet.columns", "from 0 to 8"),
     ("[[bus]]                     # locks", "[bus] # locks", "[bus]", "", "not TOML"),
 ]  # fmt: skip
