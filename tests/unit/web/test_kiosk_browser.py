@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from playwright.async_api import Browser, Page, async_playwright, expect
@@ -271,6 +272,6 @@ async def test_the_page_loads_again_when_the_program_was_started_anew(
     async with screen(browser, site) as page:
         await page.evaluate("window.old = true")
         acting = site.bench.pump._acting
-        acting.state = replace(acting.state, boot_id="another")
+        acting.state = msgspec.structs.replace(acting.state, boot_id="another")
         await page.wait_for_function("window.old === undefined")
         await expect(page.locator(".door")).to_have_count(12)
