@@ -7,10 +7,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
 
-.PHONY: help setup check test demo bench mutants prove screenshots clean
+.PHONY: help setup check test demo bench bench-balance mutants prove screenshots clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml uv.lock
 	@PYTHON="$(PYTHON)" deploy/dev/setup.sh
@@ -34,6 +34,9 @@ demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "
 
 bench: $(STAMP) ## tap to door, door to door: p95 against the targets
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-balance: $(STAMP) ## the planner against HiGHS (ARGS="--full" for all sizes up to 75,000 cabinets)
+	@$(BIN)/python -m tests.bench.balance $(ARGS)
 
 mutants: $(STAMP) ## break guards and safety rules on purpose: each must be found (ARGS=NAME for one)
 	@$(BIN)/python -m tests.world $(ARGS)
