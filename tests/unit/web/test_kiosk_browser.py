@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS
