@@ -133,10 +133,15 @@ class MqttBroker:
             client = self._client(will)
         except CabinetError as error:
             raise BrokerError(str(error)) from error
+        words = _LastWords()
+        log.addHandler(words)
         try:
             await client.__aenter__()
         except (aiomqtt.MqttError, OSError, ValueError) as error:
-            raise BrokerError(f"{self._endpoint.host}:{self._endpoint.port}: {error}") from error
+            why = f"{error} ({words.text})" if words.text else str(error)
+            raise BrokerError(f"{self._endpoint.host}:{self._endpoint.port}: {why}") from error
+        finally:
+            log.removeHandler(words)
         try:
             try:
                 await client.subscribe([(topic, 0) for topic in subscribe])
@@ -178,6 +183,24 @@ class MqttBroker:
         except OSError as error:
             raise BrokerError(f"{place.ca_file}, {place.client_file}: {error}") from error
         return context
+
+
+class _LastWords(logging.Handler):
+    """Keeps why TLS ended a connection: paho only logs it, and then waits for nothing.
+
+    A broker that refuses a certificate says so after the handshake; without this an expired or
+    revoked one would look like a broker that does not answer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take it down."""
+        text = record.getMessage()
+        if "SSL" in text:
+            self.text = text[text.index("SSL") :].rstrip(")")
 
 
 async def _leave(client: aiomqtt.Client) -> None:

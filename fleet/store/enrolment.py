@@ -146,9 +146,11 @@ class EnrolmentStore:
         async with self._database.write() as connection:
             query = select(t.device_cert).where(t.device_cert.c.serial == peer.serial)
             row = (await connection.execute(query)).first()
-            if row is None or (row.cabinet, row.epoch) != (peer.cabinet, peer.epoch):
+            if row is None:
+                await _adopt(connection, peer)
+            elif (row.cabinet, row.epoch) != (peer.cabinet, peer.epoch):
                 raise DeniedError("the certificate is none of ours", code=NO_CERTIFICATE)
-            if row.revoked_ms is not None:
+            elif row.revoked_ms is not None:
                 raise DeniedError("the certificate has been revoked", code=REVOKED)
             await connection.execute(
                 update(t.cabinet)
@@ -156,9 +158,9 @@ class EnrolmentStore:
                 .values(secrets_id=secrets_id)
             )
             if issue is None:
-                return Enrolled(row.epoch, None)
-            issued = issue(row.epoch)
-            await _remember(connection, peer.cabinet, row.epoch, issued, now_ms)
+                return Enrolled(peer.epoch, None)
+            issued = issue(peer.epoch)
+            await _remember(connection, peer.cabinet, peer.epoch, issued, now_ms)
             await append(
                 connection,
                 at_ms=now_ms,
@@ -166,9 +168,9 @@ class EnrolmentStore:
                 action="cabinet.renew",
                 outcome=DONE,
                 cabinet=peer.cabinet,
-                evidence=f"epoch {row.epoch}, certificate {issued.serial}",
+                evidence=f"epoch {peer.epoch}, certificate {issued.serial}",
             )
-            return Enrolled(row.epoch, issued.pem)
+            return Enrolled(peer.epoch, issued.pem)
 
     async def disable(self, cabinet: str, now_ms: int, actor: str = COMMAND_LINE) -> None:
         """Revoke its certificates and void its token; a new token lets it in again.
@@ -239,6 +241,22 @@ async def _mint(connection: AsyncConnection, cabinet: str) -> int:
     held = select(func.max(t.device_cert.c.epoch)).where(t.device_cert.c.cabinet == cabinet)
     enrolled = (await connection.execute(held)).scalar_one_or_none()
     return next_epoch(int(row.epoch), enrolled, int(seen or 0))
+
+
+async def _adopt(connection: AsyncConnection, peer: Peer) -> None:
+    """Take in a certificate that our authority signed and this store has forgotten.
+
+    A restored backup lacks what was issued after it. The enrolment that it names must not be older
+    than the one that is known, and the cabinet must not be shut out.
+    """
+    query = select(t.cabinet.c.enrolled_epoch).where(t.cabinet.c.id == peer.cabinet)
+    enrolled = (await connection.execute(query.with_for_update())).scalar_one_or_none()
+    if enrolled is None or peer.epoch < enrolled:
+        raise DeniedError("the certificate is none of ours", code=NO_CERTIFICATE)
+    if peer.epoch > enrolled:
+        newer = update(t.cabinet).where(t.cabinet.c.id == peer.cabinet)
+        await connection.execute(newer.values(enrolled_epoch=peer.epoch, epoch=peer.epoch))
+        await bump(connection, CABINETS)
 
 
 async def _revoke(connection: AsyncConnection, cabinet: str, now_ms: int) -> None:

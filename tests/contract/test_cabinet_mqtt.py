@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,17 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from cabinet.adapters import mqtt
 from cabinet.adapters.mqtt import MqttBroker, endpoint
 from cabinet.errors import BrokerError
 from cabinet.ports import Packet
 from fleet.adapters.broker import EmbeddedBroker, Prefer
 from fleet.adapters.passwords import mosquitto_hash, nats_hash
+from fleet.adapters.pki import Authority
 from fleet.core.records import Credential
 from protocols import topics
 from protocols.topics import Leaf
+from tests.support.certificates import NOW, cabinet_client
 from tests.support.servers import BROKERS, broker
 
 CABINET, SECRET = "DH-0001", "secret-a"
@@ -126,3 +130,27 @@ async def test_nobody_there_is_a_broker_error() -> None:
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
         async with absent.session(will=WILL, subscribe=SUBSCRIBE):
             pytest.fail("who is there?")
+
+
+async def test_a_certificate_that_is_refused_is_named(
+    kind: Prefer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as a broker that does not answer: somebody has to know that a token is needed."""
+    monkeypatch.setattr(mqtt, "CALL_TIMEOUT_S", 2.0)
+    authority = Authority.open(tmp_path / "pki", NOW)
+    authority.renew_server([], NOW)
+    expired = cabinet_client(authority, tmp_path, CABINET, now=NOW - dt.timedelta(days=400))
+    good = cabinet_client(authority, tmp_path, CABINET)
+    known = [Credential(CABINET, enrolled=1)]
+    async with broker(kind, tmp_path, known, authority) as embedded:
+        url = f"mqtts://{embedded.address.host}:{embedded.address.port}"
+
+        def as_one(client_file: Path) -> MqttBroker:
+            ca = authority.ca_file
+            return MqttBroker(endpoint(url, CABINET, ca_file=ca, client_file=client_file))
+
+        with pytest.raises(BrokerError, match="certificate expired"):
+            async with as_one(expired.file).session(will=WILL, subscribe=SUBSCRIBE):
+                pass
+        async with as_one(good.file).session(will=WILL, subscribe=SUBSCRIBE) as session:
+            await session.publish(Packet(STATUS, b"here", qos=1))

@@ -23,6 +23,7 @@ from cabinet.adapters import enrolment
 from cabinet.adapters.credentials import Vault
 from cabinet.errors import CabinetError, EnrolError, FleetUnreachableError
 from fleet import enrol_oneshot, oneshot, service
+from fleet.adapters.broker import Prefer
 from fleet.adapters.command_keys import SecretKeeper, begin_rotation, end_rotation
 from fleet.adapters.pki import Authority
 from fleet.adapters.secret_files import command_key, group_key
@@ -35,7 +36,7 @@ from fleet.store import tables as t
 from protocols import signing
 from protocols.enrolment import Token, parse_token, token_text
 from tests.support.certificates import NOW, cabinet_client
-from tests.support.servers import free_port
+from tests.support.servers import BROKERS, broker, free_port
 
 A, B = "DH-0001", "DH-0002"
 
@@ -338,7 +339,7 @@ async def test_who_may_not_renew(fleet: Fleet, tmp_path: Path) -> None:
     authority = Authority.open(fleet.config.data_dir / "pki", NOW)
     other = Authority.open(tmp_path / "other", NOW)
     ca = authority.ca_file
-    # One that our authority did sign, but that the store does not know: a restored backup.
+    # One that our authority did sign, but for a cabinet that never used its token.
     unknown = cabinet_client(authority, tmp_path, A).context(ca)
     answer = await fleet.post("/device/v1/renew", {}, unknown)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "no-certificate")
@@ -388,6 +389,29 @@ async def test_a_command_key_is_rotated_without_a_gap(fleet: Fleet, tmp_path: Pa
     assert vault.read().facts.command_keys == (following,)
     with pytest.raises(Exception, match="no rotation"):
         end_rotation(data_dir)
+
+
+@pytest.mark.parametrize("kind", BROKERS)
+async def test_an_external_broker_may_go_by_our_authority(tmp_path: Path, kind: Prefer) -> None:
+    data_dir = tmp_path / "fleet" / "fleet-data"
+    authority = Authority.open(data_dir / "pki", NOW)
+    authority.renew_server([], NOW)
+    async with broker(kind, tmp_path, [], authority) as embedded:
+        port = embedded.address.port
+        more = f'[broker]\nmode = "external"\nport = {port}\n[enrol]\nport = 0\n'
+        config = parse("[http]\nport = 0\n" + more, "test.toml", tmp_path / "fleet", {})
+        async with running(config) as fleet:
+            async with asyncio.timeout(10):
+                while not await fleet.parts.checks["broker"]():
+                    await asyncio.sleep(0.02)
+            first = await join(await fleet.token(), tmp_path / "a")
+            assert first.read().facts.broker_urls == (f"mqtts://127.0.0.1:{port}",)
+            serial = x509.load_pem_x509_certificate(
+                first.read().client_file.read_bytes()
+            ).serial_number
+            await join(await fleet.token(), tmp_path / "a2")
+            crl = x509.load_pem_x509_crl(authority.crl_file.read_bytes())
+            assert [row.serial_number for row in crl] == [serial]
 
 
 async def test_tokens_need_a_place_that_is_known(tmp_path: Path) -> None:

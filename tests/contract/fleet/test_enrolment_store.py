@@ -151,10 +151,28 @@ async def test_a_renewal_keeps_the_enrolment(town: Stores) -> None:
     assert renewed == Enrolled(1, "pem-r-1")
     assert await town.enrolments.revoked(T0_MS) == (0, {}), "the old one lives on beside it"
     assert [row.serial for row in await town.enrolments.certificates(A)] == ["aaaaaaaaaaaa1", "r1"]
-    for stranger in (Peer("ff", A, 1), Peer("aaaaaaaaaaaa1", B, 1), Peer("aaaaaaaaaaaa1", A, 2)):
+    for stranger in (Peer("ff", B, 1), Peer("aaaaaaaaaaaa1", B, 1), Peer("aaaaaaaaaaaa1", A, 2)):
         with pytest.raises(DeniedError) as told:
             await town.enrolments.renew(stranger, T0_MS, None, "s4")
         assert told.value.code == "no-certificate"
+
+
+async def test_a_restored_backup_takes_in_what_it_has_forgotten(town: Stores) -> None:
+    """Certificates that the authority signed after the backup: of this enrolment or a later one."""
+    for name in ("aaaaaaaaaaaa", "bbbbbbbbbbbb"):
+        await town.enrolments.add_token(token(name), T0_MS)
+        await redeem(town, token(name))
+    assert await identities(town) == {A: 2, B: None}
+    assert (await town.enrolments.renew(Peer("f2", A, 2), T0_MS, None, "s")).epoch == 2
+    assert (await town.enrolments.renew(Peer("f5", A, 5), T0_MS, signer("r"), "s")).epoch == 5
+    assert await identities(town) == {A: 5, B: None}
+    for peer in (Peer("f4", A, 4), Peer("fb", B, 1), Peer("f9", "DH-0009", 9)):
+        with pytest.raises(DeniedError) as told:
+            await town.enrolments.renew(peer, T0_MS, None, "s")
+        assert told.value.code == "no-certificate"
+    await town.enrolments.disable(A, T0_MS)
+    with pytest.raises(DeniedError):
+        await town.enrolments.renew(Peer("f6", A, 6), T0_MS, None, "s")
 
 
 async def test_a_disabled_cabinet_is_out_until_it_is_enrolled_again(town: Stores) -> None:
