@@ -269,8 +269,7 @@ async def test_the_page_loads_again_when_the_program_was_started_anew(
     site: KioskSite, browser: Browser
 ) -> None:
     async with screen(browser, site) as page:
-        await page.evaluate("window.old = true")
         acting = site.bench.pump._acting
-        acting.state = msgspec.structs.replace(acting.state, boot_id="another")
-        await page.wait_for_function("window.old === undefined")
+        async with page.expect_navigation():
+            acting.state = msgspec.structs.replace(acting.state, boot_id="another")
         await expect(page.locator(".door")).to_have_count(12)
