@@ -155,6 +155,20 @@ class RiderClient:
         """Ask to cancel."""
         return self._post(f"/api/v1/swaps/{swap_id}/cancel", {}, headers=_fresh_key())
 
+    def give_back(self, swap_id: str) -> Json:
+        """Ask for the own battery back."""
+        return self._post(f"/api/v1/swaps/{swap_id}/give-back", {}, headers=_fresh_key())
+
+    def reserve(self, cabinet_id: str, minutes: int = 10) -> Json:
+        """Have a full battery kept."""
+        return self._post(f"/api/v1/cabinets/{cabinet_id}/reservation", {"minutes": minutes})
+
+    def reservation(self, cabinet_id: str) -> Json:
+        """The last reservation at this cabinet."""
+        path = f"/api/v1/cabinets/{cabinet_id}/reservation"
+        found: Json = self._checked(self._http.get(path))
+        return found
+
     def cabinet(self, cabinet_id: str) -> Json | None:
         """The cabinet as the fleet sees it, or None when the fleet does not answer."""
         with contextlib.suppress(httpx2.TransportError):

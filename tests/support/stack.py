@@ -122,6 +122,11 @@ class SystemStack(Stack):
             if holder.startswith(prefix)
         }
 
+    def ledger_holders(self) -> dict[str, str]:
+        """Holder by serial, as the ledger has it."""
+        with contextlib.closing(sqlite3.connect(self.fleet_db, timeout=10)) as db:
+            return dict(db.execute("SELECT serial, holder FROM battery"))
+
     @property
     def fleet_db(self) -> Path:
         """The fleet's SQLite file."""
