@@ -86,11 +86,13 @@ async def cabinet_parts(
         "_cabinet_keep.html",
         c=cabinet,
         kept=None if open_swap else kept,
-        may=rider is not None and may_reserve(cabinet, rider, open_swap),
-        minutes=MINUTES_DEFAULT,
         failed=await _failed(web, rider, cabinet) if rider and kept is None else None,
     )
-    return {"why": why, "state": state, "act": act, "keep": keep}
+    may = rider is not None and kept is None and may_reserve(cabinet, rider, open_swap)
+    offer = part(
+        texts, web.config, "_cabinet_offer.html", c=cabinet, may=may, minutes=MINUTES_DEFAULT
+    )
+    return {"why": why, "state": state, "act": act, "keep": keep, "offer": offer}
 
 
 async def _failed(web: Web, rider: RiderView, cabinet: CabinetView) -> str | None:

@@ -74,7 +74,6 @@ class SwapPage:
     can_cancel: bool
     receipt: Receipt
     can_give_back: bool = False
-    shut_first: int | None = None  # the door to shut before the own battery's opens
     refused: str | None = None  # why the cabinet did not do what was last asked
     advice: str = ""
     held: str = ""
@@ -163,6 +162,9 @@ def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
     own = swap.reason == OWN_BATTERY
     if own and step in (Step.GIVING_BACK, Step.CANCELLED):
         key = "own-back" if step is Step.GIVING_BACK else "own"
+    shut_first = _shut_first(swap, step)
+    if shut_first:
+        key = "shut-first"
     ended_badly = swap.done and step is not Step.COMPLETED and not (own and receipt.taken)
     if swap.done and step is None:
         key = Step.FAULTED.value
@@ -177,13 +179,12 @@ def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
         title=title,
         todo=todo,
         slot=None if swap.done else slot,
-        arrow=_arrow(step),
+        arrow="" if shut_first else _arrow(step),
         left_s=_left_s(swap, step, now_ms),
         stages=() if own and swap.done else _stages(swap, step),
-        can_reopen=not swap.done and step in REOPEN_STEPS,
+        can_reopen=not swap.done and step in REOPEN_STEPS and not shut_first,
         can_cancel=_can_cancel(swap, receipt),
         can_give_back=_can_give_back(swap, step, receipt),
-        shut_first=_shut_first(swap, step),
         refused=_refused(swap),
         receipt=receipt,
         advice=texts.advice(swap.reason or "unknown") if ended_badly else "",
@@ -290,11 +291,11 @@ def _can_give_back(swap: SwapView, step: Step | None, receipt: Receipt) -> bool:
     return swap.kind is Kind.SWAP and not swap.done and pickup and given and not (taken or pending)
 
 
-def _shut_first(swap: SwapView, step: Step | None) -> int | None:
-    """The own battery's door opens when the other one is shut."""
+def _shut_first(swap: SwapView, step: Step | None) -> bool:
+    """Whether the rider must shut the pick-up door, so that the own battery's opens."""
     asked = swap.asked
     wanted = asked is not None and (asked.type, asked.outcome) == (GIVE_BACK, "accepted")
-    return swap.slot_out if wanted and not swap.done and step in OUT_STEPS else None
+    return wanted and not swap.done and step in OUT_STEPS
 
 
 def _refused(swap: SwapView) -> str | None:

@@ -80,7 +80,7 @@ def test_every_composed_key_exists(language: str) -> None:
     composed = [f"swap.{step.value}.{what}" for step in Step for what in ("title", "todo")]
     composed += [
         f"swap.{name}.{what}"
-        for name in ("asked", "reseat", "own", "own-back")
+        for name in ("asked", "reseat", "own", "own-back", "shut-first")
         for what in ("title", "todo")
     ]
     composed += [f"swap.completed.title-{kind}" for kind in ("pickup", "return", "load", "unload")]

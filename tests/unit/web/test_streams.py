@@ -86,7 +86,7 @@ async def test_a_cabinets_stream(town: Town, stranger: AsyncClient) -> None:
         assert second["cabinet"]["slots"][0]["serial"] is None
     async with events(stranger, "/api/v1/cabinets/DH-0001/stream?view=page") as stream:
         event = await until(stream, lambda event: event["type"] == "cabinet")
-        assert set(event["parts"]) == {"why", "state", "act", "keep"}
+        assert set(event["parts"]) == {"why", "state", "act", "keep", "offer"}
 
 
 async def test_the_operators_stream(town: Town, operator: AsyncClient) -> None:
