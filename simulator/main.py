@@ -17,6 +17,7 @@ import typer
 
 from simulator.errors import ConfigError, RequestRefusedError, SimulatorError, UnreachableError
 from simulator.world.cli import fuzz
+from simulator.world.day_cli import day
 
 EXIT_FAILED: Final = 1
 EXIT_UNREACHABLE: Final = 3
@@ -29,6 +30,7 @@ app = typer.Typer(
 slot_app = typer.Typer(help="A rider's hands and mishaps at one slot.", no_args_is_help=True)
 app.add_typer(slot_app, name="slot")
 app.command("fuzz")(fuzz)
+app.command("day")(day)
 
 RunDir = Annotated[
     Path | None,

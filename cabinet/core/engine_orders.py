@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from cabinet.core import charge
 from cabinet.core.charge import Demand, Order
 from cabinet.core.engine_draft import Draft
-from cabinet.core.engine_plan import power_limit_w, target_soc_pct
+from cabinet.core.engine_plan import charge_soc_pct, power_limit_w
 from cabinet.core.engine_view import Sight
 from cabinet.core.model import ChargerReading, Image, Output, SetCharger, SetOutput, SetSlotAc
 
@@ -56,7 +56,7 @@ def order_chargers(draft: Draft, image: Image, sight: Sight) -> None:
     """Decide about once a second, tell what changed, and repeat what was not obeyed."""
     demand = Demand(
         power_limit_w=power_limit_w(draft.state, draft.config, draft.now),
-        target_soc_pct=target_soc_pct(draft.state, draft.config, draft.now),
+        target_soc_pct=charge_soc_pct(draft.state, draft.config, draft.now),
         excluded=sight.no_charge,
         pack=draft.config.pack,
     )

@@ -49,6 +49,15 @@ def target_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
     return _clamp(default_pct if index is None else plan.target_soc_pct[index])
 
 
+def charge_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
+    """The state of charge up to which packs charge.
+
+    A plan that lets packs go early, because none is full, does not stop them short of what is usual.
+    """
+    usual_pct = _clamp(config_value(state, "target_soc_pct", config.target_soc_pct))
+    return max(target_soc_pct(state, config, now), min(usual_pct, config.offer_soc_pct))
+
+
 def _clamp(target_pct: int) -> int:
     return max(TARGET_MIN_PCT, min(TARGET_MAX_PCT, target_pct))
 

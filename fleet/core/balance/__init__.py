@@ -11,5 +11,8 @@ intervals are machine words (``bits``), so that a search over all cabinets is a 
 each. ``region`` finds the cap that pays, ``bound`` proves how good the plan is by prices on the limits,
 ``solve`` does it for all regions side by side.
 
-What must not live here: forecasts, files, the loop that runs it.
+From riders to instances: ``forecast`` (swaps to come, and how sure that is), ``service`` (packs to
+keep in stock), ``envelopes`` and ``jobs`` (what each cabinet must and may charge).
+
+What must not live here: files, clocks, the loop that runs it.
 """

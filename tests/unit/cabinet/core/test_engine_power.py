@@ -127,6 +127,26 @@ def test_a_pack_above_the_offer_line_is_offered_while_it_charges_on() -> None:
     assert not rig.chargers[1].on  # off before the door opens
 
 
+def test_a_plan_that_lets_packs_go_early_does_not_stop_their_charge() -> None:
+    rig = Rig().ready()
+    rig.holes[1].soc_pct = rig.holes[2].soc_pct = 76
+    rig.run(3_000)
+    assert rig.start().reason == "no-full-battery"
+    rig.feed(DocumentReceived(plan(900, target_soc_pct=(75,) * 24)))
+    rig.run(3_000)
+    states = {slot.slot: slot.state for slot in rig.engine.telemetry(rig.state, rig.now).slots}
+    assert states[1] is SlotState.READY
+    assert rig.chargers[1].on
+    assert rig.start().evidence == "slot_in=3 slot_out=1"
+
+
+def test_a_plan_that_asks_for_more_charges_further() -> None:
+    rig = Rig().ready()
+    rig.feed(DocumentReceived(plan(900, target_soc_pct=(100,) * 24)))
+    rig.run(3_000)
+    assert rig.chargers[1].on  # at 99 per cent, where 90 is usual
+
+
 def test_lists_take_effect_when_complete() -> None:
     rig = Rig().ready()
 

@@ -1,0 +1,186 @@
+"""The table and the pictures of ``swapsim day``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from simulator.world.day import Result, run
+from simulator.world.day_plan import Tuning
+from simulator.world.day_town import Town
+
+#: The policy that all others are held against.
+REFERENCE: Final = "at-once"
+CURVE_Z: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
+CURVE_LEAD: Final = (0, 2, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy over all seeds: means, and the ratio of the sums for the saving."""
+
+    policy: str
+    energy_cost: float
+    peak_cost: float
+    valued_cost: float
+    saving: float | None  # against charging at once, with end stock valued
+    lost_share: float
+    stock_kwh: float
+    unplaced_share: float
+    handed_soc: float
+    solve_s: float
+
+
+def play(
+    towns: Iterable[Town],
+    names: Sequence[str],
+    say: Callable[[str], None] = lambda _what: None,
+) -> list[list[Result]]:
+    """Every policy in every town [town][policy]."""
+    played = []
+    for number, town in enumerate(towns, 1):
+        results = []
+        for name in names:
+            results.append(run(town, name))
+            say(f"town {number}: {name} done, {results[-1].lost_share:.2%} lost")
+        played.append(results)
+    return played
+
+
+def rows(played: Sequence[Sequence[Result]]) -> list[Row]:
+    """The table, one row per policy."""
+    table = []
+    base = _valued(played, REFERENCE)
+    for place, first in enumerate(played[0]):
+        results = [one[place] for one in played]
+        valued = sum(result.valued_cost for result in results)
+        table.append(
+            Row(
+                policy=first.policy,
+                energy_cost=float(np.mean([r.energy_cost for r in results])),
+                peak_cost=float(np.mean([r.peak_cost for r in results])),
+                valued_cost=valued / len(results),
+                saving=None if base is None else 1.0 - valued / base,
+                lost_share=sum(r.lost for r in results) / max(sum(r.riders for r in results), 1),
+                stock_kwh=float(np.mean([r.stock_kwh for r in results])),
+                unplaced_share=float(np.mean([r.unplaced_share for r in results])),
+                handed_soc=float(np.mean([r.handed_soc for r in results])),
+                solve_s=float(np.mean([r.solve_s for r in results])),
+            )
+        )
+    return table
+
+
+def _valued(played: Sequence[Sequence[Result]], name: str) -> float | None:
+    found = [result.valued_cost for one in played for result in one if result.policy == name]
+    return sum(found) if found else None
+
+
+def text(table: Sequence[Row]) -> str:
+    """The table for people."""
+    lines = [
+        f"{'policy':<18}{'energy':>10}{'peak':>9}{'total':>10}{'saving':>8}{'lost':>8}"
+        f"{'end kWh':>9}{'unplaced':>10}{'handed':>8}"
+    ]
+    for row in table:
+        saving = "" if row.saving is None else f"{row.saving:.1%}"
+        lines.append(
+            f"{row.policy:<18}{row.energy_cost:>10.0f}{row.peak_cost:>9.0f}{row.valued_cost:>10.0f}"
+            f"{saving:>8}{row.lost_share:>8.2%}{row.stock_kwh:>9.0f}{row.unplaced_share:>10.2%}"
+            f"{row.handed_soc:>8.1%}"
+        )
+    lines.append(
+        "total: energy and peak, with what packs and riders lack at the end bought; saving: of the "
+        "total against at-once; handed: mean charge of packs handed out"
+    )
+    return "\n".join(lines)
+
+
+def facts(row: Row) -> dict[str, Any]:
+    """A row as JSON."""
+    return {name: getattr(row, name) for name in Row.__slots__}
+
+
+def run_facts(result: Result) -> dict[str, Any]:
+    """One run as JSON, without its series."""
+    names = (name for name in Result.__slots__ if name not in {"region_w", "lost_by_cabinet"})
+    return {name: getattr(result, name) for name in names} | {"lost_share": result.lost_share}
+
+
+def curve(
+    towns: Sequence[Town],
+    say: Callable[[str], None] = lambda _what: None,
+) -> list[dict[str, float]]:
+    """Lost swaps and cost of the plan over z and lead, with charging at once as z = inf."""
+    tunings = [
+        Tuning(z=z, lead=lead, lost_price=0.0, target=0.0) for lead in CURVE_LEAD for z in CURVE_Z
+    ]
+    points = [_point(towns, REFERENCE, None)]
+    for tuning in tunings:
+        points.append(_point(towns, "plan", tuning))
+        say(f"z {tuning.z:g}, lead {tuning.lead}: {points[-1]['lost_share']:.2%} lost")
+    return points
+
+
+def _point(towns: Sequence[Town], name: str, tuning: Tuning | None) -> dict[str, float]:
+    results = [run(town, name, tuning) for town in towns]
+    return {
+        "z": -1.0 if tuning is None else tuning.z,
+        "lead_intervals": -1.0 if tuning is None else float(tuning.lead),
+        "lost_share": sum(r.lost for r in results) / max(sum(r.riders for r in results), 1),
+        "valued_cost": float(np.mean([r.valued_cost for r in results])),
+    }
+
+
+def curve_text(points: Sequence[dict[str, float]]) -> str:
+    """The curve for people; charging at once stands first."""
+    lines = [f"{'z':>6}{'lead':>6}{'lost':>9}{'total':>11}"]
+    for point in points:
+        at_once = point["z"] < 0
+        z = "once" if at_once else f"{point['z']:g}"
+        lead = "" if at_once else f"{point['lead_intervals']:g}"
+        lines.append(f"{z:>6}{lead:>6}{point['lost_share']:>9.2%}{point['valued_cost']:>11.0f}")
+    return "\n".join(lines)
+
+
+def plot_curve(points: Sequence[dict[str, float]], path: Path) -> None:
+    """Cost over lost swaps: one line per lead, z along it, charging at once as a cross."""
+    figure, axes = _axes()
+    for lead in CURVE_LEAD:
+        line = [point for point in points if point["lead_intervals"] == lead]
+        lost = [100 * point["lost_share"] for point in line]
+        axes.plot(lost, [p["valued_cost"] for p in line], marker="o", label=f"lead {lead * 15} min")
+        for point in line:
+            place = (100 * point["lost_share"], point["valued_cost"])
+            axes.annotate(f"z {point['z']:g}", place, fontsize=7)
+    once = points[0]
+    axes.plot(100 * once["lost_share"], once["valued_cost"], "kx", label="at once")
+    axes.set_xlabel("swaps lost, %")
+    axes.set_ylabel("energy + peak, end stock valued")
+    axes.legend()
+    figure.savefig(path, bbox_inches="tight")
+
+
+def plot_loads(results: Sequence[Result], path: Path) -> None:
+    """The fleet's load under each policy."""
+    figure, axes = _axes()
+    for result in results:
+        load_kw = result.region_w.sum(axis=0) / 1000
+        axes.step(np.arange(len(load_kw)) / 4, load_kw, where="post", label=result.policy, lw=1)
+    axes.set_xlabel("hours")
+    axes.set_ylabel("load, kW")
+    axes.legend()
+    figure.savefig(path, bbox_inches="tight")
+
+
+def _axes() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(9, 5))
+    axes = figure.add_subplot()
+    axes.grid(visible=True, alpha=0.3)
+    return figure, axes
