@@ -97,6 +97,16 @@ class SystemStack(Stack):
         """Start a program again as it was started first."""
         self.programs[name].start()
 
+    def wait_serving(self, within_s: float = STEP_WITHIN_S) -> None:
+        """Wait until the fleet would let a swap begin: after a start that takes a look at each pack."""
+        self.wait_cabinet_online()
+
+        def serves() -> bool:
+            view = self.rider.cabinet(self.options.cabinet_id)
+            return bool(view and view["full"] and view["empty"] and not view["active_swap"])
+
+        until(serves, within_s=within_s, what="a cabinet that serves", on_timeout=self.tails)
+
     def tails(self) -> str:
         """The last lines of every program, for a failing test."""
         return "\n".join(f"--- {each.name}\n{each.tail(25)}" for each in self.programs.values())

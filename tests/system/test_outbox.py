@@ -98,20 +98,8 @@ def test_an_order_that_reaches_nobody_in_time_is_void(stack: SystemStack, rider_
         Orders(stack, client).settle()  # the cabinet has dealt with whatever waited for it
     assert pulses(stack, since) == 0
     # Nothing is left in the way of the next one.
-    stack.wait_cabinet_online()
-    finish(stack, started(stack), rider_pack)
-
-
-def started(stack: SystemStack) -> str:
-    """A swap that the fleet lets begin, once it has heard from the cabinet again."""
-
-    def tap() -> str | None:
-        try:
-            return stack.start_swap()
-        except DemoError:
-            return None
-
-    return until(tap, within_s=15, what="a swap may begin", every_s=0.5)
+    stack.wait_serving()
+    finish(stack, stack.start_swap(), rider_pack)
 
 
 def test_a_lost_result_is_asked_for_again_and_moves_nothing(

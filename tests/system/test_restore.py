@@ -114,7 +114,7 @@ def test_the_swaps_since_the_backup_are_there_again(
     # A new daemon comes back to a broker soon; one that lost it thrice in a minute is in no hurry.
     stack.kill9("cabinetd")
     stack.restart("cabinetd")
-    stack.wait_cabinet_online()
+    stack.wait_serving()
     copy = tmp_path / "old.db"
     if finds_out:
         online_copy(stack, copy)
@@ -153,7 +153,7 @@ def test_the_swaps_since_the_backup_are_there_again(
     stack.assert_truth_is_ledger()
 
     # And the next one begins: the restored fleet's orders are not taken for old ones.
-    stack.wait_cabinet_online()
+    stack.wait_serving()
     stack.whole_swap(rider_pack(stack))
     stack.assert_truth_is_ledger()
     how = put_back.__name__.replace("_", " ")
