@@ -29,8 +29,8 @@ class ReservationRows(Protocol):
 
     async def ask(
         self, wanted: Reservation, order: NewCommand, decide: Callable[[RiderFacts], str | None]
-    ) -> tuple[Reservation, QueuedCommand | None]:
-        """Reserve and queue the order, or return the live one."""
+    ) -> tuple[Reservation, list[QueuedCommand]]:
+        """Reserve and queue what the cabinet must be told, or return the live one."""
         ...
 
     async def live(self, rider: str, now_ms: int) -> Reservation | None:
@@ -93,7 +93,7 @@ class ReservationService:
         if held is None or held.cabinet != cabinet_id:
             raise NotFoundError(f"no reservation at {cabinet_id}", code="no-reservation")
         order = self._order(new_id(now_ms), held, "pack.release", {"hold": held.id})
-        self._tell(held, await self._rows.release(held, order))
+        self._tell(held, [await self._rows.release(held, order)])
         newest = await self._rows.newest(rider_id, cabinet_id)
         return self._view(newest or held)
 
@@ -121,10 +121,10 @@ class ReservationService:
             expires_ms=now_ms + COMMAND_LIFE_MS,
         )
 
-    def _tell(self, about: Reservation, queued: QueuedCommand | None) -> None:
-        if queued is not None:
-            self._commands.submit(queued)
-            self._hub.tell([about.cabinet])
+    def _tell(self, about: Reservation, queued: list[QueuedCommand]) -> None:
+        for command in queued:
+            self._commands.submit(command)
+        self._hub.tell([about.cabinet])
 
     def _view(self, row: Reservation) -> ReservationView:
         now_ms = self._clock.wall_ms()

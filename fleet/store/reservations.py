@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,11 +14,12 @@ from fleet.core.reservations import (
     HELD,
     LIVE,
     NO_SHOW_WINDOW_MS,
+    REFUSED,
     RELEASED,
     Reservation,
     RiderFacts,
 )
-from fleet.core.swaps import REFUSALS
+from fleet.core.swaps import NO_ANSWER, REFUSALS
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
@@ -33,8 +35,10 @@ class ReservationStore:
 
     async def ask(
         self, wanted: Reservation, order: NewCommand, decide: Callable[[RiderFacts], str | None]
-    ) -> tuple[Reservation, QueuedCommand | None]:
+    ) -> tuple[Reservation, list[QueuedCommand]]:
         """Reserve and queue the order; the rider's live one at this cabinet is returned instead.
+
+        A pack that an earlier, unanswered order may have had kept is given free first.
 
         Raises:
             NotFoundError: no such cabinet or rider.
@@ -48,7 +52,7 @@ class ReservationStore:
                 raise NotFoundError(f"no rider {wanted.rider}")
             live = await live_of(connection, wanted.rider, now_ms)
             if live is not None and live.cabinet == wanted.cabinet:
-                return live, None
+                return live, []
             facts = RiderFacts(
                 denied=denied,
                 open_swap=await _has_open_swap(connection, wanted.rider),
@@ -57,7 +61,11 @@ class ReservationStore:
             )
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)
-            queued = await add_command(connection, order)
+            queued = [
+                await add_command(connection, _release(order, number, hold))
+                for number, hold in enumerate(await _unheard(connection, wanted))
+            ]
+            queued.append(await add_command(connection, order))
             row = {name: getattr(wanted, name) for name in wanted.__slots__}
             await connection.execute(insert(t.reservation).values(**row))
             return wanted, queued
@@ -82,6 +90,24 @@ class ReservationStore:
             where = (t.reservation.c.id == held.id) & t.reservation.c.state.in_(LIVE)
             await connection.execute(update(t.reservation).where(where).values(state=RELEASED))
             return await add_command(connection, order)
+
+
+async def _unheard(connection: AsyncConnection, wanted: Reservation) -> list[str]:
+    """Orders to keep a pack that the cabinet may have carried out without our hearing of it."""
+    own = t.reservation.c
+    query = select(own.id).where(
+        own.rider == wanted.rider,
+        own.cabinet == wanted.cabinet,
+        own.state == REFUSED,
+        own.reason == NO_ANSWER,
+        own.expires_ms > wanted.created_ms,
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+def _release(order: NewCommand, number: int, hold: str) -> NewCommand:
+    id_ = f"free-{number}-{order.id}"
+    return replace(order, id=id_, type="pack.release", args={"hold": hold})
 
 
 async def _has_open_swap(connection: AsyncConnection, rider: str) -> bool:

@@ -38,7 +38,7 @@ async def ask(
     cabinet: str = A,
     now_ms: int = T0_MS,
     facts: CabinetFacts = GOOD,
-) -> tuple[Reservation, QueuedCommand | None]:
+) -> tuple[Reservation, list[QueuedCommand]]:
     id_ = f"hold-{number}"
     wanted = Reservation(id_, cabinet, rider, "asked", now_ms, now_ms + 10 * MINUTE_MS)
     order = NewCommand(
@@ -51,8 +51,7 @@ async def ask(
 
 async def held(stores: Stores, number: int = 1, **values: object) -> Reservation:
     made, queued = await ask(stores, number, **values)  # type: ignore[arg-type]
-    assert queued is not None
-    await stores.commands.settle(queued, "done", made.created_ms + 100, evidence="slot=4")
+    await stores.commands.settle(queued[-1], "done", made.created_ms + 100, evidence="slot=4")
     kept = await stores.reservations.newest(made.rider, made.cabinet)
     assert kept is not None
     return kept
@@ -76,22 +75,34 @@ async def test_a_pack_is_kept_and_the_time_ends_it(town: Stores) -> None:
 async def test_a_rider_has_one_at_a_time(town: Stores) -> None:
     first, _ = await ask(town)
     again, queued = await ask(town, 2)
-    assert (again, queued) == (first, None), "the same one, and no second order"
+    assert (again, queued) == (first, []), "the same one, and no second order"
     assert await refused(town, cabinet=B) == "reserved-elsewhere"
     other, queued = await ask(town, 3, rider="R2")
-    assert (other.rider, queued is not None) == ("R2", True)
+    assert (other.rider, len(queued)) == ("R2", 1)
     late = await held(town, 4, cabinet=B, now_ms=T0_MS + 11 * MINUTE_MS)
     assert late.cabinet == B, "once the first is over"
 
 
 async def test_the_cabinet_has_the_last_word(town: Stores) -> None:
     _, queued = await ask(town)
-    assert queued is not None
-    await town.commands.settle(queued, "refused", T0_MS, reason="last-full-battery")
+    await town.commands.settle(queued[-1], "refused", T0_MS, reason="last-full-battery")
     newest = await town.reservations.newest("R1", A)
     assert newest is not None
     assert (newest.state, newest.reason) == (REFUSED, "last-full-battery")
     assert await town.reservations.live("R1", T0_MS) is None
+
+
+async def test_a_pack_that_may_be_kept_unheard_is_given_free_first(town: Stores) -> None:
+    first, queued = await ask(town)
+    await town.commands.settle(queued[-1], "expired", T0_MS + 20_000, reason="no-answer")
+    assert await town.reservations.live("R1", T0_MS + 20_000) is None
+    _, queued = await ask(town, 2, now_ms=T0_MS + 30_000)
+    assert [(each.type, each.args.get("hold")) for each in queued] == [
+        ("pack.release", first.id),
+        ("pack.hold", None),
+    ]
+    assert queued[0].seq < queued[1].seq
+    assert len({each.id for each in queued}) == 2
 
 
 async def test_who_may_not(town: Stores) -> None:
