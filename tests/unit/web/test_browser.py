@@ -299,6 +299,8 @@ async def test_by_keyboard_alone(town: Town, browser: Browser) -> None:
         await expect(page.locator(".skip")).to_be_focused()
         for _ in range(4):
             await page.keyboard.press("Tab")
+        await expect(page.locator("#reserve")).to_be_focused()
+        await page.keyboard.press("Tab")
         await expect(page.locator("#do-swap")).to_be_focused()
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/s/*")
