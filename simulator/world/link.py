@@ -21,6 +21,8 @@ class Link:
         self._node = node
         self._world = node.world
         self.up = False
+        self._burst_ms = -1
+        self._burst_delay_ms = 0
         self._era = 0  # what was under way in an earlier one is lost
         self.retained: bytes | None = None  # desired/lists
         self.commands: list[bytes] = []  # for whoever replays them
@@ -74,7 +76,11 @@ class Link:
         """When a message arrives: never, once or twice."""
         rng, rates = self._world.rng, self._world.profile.message
         dice = rng.random()
-        delay_ms = 5 + int(rng.random() * 60)
+        now_ms = self._world.time.now_ms
+        if now_ms != self._burst_ms:  # what is sent at once arrives at once
+            self._burst_ms = now_ms
+            self._burst_delay_ms = 5 + int(rng.random() * 60)
+        delay_ms = self._burst_delay_ms
         edge = rates["lose"]
         if dice < edge:
             return ()

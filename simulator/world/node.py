@@ -23,6 +23,7 @@ from cabinet.core.engine import (
     Now,
     Observed,
     Outcome,
+    State,
     UnlockOutcome,
 )
 from cabinet.core.model import (
@@ -35,6 +36,18 @@ from cabinet.core.model import (
     UnlockResult,
 )
 from cabinet.core.records import Restored, Write
+from cabinet.core.swap_model import (
+    AwaitBack,
+    AwaitClose,
+    AwaitPickup,
+    AwaitReturn,
+    Cancelling,
+    OpeningBack,
+    OpeningPickup,
+    OpeningReturn,
+    Verifying,
+    is_active,
+)
 from protocols.errors import MessageError
 from protocols.messages import Ack, Command, Status, encode
 from protocols.topics import Leaf
@@ -48,10 +61,23 @@ if TYPE_CHECKING:
     from simulator.world.world import World
 
 WALL_MS: Final = 1_790_000_000_000
-#: First look after a change, then so much longer each time.
-LOOK_FIRST_MS: Final = 500
-LOOK_FACTOR: Final = 3
-LOOK_MAX_MS: Final = 40_000
+#: When to look again though nothing has changed: just after the next deadline that may be due, by
+#: what is under way; then twice as long each time.
+LOOK_AFTER_MS: Final[dict[type, int]] = {
+    OpeningReturn: 2_600,
+    OpeningBack: 2_600,
+    OpeningPickup: 2_600,
+    Verifying: 1_050,
+    Cancelling: 3_050,
+    AwaitReturn: 10_000,
+    AwaitBack: 10_000,
+    AwaitPickup: 10_000,
+    AwaitClose: 10_000,
+}
+LOOK_SETTLING_MS: Final = 3_050
+LOOK_STARTING_MS: Final = 500
+LOOK_FACTOR: Final = 2
+LOOK_MAX_MS: Final = 45_000
 POLL_MS: Final = 60
 #: A command is judged by a picture not older than this.
 FRESH_MS: Final = 300
@@ -94,7 +120,7 @@ class Node:
         self._looked_ms = -1
         self._look_number = 0
         self._look_due_ms = 0
-        self._wait_ms = LOOK_FIRST_MS
+        self._wait_ms = 0
         self._resend_armed = False
         self._cut_at_effect = False
 
@@ -151,7 +177,7 @@ class Node:
 
     def poke(self, delay_ms: int = POLL_MS) -> None:
         """Something has changed: look soon."""
-        self._wait_ms = LOOK_FIRST_MS
+        self._wait_ms = 0
         due_ms = self.world.time.now_ms + delay_ms
         if self._look_due_ms <= self.world.time.now_ms or due_ms < self._look_due_ms:
             self._arm(delay_ms)
@@ -175,8 +201,8 @@ class Node:
         acting = self._survivor()
         if acting is None:
             return
-        if acting.state.durable is not before or not acting.state.ready:
-            self._wait_ms = LOOK_FIRST_MS
+        if self._wait_ms == 0 or acting.state.durable is not before:
+            self._wait_ms = _next_look_ms(acting.state)
         self._arm(self._wait_ms)
         self._wait_ms = min(LOOK_MAX_MS, self._wait_ms * LOOK_FACTOR)
 
@@ -453,3 +479,13 @@ class Node:
                 self.step(outrun)
             case None:
                 pass
+
+
+def _next_look_ms(state: State) -> int:
+    """How long nothing can be due when nothing changes."""
+    if not state.ready:
+        return LOOK_STARTING_MS
+    if is_active(state.durable.swap):
+        return LOOK_AFTER_MS.get(type(state.durable.swap), LOOK_SETTLING_MS)
+    settling = any(what != "open" for what, _ in state.since_ms)
+    return LOOK_SETTLING_MS if settling else LOOK_MAX_MS
