@@ -38,6 +38,8 @@ class Person:
         self.took: Pack | None = None
         self.walked = False
         self.careful = technician
+        self.last: Node | None = None  # where this person stood, until when
+        self.left_ms = 0
         self._visit = 0
         self._until_ms = 0
         self._dawdles_until_ms = 0
@@ -124,6 +126,7 @@ class Person:
         self._visit += 1
         self.node = None
         node.present.remove(self)
+        self.last, self.left_ms = node, self.world.time.now_ms
         self.world.note("leaves", self.name, node.id)
         self.world.left(self, node)
 

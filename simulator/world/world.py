@@ -30,6 +30,8 @@ CALM_MS: Final = 20_000
 #: Part of the riders who come though the map shows nothing for them, and of the faults with no swap.
 IDLE_SHARE: Final = 0.06
 FULL_PCT: Final = 90
+#: Longer than clocks may be apart: the ledger can tell which cabinet saw a pack first.
+TRAVEL_MS: Final = 120_000
 #: An honest rider may still be turned away for these.
 EXCUSES: Final = frozenset({"no-empty-slot", "no-full-battery", "pickup-owed"})
 _KEY: Final = b"the fleet's command key of a world"
@@ -167,7 +169,7 @@ class World:
         return (serves and full) or self.rng.random() < IDLE_SHARE
 
     def _rider_comes(self, node: Node) -> None:
-        idle = [rider for rider in self.riders if rider.node is None]
+        idle = self._idle(node)
         if not idle:
             return
         rider = idle[int(self.rng.random() * len(idle))]
@@ -179,6 +181,15 @@ class World:
         if rider.hands:
             kind = Kind.RETURN if self.rng.random() < 0.12 else Kind.SWAP
         rider.come(node, kind)
+
+    def _idle(self, node: Node) -> list[Person]:
+        """Riders who can be here: the way from another cabinet takes its time."""
+        since_ms = self.now_ms - TRAVEL_MS
+        return [
+            rider
+            for rider in self.riders
+            if rider.node is None and (rider.last is node or rider.left_ms <= since_ms)
+        ]
 
     def _dress(self, rider: Person) -> None:
         """What the rider carries today: the own pack, or a stranger's."""
@@ -208,7 +219,7 @@ class World:
 
     def _second_rider(self, node: Node) -> None:
         """Someone else taps while the cabinet serves."""
-        idle = [rider for rider in self.riders if rider.node is None]
+        idle = self._idle(node)
         if idle and not self.healing:
             kind = Kind.SWAP if idle[0].hands else Kind.PICKUP
             idle[0].come(node, kind, racing=self.chance(self.profile.rider["race"] * 5))
