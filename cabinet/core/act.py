@@ -169,7 +169,6 @@ class Acting:
             self.store_error = restored
             return
         assert isinstance(restored, Restored)
-        yield from self._settle_unsure(restored)
         row = JournalRow(now.mono_ms, now.wall_ms, self.state.boot_id, "store-works-again")
         failure = yield Commit((row,))
         if isinstance(failure, str):
@@ -177,6 +176,7 @@ class Acting:
             return
         self.store_error = None
         self.state = self.engine.resumed(self.state, restored)
+        yield from self._settle_unsure(restored)
 
 
 def protects(effect: Effect) -> bool:
