@@ -114,12 +114,8 @@ def _extra(swap: SwapState, own: Mapping[Leg, Transfer], left: list[Link]) -> It
         return
     if swap.step is Step.COMPLETED:
         return  # counted by check_swaps
-    if swap.step is Step.FAULTED:
-        # What the sensors saw of its packs after that is its rider's too: out again, in again.
-        seen = {leg.serial for leg in own.values() if leg.state == "posted"}
-        left = [row for row in left if row.serial not in seen]
     allowed = swap.kind is Kind.SWAP and len(back) == 1 and len(left) == 1
-    if left and not (allowed and swap.open):
+    if left and not (allowed and (swap.open or swap.step is Step.FAULTED)):
         text = f"movement {left[0].id} of {left[0].serial} is no leg of it"
         yield Violation("unposted-movement", swap.id, text)
 

@@ -286,9 +286,13 @@ def _post(book: Book, swap: SwapState | None, changes: Changes, posted: Transfer
     if swap is None or not changes.movements:
         return changes
     known = book.transfers.get((swap.id, posted.leg))
-    if known is not None and known.state == "posted":
-        return changes  # a second movement of one leg stays visible as a row of the swap
-    return replace(changes, transfers=(posted,))
+    if posted.leg in legs(swap.kind) and (known is None or known.state != "posted"):
+        return replace(changes, transfers=(posted,))
+    if changes.movements[-1].cause in {FOUND, VANISHED}:
+        # What is seen at its slots after a faulted swap is its rider's, but no leg of the swap.
+        rows = tuple(replace(row, swap_id=None) for row in changes.movements)
+        return replace(changes, movements=rows)
+    return changes  # a second movement of one leg stays visible as a row of the swap
 
 
 def _arrive(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fleet.core.commands import next_seq
 from fleet.core.ledger import Battery, Book, Origin, apply
-from protocols.messages import BatteryBody, EventBody
+from protocols.messages import BatteryBody, EventBody, Kind, Step, StepBody
 
 NOON_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
@@ -44,3 +46,18 @@ def test_numbers_of_commands_rise_over_a_restored_backup() -> None:
     restored = next_seq(0, NOON_MS + HOUR_MS)  # the backup knows nothing of all that
     assert restored > seen
     assert next_seq(seen, NOON_MS - HOUR_MS) == seen + 1  # a clock set back does no harm
+
+
+def test_a_pack_that_comes_back_after_a_faulted_pickup_is_no_leg_of_it() -> None:
+    facts = book()
+    origin = Origin("DH-1", 1, 1, NOON_MS)
+    for number, step in enumerate((Step.RESERVED, Step.FAULTED), start=1):
+        body = StepBody(swap_id="S", kind=Kind.PICKUP, step=step, rider_id="R1", slot_out=1)
+        tell(facts, replace(origin, seq=number), "swap.step", body)
+    gone = BatteryBody(serial="B-1", slot=1, swap_id="S", rider_id="R1", cause="vanished")
+    tell(facts, replace(origin, seq=3), "battery.out", gone)
+    assert facts.batteries["B-1"].holder == "rider:R1"
+    back = BatteryBody(serial="B-1", slot=1, swap_id="S", rider_id="R1", cause="found")
+    tell(facts, replace(origin, seq=4), "battery.in", back)
+    assert facts.batteries["B-1"].holder == "slot:DH-1:1"
+    assert {leg for _, leg in facts.transfers} == {"out"}
