@@ -144,11 +144,18 @@ def group_key_rotate(config: ConfigFile, as_json: Json = False) -> None:  # noqa
 
 
 @group_key_app.command("retire", epilog="Example: fleetd group-key retire --config fleet.toml")
-def group_key_retire(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def group_key_retire(
+    config: ConfigFile,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do not wait for cabinets that are away.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Forget the previous key, when every cabinet has the new one: phones change over."""
     from fleet import oneshot_riders as oneshot  # noqa: PLC0415
 
-    _keys(go(oneshot.retire_group_key(load(config))), as_json=as_json)
+    _keys(go(oneshot.retire_group_key(load(config), force=force)), as_json=as_json)
 
 
 def _keys(ids: dict[str, str | None], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from fleet import places
 from fleet.adapters.clock import SystemClock
@@ -22,6 +22,8 @@ from fleet.errors import InvalidError, RefusedError
 from fleet.stores import open_stores
 from protocols import enrolment
 from protocols.enrolment import SECRET_BYTES, TOKEN_ID_BYTES, Token, token_text
+
+_NAMES_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,23 @@ async def rotate_command_key(config: FleetConfig, *, force: bool = False) -> dic
     if next_command_key(config.data_dir) is None:
         begin_rotation(config.data_dir)
     else:
-        waiting = (await command_key_status(config))["waiting_for"]
-        if waiting and not force:
-            raise RefusedError(
-                f"{len(waiting)} cabinets do not have the next key yet ({', '.join(waiting[:5])}"
-                f"{', …' if len(waiting) > 5 else ''}); wait until they are online, or --force: "
-                "they obey again as soon as they have fetched it",
-                code="cabinets-waiting",
-            )
+        await require_fetched(config, force=force)
         end_rotation(config.data_dir)
     return await command_key_status(config)
+
+
+async def require_fetched(config: FleetConfig, *, force: bool = False) -> None:
+    """Nothing, if every enrolled cabinet was given the present keys, or if it is to be forced.
+
+    Raises:
+        RefusedError: ``cabinets-waiting``: which have not.
+    """
+    waiting = (await command_key_status(config))["waiting_for"]
+    if waiting and not force:
+        more = ", …" if len(waiting) > _NAMES_MAX else ""
+        raise RefusedError(
+            f"{len(waiting)} cabinets do not have the next key yet "
+            f"({', '.join(waiting[:_NAMES_MAX])}{more}); wait until they are online, or --force: "
+            "they go on as soon as they have fetched it",
+            code="cabinets-waiting",
+        )

@@ -20,6 +20,7 @@ from fleet.adapters.secret_files import (
 )
 from fleet.config import FleetConfig
 from fleet.core.views import OfflineView, RiderView
+from fleet.enrol_oneshot import require_fetched
 from fleet.errors import InvalidError
 from fleet.oneshot import to_json
 from fleet.runtime.offline import OfflineService
@@ -116,8 +117,14 @@ async def rotate_group_key(config: FleetConfig) -> dict[str, str | None]:
     return _ids(rotate(config.data_dir))
 
 
-async def retire_group_key(config: FleetConfig) -> dict[str, str | None]:
-    """Forget the previous group key; raise FleetError."""
+async def retire_group_key(config: FleetConfig, *, force: bool = False) -> dict[str, str | None]:
+    """Forget the previous group key.
+
+    Raises:
+        RefusedError: cabinets that do not have the new one yet would take no code any more.
+        FleetError: there is none to forget.
+    """
+    await require_fetched(config, force=force)
     return _ids(retire(config.data_dir))
 
 

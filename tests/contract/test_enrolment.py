@@ -22,11 +22,11 @@ from starlette.applications import Starlette
 from cabinet.adapters import enrolment
 from cabinet.adapters.credentials import Vault
 from cabinet.errors import CabinetError, EnrolError, FleetUnreachableError
-from fleet import enrol_oneshot, oneshot, service
+from fleet import enrol_oneshot, oneshot, oneshot_riders, service
 from fleet.adapters.broker import Prefer
 from fleet.adapters.command_keys import SecretKeeper, begin_rotation, end_rotation
 from fleet.adapters.pki import Authority
-from fleet.adapters.secret_files import command_key, group_key
+from fleet.adapters.secret_files import command_key, group_key, rotate_group_key
 from fleet.config import FleetConfig, parse
 from fleet.core.enrolment import HOUR_MS
 from fleet.core.records import CabinetRecord
@@ -389,6 +389,14 @@ async def test_a_command_key_is_rotated_without_a_gap(fleet: Fleet, tmp_path: Pa
     assert vault.read().facts.command_keys == (following,)
     with pytest.raises(Exception, match="no rotation"):
         end_rotation(data_dir)
+    rotate_group_key(data_dir)
+    with pytest.raises(Exception, match="do not have the next key"):
+        await oneshot_riders.retire_group_key(fleet.config)
+    await ask_again(vault)
+    assert len(vault.read().group_keys) == 2
+    await oneshot_riders.retire_group_key(fleet.config)
+    rotate_group_key(data_dir)
+    await oneshot_riders.retire_group_key(fleet.config, force=True)
 
 
 @pytest.mark.parametrize("kind", BROKERS)

@@ -159,6 +159,8 @@ def test_keys_are_replaced_under_a_running_cabinet(stack: SystemStack) -> None:
     rotate("group-key", "rotate")
     lines = (stack.credentials / "current/group.key").read_text().splitlines()
     assert len(set(lines)) == 2
+    rotate("group-key", "retire")
+    assert (stack.credentials / "current/group.key").read_text().splitlines() == lines[:1]
     stack.whole_swap(received)
     stack.assert_truth_is_ledger()
 
