@@ -27,7 +27,8 @@ class Row:
     energy_cost: float
     peak_cost: float
     valued_cost: float
-    saving: float | None  # against charging at once, with end stock valued
+    saving: float | None  # of the valued cost against charging at once
+    saving_per_swap: float | None  # the same for each swap served: losing riders saves nothing
     lost_share: float
     stock_kwh: float
     unplaced_share: float
@@ -54,17 +55,20 @@ def play(
 def rows(played: Sequence[Sequence[Result]]) -> list[Row]:
     """The table, one row per policy."""
     table = []
-    base = _valued(played, REFERENCE)
+    base, base_swaps = _valued(played, REFERENCE)
     for place, first in enumerate(played[0]):
         results = [one[place] for one in played]
         valued = sum(result.valued_cost for result in results)
+        ratio = valued / base if base else None
+        swaps = sum(r.riders - r.lost for r in results)
         table.append(
             Row(
                 policy=first.policy,
                 energy_cost=float(np.mean([r.energy_cost for r in results])),
                 peak_cost=float(np.mean([r.peak_cost for r in results])),
                 valued_cost=valued / len(results),
-                saving=None if base is None else 1.0 - valued / base,
+                saving=None if ratio is None else 1.0 - ratio,
+                saving_per_swap=None if ratio is None else 1.0 - ratio * base_swaps / max(swaps, 1),
                 lost_share=sum(r.lost for r in results) / max(sum(r.riders for r in results), 1),
                 stock_kwh=float(np.mean([r.stock_kwh for r in results])),
                 unplaced_share=float(np.mean([r.unplaced_share for r in results])),
@@ -75,27 +79,30 @@ def rows(played: Sequence[Sequence[Result]]) -> list[Row]:
     return table
 
 
-def _valued(played: Sequence[Sequence[Result]], name: str) -> float | None:
-    found = [result.valued_cost for one in played for result in one if result.policy == name]
-    return sum(found) if found else None
+def _valued(played: Sequence[Sequence[Result]], name: str) -> tuple[float, int]:
+    """Cost and swaps of one policy in all towns."""
+    found = [result for one in played for result in one if result.policy == name]
+    return sum(r.valued_cost for r in found), sum(r.riders - r.lost for r in found)
 
 
 def text(table: Sequence[Row]) -> str:
     """The table for people."""
     lines = [
-        f"{'policy':<18}{'energy':>10}{'peak':>9}{'total':>10}{'saving':>8}{'lost':>8}"
+        f"{'policy':<18}{'energy':>10}{'peak':>9}{'total':>10}{'saving':>8}{'/swap':>8}{'lost':>8}"
         f"{'end kWh':>9}{'unplaced':>10}{'handed':>8}"
     ]
     for row in table:
-        saving = "" if row.saving is None else f"{row.saving:.1%}"
+        saving, each = (
+            "" if share is None else f"{share:.1%}" for share in (row.saving, row.saving_per_swap)
+        )
         lines.append(
             f"{row.policy:<18}{row.energy_cost:>10.0f}{row.peak_cost:>9.0f}{row.valued_cost:>10.0f}"
-            f"{saving:>8}{row.lost_share:>8.2%}{row.stock_kwh:>9.0f}{row.unplaced_share:>10.2%}"
+            f"{saving:>8}{each:>8}{row.lost_share:>8.2%}{row.stock_kwh:>9.0f}{row.unplaced_share:>10.2%}"
             f"{row.handed_soc:>8.1%}"
         )
     lines.append(
         "total: energy and peak, with what packs and riders lack at the end bought; saving: of the "
-        "total against at-once; handed: mean charge of packs handed out"
+        "total against at-once, and of the total per swap served; handed: mean charge of packs handed out"
     )
     return "\n".join(lines)
 

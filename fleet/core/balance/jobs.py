@@ -131,3 +131,22 @@ def envelopes(soc, usable, ready, expected, needed, back, curve, hours, breaker_
             low[c, t] = np.int64(work[0, t])
             high[c, t] = np.int64(work[1, t])
             step[c, t] = np.int64(work[2, t])
+
+
+@njit(nogil=True, cache=True, parallel=True)
+def erlang_stock(mean, variance, worth, packs_max, stock):
+    """``service.priced_stock``; all arrays [C,T], ``stock`` is set."""
+    cabinets, intervals = mean.shape
+    for c in prange(cabinets):
+        for t in range(intervals):
+            load = mean[c, t]
+            blocked = 1.0
+            packs = 0
+            while packs < packs_max:
+                less = load * blocked / (packs + 1 + load * blocked)
+                if load * (blocked - less) <= worth[c, t]:
+                    break
+                blocked = less
+                packs += 1
+            wider = np.sqrt(variance[c, t] / load) if packs > load > 0.0 else 1.0
+            stock[c, t] = load + (packs - load) * wider

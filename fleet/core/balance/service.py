@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fleet.core.balance.instance import Floats
+from fleet.core.balance.jobs import erlang_stock
 from fleet.errors import InvalidError
 
 PACKS_MAX: Final = 30
@@ -35,19 +36,9 @@ def priced_stock(mean: Floats, variance: Floats, worth: Floats) -> Floats:
     A site whose packs come back ready after a fixed time loses riders by Erlang's formula, whatever
     that time's distribution. Counts that vary more than Poisson's need more, in proportion.
     """
-    blocked = np.ones(mean.shape)
-    stock = np.zeros(mean.shape)
-    open_ = np.ones(mean.shape, bool)
-    for packs in range(1, PACKS_MAX + 1):
-        less = mean * blocked / (packs + mean * blocked)
-        open_ &= mean * (blocked - less) > worth
-        stock += open_
-        blocked = less
-        if not open_.any():
-            break
-    wider = np.sqrt(variance / np.maximum(mean, 1e-9))
-    result: Floats = mean + (stock - mean) * np.where(stock > mean, wider, 1.0)
-    return result
+    stock = np.empty(mean.shape)
+    erlang_stock(mean, variance, np.broadcast_to(worth, mean.shape), PACKS_MAX, stock)
+    return stock
 
 
 def newsvendor_target(saved_per_swap: float, lost_price: float) -> float:
