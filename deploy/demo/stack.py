@@ -329,8 +329,13 @@ class Stack:
                     "host": LOOPBACK,
                     "port": self.broker_port,
                     "prefer": options.broker,
+                    # The pages may be on the LAN, for a phone; the cabinet is on this machine.
+                    "public_url": f"mqtts://{LOOPBACK}:{self.broker_port}",
                 },
-                "enrol": {"port": self.enrol_port},
+                "enrol": {
+                    "port": self.enrol_port,
+                    "public_url": f"https://{LOOPBACK}:{self.enrol_port}",
+                },
                 "sms": {"sender": "console"},
                 "operator": {"token_file": str(self.operator_token_file)},
             },
