@@ -24,7 +24,12 @@ QUICK = (
     Scenario(Kind.SWAP, ONE, unwell="cell-hot", faults=0),
     Scenario(Kind.PICKUP, ONE),
     Scenario(Kind.RETURN, (None, None), faults=0),
-    Scenario(Kind.UNLOAD, ONE, mishaps=frozenset({"locked", "smoke"})),
+    Scenario(
+        Kind.UNLOAD,
+        ONE,
+        faults=2,
+        mishaps=frozenset({"locked", "smoke", "silent", "vanished in the dark"}),
+    ),
 )
 LONG = (
     Scenario(Kind.SWAP, TWO),
@@ -44,6 +49,7 @@ LONG = (
 WORLDS_MIN, WORLDS_LONG_MIN = 20_000, 300_000
 
 
+@pytest.mark.timeout(120)
 def test_every_reachable_situation() -> None:
     searches = search(QUICK)
     said, worlds = figures(searches)
