@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from simulator.world.world import World
 
 CHECK_MS: Final = 7_000
+_LONG_AGO_MS: Final = 3_600_000
 GIVES: Final = frozenset({Kind.SWAP, Kind.RETURN, Kind.LOAD})
 TAKES: Final = frozenset({Kind.SWAP, Kind.PICKUP, Kind.UNLOAD})
 GIVE_BACK: Final = "swap.give-back"
@@ -39,7 +40,7 @@ class Person:
         self.walked = False
         self.careful = technician
         self.last: Node | None = None  # where this person stood, until when
-        self.left_ms = 0
+        self.left_ms = -_LONG_AGO_MS if technician else 0  # riders are on their way yet
         self._visit = 0
         self._until_ms = 0
         self._dawdles_until_ms = 0

@@ -183,13 +183,12 @@ class World:
         rider.come(node, kind)
 
     def _idle(self, node: Node) -> list[Person]:
-        """Riders who can be here: the way from another cabinet takes its time."""
-        since_ms = self.now_ms - TRAVEL_MS
-        return [
-            rider
-            for rider in self.riders
-            if rider.node is None and (rider.last is node or rider.left_ms <= since_ms)
-        ]
+        return [rider for rider in self.riders if self._can_be_here(rider, node)]
+
+    def _can_be_here(self, person: Person, node: Node) -> bool:
+        """Whether nothing else is in hand; the way from another cabinet takes its time."""
+        arrived = person.last is node or person.left_ms <= self.now_ms - TRAVEL_MS
+        return person.node is None and arrived
 
     def _dress(self, rider: Person) -> None:
         """What the rider carries today: the own pack, or a stranger's."""
@@ -262,7 +261,9 @@ class World:
     def _technician_comes(self, node: Node) -> bool:
         """Repairs, clears, and takes away what must not stay; True when that needs a visit."""
         acting = node.acting
-        if acting is None or self.technician.node is not None or self.rng.random() < 0.5:
+        if acting is None or not self._can_be_here(self.technician, node):
+            return False
+        if self.rng.random() < 0.5:
             return False
         durable = acting.state.durable
         if is_active(durable.swap):
