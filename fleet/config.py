@@ -75,6 +75,15 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BalanceConfig:
+    """``[balance]``: the 24-hour balance; off without a grid."""
+
+    grid_file: Path | None
+    interval_s: int
+    every_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class FleetConfig:
     """All of it. Relative paths have been resolved against the folder of the file."""
 
@@ -84,6 +93,7 @@ class FleetConfig:
     enrol: EnrolConfig
     pages: PagesConfig
     limits: LimitsConfig
+    balance: BalanceConfig
     store_url: str
     sms_sender: Literal["console"]
     operator_token_file: Path
@@ -210,6 +220,15 @@ _SECTIONS: Final[Mapping[str, tuple[_Key, ...]]] = {
             low=1,
             high=10_000,
         ),
+    ),
+    "balance": (
+        _Key(
+            "grid_file",
+            "",
+            "Regions, feeders, tariffs (`fleetd grid check`); empty: cabinets charge by their own.",
+        ),
+        _Key("interval_s", 900, "Steps of the plan; a divisor of an hour.", low=60, high=3_600),
+        _Key("every_s", 300, "How often it is planned anew.", low=10, high=3_600),
     ),
 }
 
@@ -346,6 +365,11 @@ def _cross_check(values: Mapping[tuple[str, str], _Value], report: _Report) -> N
             report.add(
                 f"broker.{name}", 'is for an external broker: leave it, or mode = "external"'
             )
+    if 3_600 % int(values["balance", "interval_s"]):
+        report.add(
+            "balance.interval_s",
+            f"is {values['balance', 'interval_s']}, expected a divisor of 3600, such as 900",
+        )
     _check_tls(values, report)
 
 
@@ -418,6 +442,11 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
             support_phone=values["pages", "support_phone"],
         ),
         limits=LimitsConfig(starts_per_minute=values["limits", "starts_per_minute"]),
+        balance=BalanceConfig(
+            grid_file=path("balance", "grid_file"),
+            interval_s=values["balance", "interval_s"],
+            every_s=values["balance", "every_s"],
+        ),
         store_url=values["store", "url"] or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",

@@ -21,6 +21,7 @@ from fleet.cli import fail as _fail
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
+from fleet.cli_grid import grid_app
 from fleet.cli_plan import plan, plan_instance
 from fleet.cli_riders import group_key_app, rider_app, ticket_app
 from fleet.core.enrolment import TOKEN_HOURS
@@ -42,6 +43,7 @@ app.add_typer(rider_app, name="rider")
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(group_key_app, name="group-key")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(grid_app, name="grid")
 app.command(
     "plan",
     epilog="Example: fleetd plan instance.npz -o plan.npz --gap 0.001 --plot plan.png --json",

@@ -50,6 +50,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         metrics_text=parts.metrics.render,
         checks=parts.checks,
         swaps_today=swaps_today,
+        balance=parts.balance,
     )
     return Pages(app, lambda: stop_streams(app))
 

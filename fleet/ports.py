@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from fleet.core.balance.curve import CurveView
 from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
@@ -205,6 +206,18 @@ class Cabinets(Protocol):
         self, cabinet_id: str | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[CabinetView]]:
         """Views at every change of one cabinet or of all; ends at shutdown."""
+        ...
+
+
+class Balance(Protocol):
+    """The 24-hour balance."""
+
+    async def curve(self, scope: str) -> CurveView:
+        """The day behind and ahead: of ``fleet``, ``region:NAME``, ``feeder:NAME``, ``cabinet:ID``.
+
+        Raises:
+            NotFoundError: no such scope.
+        """
         ...
 
 

@@ -9,14 +9,12 @@ import os
 import secrets
 import signal
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import uvicorn
 
 from fleet import places
@@ -24,11 +22,13 @@ from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.command_keys import SecretKeeper
-from fleet.adapters.mqtt import BrokerAddress, MqttLink
-from fleet.adapters.secret_files import group_keys, phone_key, write_private
-from fleet.config import BrokerConfig, FleetConfig, HttpConfig
+from fleet.adapters.mqtt import MqttLink
+from fleet.adapters.secret_files import group_keys, phone_key
+from fleet.config import FleetConfig, HttpConfig
 from fleet.device import DeviceSide
-from fleet.errors import ConfigError, FleetError
+from fleet.errors import FleetError
+from fleet.ready import external_address, write_ready
+from fleet.runtime.balance import BalanceService
 from fleet.runtime.cabinets import CabinetService
 from fleet.runtime.commands import Commands, new_id
 from fleet.runtime.desired import DesiredPublisher, RegisterWatch, SecretsNote
@@ -46,6 +46,9 @@ from fleet.stores import Stores, open_stores
 from protocols import signing, topics
 from protocols.topics import Leaf
 
+if TYPE_CHECKING:
+    from fleet.runtime.planner import Planner
+
 log = logging.getLogger(__name__)
 
 #: Open pages get this long to end after their streams were told to.
@@ -62,6 +65,7 @@ class Parts:
     offline: OfflineService
     operations: OperationService
     reservations: ReservationService
+    balance: BalanceService | None
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
@@ -141,7 +145,7 @@ async def _run_with(
 
         def ready() -> None:
             local = _url(config.http, listener)
-            _write_ready(config, local, fleet.address, broker, device)
+            write_ready(config, local, fleet.address, broker, device)
             on_ready(local)
 
         async with asyncio.TaskGroup() as outer:
@@ -185,7 +189,8 @@ class _Fleet:
             self.address, telemetry = broker.address, broker.telemetry_address
         else:
             self.address, telemetry = (
-                _external(config.broker, device, user) for user in (FLEET_USER, TELEMETRY_USER)
+                external_address(config.broker, device, user)
+                for user in (FLEET_USER, TELEMETRY_USER)
             )
         self.metrics = FleetMetrics()
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
@@ -233,7 +238,7 @@ class _Fleet:
             cabinet_hub=self.cabinet_hub,
             on_result=self.commands.on_result,
         )
-        desired = DesiredPublisher(
+        self.desired = DesiredPublisher(
             rows=stores.cabinets,
             packs=stores.batteries,
             riders=stores.riders,
@@ -242,11 +247,12 @@ class _Fleet:
             clock=clock,
             secrets=self._secrets_note if device else None,
         )
+        self.planner: Planner | None = None
         self.watch = RegisterWatch(
             revisions=stores.meta,
             clock=clock,
             on_cabinets=self._new_cabinets,
-            desired=desired,
+            desired=self.desired,
         )
 
     @classmethod
@@ -262,6 +268,17 @@ class _Fleet:
         incarnation = await stores.meta.incarnation(new_id(clock.wall_ms()))
         fleet = cls(config, stores, clock, broker, device, incarnation=incarnation)
         await fleet.live.load()
+        if config.balance.grid_file is not None:
+            from fleet.balancing import make_planner  # noqa: PLC0415 - heavy, and often not wanted
+
+            fleet.planner = make_planner(
+                config,
+                stores,
+                live=fleet.live,
+                clock=clock,
+                metrics=fleet.metrics,
+                desired=fleet.desired,
+            )
         await fleet.commands.load()
         return fleet
 
@@ -300,6 +317,7 @@ class _Fleet:
                 hub=self.order_hub,
                 clock=self._clock,
             ),
+            balance=BalanceService(self.planner, self._clock) if self.planner else None,
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,
@@ -344,6 +362,7 @@ class _Fleet:
                     ("ingest", self.ingest.run()),
                     ("commands", self.commands.run()),
                     ("registers", self.watch.run(self.live.ids)),
+                    *((("balance", self.planner.run()),) if self.planner else ()),
                 )
             ]
             pages = group.create_task(self._serve(server, listener, stop), name="pages")
@@ -457,42 +476,3 @@ def _url(http: HttpConfig, listener: socket.socket) -> str:
     scheme = "https" if http.tls_cert_file else "http"
     host = places.EVERYWHERE.get(http.host, http.host)
     return f"{scheme}://{places.bracketed(host)}:{listener.getsockname()[1]}"
-
-
-def _external(broker: BrokerConfig, device: DeviceSide | None, user: str) -> BrokerAddress:
-    """Where an external broker is: with a password, or with certificates of its CA or of ours."""
-    password = None
-    try:
-        if broker.password_file is not None:
-            password = broker.password_file.read_text(encoding="utf-8").strip()
-        tls = None
-        if device is not None and broker.ca_file is None:
-            tls = device.authority.client_context(user, device.now())
-        elif broker.ca_file is not None:
-            tls = ssl.create_default_context(cafile=broker.ca_file)
-        if tls is not None and broker.cert_file is not None:
-            tls.load_cert_chain(broker.cert_file, broker.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"broker: {error}") from error
-    return BrokerAddress(broker.host, broker.port, broker.username or None, password, tls)
-
-
-def _write_ready(
-    config: FleetConfig,
-    url: str,
-    address: BrokerAddress,
-    broker: EmbeddedBroker | None,
-    device: DeviceSide | None,
-) -> None:
-    """Where we are, for scripts: free ports are known only now."""
-    scheme = "mqtt" if address.tls is None else "mqtts"
-    ready = places.Ready(
-        http=url,
-        mqtt=f"{scheme}://{places.bracketed(address.host)}:{address.port}",
-        broker="external" if broker is None else broker.kind,
-        broker_pid=broker.pid if broker else None,
-        pid=os.getpid(),
-        device=device.url if device else None,
-    )
-    text = msgspec.json.encode(ready).decode()
-    write_private(config.data_dir / places.READY_FILE, text + "\n")

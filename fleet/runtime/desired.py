@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 PACKS_PER_CHUNK: Final = 1_000  # 53 bytes each at most, well below 64 KiB with the signature
 RIDERS_PER_CHUNK: Final = 800  # 67 bytes each at most
+PLANS_AT_ONCE: Final = 50
 POLL_S: Final = 0.5  # how soon a registration or an import takes effect
 
 
@@ -141,6 +143,15 @@ class DesiredPublisher:
             topic = topics.build(cabinet, Leaf.DESIRED_CONFIG)
             await self._retain(topic, encode(self._sign(document)))
 
+    async def publish_plans(self, plans: Sequence[DesiredPlan]) -> None:
+        """Publish plans that the store has; raise FleetError when the broker is away.
+
+        They are signed and sent a few at a time, so that nothing else waits for all of them.
+        """
+        for start in range(0, len(plans), PLANS_AT_ONCE):
+            part = plans[start : start + PLANS_AT_ONCE]
+            await asyncio.gather(*(self._retain_plan(plan) for plan in part))
+
     async def _publish_lists(
         self, state: ListsState, parts: Sequence[_Part], old_chunks: int
     ) -> None:
@@ -164,7 +175,11 @@ class DesiredPublisher:
         except MessageError as error:
             log.warning("cabinet %s: stored plan is unreadable: %s", cabinet, error)
             return
-        await self._retain(topics.build(cabinet, Leaf.DESIRED_PLAN), encode(self._sign(plan)))
+        await self._retain_plan(plan)
+
+    async def _retain_plan(self, plan: DesiredPlan) -> None:
+        topic = topics.build(plan.cabinet, Leaf.DESIRED_PLAN)
+        await self._retain(topic, encode(self._sign(plan)))
 
     async def _retain(self, topic: str, payload: bytes) -> None:
         await self._publisher.publish(topic, payload, qos=1, retain=True)

@@ -46,6 +46,15 @@ class _Live:
     telemetry_dirty: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """What a cabinet last told, and how long ago."""
+
+    online: bool
+    age_ms: int | None
+    telemetry: Telemetry | None
+
+
 class LivePicture:
     """All cabinets as they stand. ``take_*`` are called from the broker's callback."""
 
@@ -147,6 +156,14 @@ class LivePicture:
         if live is None:
             raise NotFoundError(f"no cabinet {cabinet}")
         return facts_of(live.status, live.telemetry, self._age_ms(live))
+
+    def last(self, cabinet: str) -> Last | None:
+        """The raw telemetry of one cabinet; None of one that is not registered."""
+        live = self._live.get(cabinet)
+        if live is None:
+            return None
+        online = live.status is not None and live.status.online
+        return Last(online, self._age_ms(live), live.telemetry)
 
     def view(self, cabinet: str) -> CabinetView:
         """One cabinet as it stands; raise NotFoundError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select, update
@@ -16,6 +16,7 @@ from fleet.store.meta import CABINETS, bump
 
 FIRST_EPOCH: Final = 1
 _LISTS: Final = "lists"
+_PLAN: Final = "plan"
 
 
 class CabinetStore:
@@ -127,9 +128,41 @@ class CabinetStore:
 
     async def plans(self) -> dict[str, str]:
         """The desired plans that exist, as JSON text, by cabinet."""
-        query = select(t.desired.c.cabinet, t.desired.c.doc).where(t.desired.c.kind == "plan")
+        query = select(t.desired.c.cabinet, t.desired.c.doc).where(t.desired.c.kind == _PLAN)
         async with self._database.read() as connection:
             return {row.cabinet: row.doc for row in await connection.execute(query)}
+
+    async def save_plans(self, plans: Mapping[str, tuple[int, str]], now_ms: int) -> None:
+        """Keep the plans, version and JSON text by cabinet; of cabinets that are not registered, none."""
+        if not plans:
+            return
+        query = self._insert(t.desired)
+        query = query.on_conflict_do_update(
+            index_elements=["cabinet", "kind"],
+            set_={name: query.excluded[name] for name in ("version", "doc", "updated_ms")},
+        )
+        async with self._database.write() as connection:
+            known = set((await connection.execute(select(t.cabinet.c.id))).scalars())
+            rows = [
+                {
+                    "cabinet": cabinet,
+                    "kind": _PLAN,
+                    "version": version,
+                    "chunks": 1,
+                    "doc": doc,
+                    "updated_ms": now_ms,
+                }
+                for cabinet, (version, doc) in sorted(plans.items())
+                if cabinet in known
+            ]
+            if rows:
+                await connection.execute(query, rows)
+
+    async def registered_ms(self) -> dict[str, int]:
+        """When each cabinet was registered."""
+        query = select(t.cabinet.c.id, t.cabinet.c.created_ms)
+        async with self._database.read() as connection:
+            return {row.id: row.created_ms for row in await connection.execute(query)}
 
     async def count(self) -> int:
         """How many are registered."""

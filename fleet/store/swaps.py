@@ -80,6 +80,24 @@ class SwapStore:
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def taken_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
+        """Full packs handed out: (cabinet, interval since ``since_ms``, count), completed ones."""
+        place = ((t.swap.c.updated_ms - since_ms) // interval_ms).label("place")
+        query = (
+            select(t.swap.c.cabinet, place, func.count())
+            .where(
+                t.swap.c.step == Step.COMPLETED.value,
+                t.swap.c.kind.in_((Kind.SWAP.value, Kind.PICKUP.value)),
+                t.swap.c.updated_ms >= since_ms,
+                t.swap.c.updated_ms < until_ms,
+            )
+            .group_by(t.swap.c.cabinet, place)
+        )
+        async with self._database.read() as connection:
+            return [(row[0], int(row[1]), int(row[2])) for row in await connection.execute(query)]
+
     async def of_rider(self, rider: str, limit: int) -> list[SwapView]:
         """A rider's swaps, newest first."""
         query = select(t.swap).where(t.swap.c.rider == rider)

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from fleet.core.balance.curve import CurveView
 from fleet.core.login import normalise_phone
 from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
 from fleet.core.views import (
@@ -353,6 +354,7 @@ def publish_schemas(app: FastAPI) -> None:
                     OrderView,
                     LogView,
                     ReservationView,
+                    CurveView,
                 ),
                 ref_template="#/components/schemas/{name}",
             )

@@ -10,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from fleet.ports import (
     Accounts,
+    Balance,
     Cabinets,
     Clock,
     Offline,
@@ -19,7 +20,7 @@ from fleet.ports import (
     SmsSender,
     Swaps,
 )
-from fleet.web import account, api, api_orders, errors, operator, orders, rider, system
+from fleet.web import account, api, api_balance, api_orders, errors, operator, orders, rider, system
 from fleet.web import offline as offline_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
@@ -46,6 +47,7 @@ def create_app(
     metrics_text: Callable[[], bytes],
     checks: Mapping[str, Callable[[], Awaitable[bool]]],
     swaps_today: Callable[[], Awaitable[int]] | None = None,
+    balance: Balance | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -75,9 +77,20 @@ def create_app(
         metrics_text=metrics_text,
         checks=checks,
         swaps_today=swaps_today,
+        balance=balance,
     )
     errors.install(app)
-    for part in (api, api_orders, rider, account, offline_pages, operator, orders, system):
+    for part in (
+        api,
+        api_orders,
+        api_balance,
+        rider,
+        account,
+        offline_pages,
+        operator,
+        orders,
+        system,
+    ):
         app.include_router(part.router)
     api.publish_schemas(app)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)

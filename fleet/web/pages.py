@@ -22,6 +22,7 @@ from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
 from fleet.errors import FleetError, LimitedError
 from fleet.ports import (
     Accounts,
+    Balance,
     Cabinets,
     Clock,
     Offline,
@@ -110,6 +111,7 @@ class Web:
     metrics_text: Callable[[], bytes]
     checks: Mapping[str, Callable[[], Awaitable[bool]]]
     swaps_today: Callable[[], Awaitable[int]] | None = None
+    balance: Balance | None = None
     throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 

@@ -46,6 +46,8 @@ POLICIES: Final = (
     "plan-perfect",
 )
 HOURS: Final = STEP_S / 3600
+#: Without early offers more must be kept in stock for the same service.
+PRICE_NOT_EARLY: Final = 20.0
 #: After so many steps (4 h) a rider who got less is back, with that much less.
 BACK_STEPS: Final = 48
 
@@ -91,10 +93,7 @@ def make_policy(name: str, town: Town, tuning: Tuning | None = None) -> Policy:
         case "plan":
             return Ours(town, READY_SOC, chosen)
         case "plan-not-early":
-            # Without early offers more must be kept in stock for the same service.
-            return Ours(
-                town, READY_SOC, replace(chosen, low=READY_SOC, lost_price=20.0, target=0.0005)
-            )
+            return Ours(town, READY_SOC, replace(chosen, low=READY_SOC, lost_price=PRICE_NOT_EARLY))
         case "plan-perfect":
             return Ours(town, READY_SOC, replace(chosen, perfect=True))
         case _:

@@ -47,21 +47,17 @@ OPEN_SHARE: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What may be turned. The values are those that kept service and cost best in other towns.
+    """What may be turned."""
 
-    ``lost_price`` is smaller than a lost rider costs: Erlang's formula does not know that the next plan
-    is only an interval away, and so counts several times more losses than there will be.
-    """
-
-    z: float = 2.0  # where each site's own level starts; the stock itself when lost_price is 0
-    lead: int = 0  # intervals by which packs are ready sooner
-    target: float = 0.03  # share of swaps that may be lost by holding back
+    z: float = 2.0
+    lead: int = 0
+    target: float = 0.01  # share of swaps that may be lost by holding back
     shortfall_price: float = 30.0
     perfect: bool = False
-    lost_price: float = 1.2
-    worth_min: float = 0.02  # of a swap: no stock for less, even where it costs nothing
-    low: float = 0.7  # handed out where no pack is ready
-    few: int = 2  # ready packs that may be gone before the next plan
+    lost_price: float = 2.0
+    worth_min: float = 0.02
+    low: float = 0.75
+    few: int = 2
 
 
 class Ours:

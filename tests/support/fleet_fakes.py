@@ -280,6 +280,7 @@ class Town:
     ready: dict[str, bool] = field(default_factory=lambda: {"store": True, "broker": True})
     url: str = ""
     app: Any = None
+    balance: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -320,6 +321,7 @@ class Town:
             metrics_text=lambda: b"# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n",
             checks={"store": store, "broker": broker},
             swaps_today=swaps_today,
+            balance=self.balance,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

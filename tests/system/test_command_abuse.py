@@ -12,7 +12,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -222,21 +221,9 @@ def test_what_never_becomes_a_command(
 
 
 def stopped(pid: int) -> Callable[[], None]:
-    """Stop a process, the last of its threads included; call the answer to let it go on."""
+    """Stop a process; call the answer to let it go on."""
     os.kill(pid, signal.SIGSTOP)
-    tasks = Path(f"/proc/{pid}/task")
-    until(
-        lambda: all(_state(task) == "T" for task in tasks.iterdir()),
-        within_s=5,
-        what=f"process {pid} stands still",
-        every_s=0.001,
-    )
     return lambda: os.kill(pid, signal.SIGCONT)
-
-
-def _state(task: Path) -> str:
-    """One letter, as in ``ps``; it stands behind the name, which may hold anything."""
-    return (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def held(orders: Orders, where: str, ttl_ms: int) -> None:

@@ -296,6 +296,7 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/swaps/{swap_id}/give-back",
         "/api/v1/cabinets/{cabinet_id}/reservation",
         "/api/v1/audit",
+        "/api/v1/balance/curve",
         "/api/v1/commands/{command_id}",
         "/api/v1/commands/{command_id}/stream",
         "/api/v1/cabinets/{cabinet_id}/commands",

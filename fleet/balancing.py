@@ -1,0 +1,86 @@
+"""Puts the balance loop together; imported only where a grid is given, since it brings a compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fleet.adapters.clock import SystemClock
+from fleet.adapters.grid_file import GridFile
+from fleet.config import FleetConfig
+from fleet.core.balance.generate import generate
+from fleet.core.balance.grid import Grid
+from fleet.core.balance.instance import Instance, Plan
+from fleet.core.balance.solve import solve
+from fleet.errors import ConfigError, InvalidError
+from fleet.runtime.balance_metrics import BalanceMetrics
+from fleet.runtime.demand import Demand
+from fleet.runtime.desired import DesiredPublisher
+from fleet.runtime.held import HeldPlans
+from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.planner import Planner
+from fleet.stores import Stores
+
+
+def make_planner(
+    config: FleetConfig,
+    stores: Stores,
+    *,
+    live: LivePicture,
+    clock: SystemClock,
+    metrics: FleetMetrics,
+    desired: DesiredPublisher,
+) -> Planner:
+    """The loop for the configured grid; raise ConfigError naming what is wrong with it."""
+    balance = config.balance
+    try:
+        zone = ZoneInfo(config.pages.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
+    assert balance.grid_file is not None
+
+    def demand(grid: Grid) -> Demand:
+        return Demand(
+            stores.swaps,
+            stores.cabinets,
+            cabinets=grid.ids,
+            interval_s=balance.interval_s,
+            zone=zone,
+        )
+
+    try:
+        return Planner(
+            grids=GridFile(balance.grid_file),
+            last=live.last,
+            demand=demand,
+            held=HeldPlans(stores.cabinets, live.last, clock),
+            publish=desired.publish_plans,
+            solve=solve_within,
+            prepare=prepare,
+            clock=clock,
+            zone=zone,
+            interval_s=balance.interval_s,
+            every_s=balance.every_s,
+            metrics=BalanceMetrics(metrics.registry),
+        )
+    except InvalidError as error:
+        raise ConfigError(f"balance.grid_file: {error}") from error
+
+
+def solve_within(
+    instance: Instance, warm: Plan | None, clock_s: Callable[[], float], limit_s: float
+) -> Plan:
+    """The planner, within a time."""
+    return solve(instance, clock=clock_s, time_limit_s=limit_s, warm=warm)
+
+
+def prepare() -> None:
+    """Compile the planner, or load what was compiled before."""
+    small = generate(8, 24, 0)
+    found = solve(small, clock=_at_rest)
+    solve(small, clock=_at_rest, warm=found)
+
+
+def _at_rest() -> float:
+    return 0.0

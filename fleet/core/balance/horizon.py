@@ -1,0 +1,341 @@
+"""From grid, live slots and forecast to the planner's problem, and from its answer to plans.
+
+The intervals are those of the wall clock; the first is what is left of the present one. Who is silent,
+or does not take up its plan, is not planned: its worst case is taken off its feeder and its region
+first. What is not known about a slot is never counted as energy, nor as a battery to hand out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from enum import Enum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.core.balance import envelopes
+from fleet.core.balance.envelopes import EMPTY, PackCurve, Slots
+from fleet.core.balance.forecast import Forecast
+from fleet.core.balance.grid import Grid, PackType
+from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
+from fleet.core.balance.service import priced_stock
+from protocols.messages import DesiredPlan, Presence, SlotState, SlotTelemetry
+
+HORIZON_S: Final = 86_400
+#: A cabinet that is heard but does not say it has its plan for so long does not follow.
+ACK_MS: Final = 60_000
+#: Telemetry older than this says nothing about the present.
+FRESH_MS: Final = 60_000
+#: Plans that a cabinet may have, as far as we know. More than that, and it gets none until they end.
+HELD_MAX: Final = 4
+#: Runs may be missed until the validity ends, in intervals beyond the next run.
+SPARE_INTERVALS: Final = 2
+#: A pack's charge from which its charger's power falls, and to what share at the end.
+TAPER_FROM: Final = 0.85
+TAPER_TO: Final = 0.25
+#: Hours within which a pack may be charged for less, and the least saving that counts, per swap.
+LATER_H: Final = 8
+WORTH_MIN: Final = 0.02
+_COUNTED: Final = frozenset({SlotState.CHARGING, SlotState.WAITING, SlotState.READY})
+
+
+class Standing(Enum):
+    """How the planner treats a cabinet."""
+
+    FOLLOWS = "follows"
+    STUBBORN = "stubborn"  # heard, but not with the plan it was given: offered its safe default
+    SILENT = "silent"  # gets nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One cabinet as it stands. ``held`` are the plans that it may have, the newest last."""
+
+    cabinet: str
+    standing: Standing
+    slots: tuple[SlotTelemetry, ...] = ()
+    held: tuple[DesiredPlan, ...] = ()
+    acknowledged: bool = False  # the newest of ``held``, and therefore no other
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is to be planned. Rows are the grid's cabinets."""
+
+    instance: Instance
+    starts_ms: NDArray[np.int64]  # [T]; of the first, the whole interval's
+    share: float  # of the first interval, what is left
+    follows: NDArray[np.bool_]  # [N]
+    stubborn: NDArray[np.bool_]  # [N]
+    reserve_w: Ints  # [N,T] charging of those that do not follow, at worst
+
+
+def standing(
+    *,
+    online: bool,
+    age_ms: int | None,
+    plan_version: int,
+    held: Sequence[DesiredPlan],
+    sent_ms_ago: int,
+) -> Standing:
+    """Judge one cabinet; silence and doubt are never taken for following."""
+    if not online or age_ms is None or age_ms > FRESH_MS or len(held) >= HELD_MAX:
+        return Standing.SILENT
+    if held and plan_version != held[-1].version and sent_ms_ago > ACK_MS:
+        return Standing.STUBBORN
+    return Standing.FOLLOWS
+
+
+def pack_curve(pack: PackType) -> PackCurve:
+    """Power and energy of a pack by its charge; constant, then falling in the taper."""
+    soc = np.linspace(0.0, 1.0, 101)
+    fall = np.clip((soc - TAPER_FROM) / (1.0 - TAPER_FROM), 0.0, 1.0)
+    power = pack.charger_w * (1.0 - (1.0 - TAPER_TO) * fall)
+    energy = soc * pack.capacity_wh / pack.efficiency
+    return PackCurve(power, energy, pack.ready_pct / 100, pack.back_pct / 100)
+
+
+def interval_starts(now_ms: int, interval_s: int) -> NDArray[np.int64]:
+    """When the intervals of the next 24 hours begin, the present one first."""
+    step_ms = interval_s * 1_000
+    count = max(HORIZON_S // interval_s, 1)
+    starts: NDArray[np.int64] = now_ms - now_ms % step_ms + np.arange(count) * step_ms
+    return starts
+
+
+def day_minutes(starts_ms: NDArray[np.int64], zone: tzinfo) -> list[int]:
+    """The minute of the local day at which each interval begins."""
+    local = [datetime.fromtimestamp(int(start) / 1_000, zone) for start in starts_ms]
+    return [each.hour * 60 + each.minute for each in local]
+
+
+def month_of(now_ms: int, zone: tzinfo) -> int:
+    """A number for the local month, in which the peak is billed."""
+    local = datetime.fromtimestamp(now_ms / 1_000, zone)
+    return local.year * 12 + local.month
+
+
+def build(
+    grid: Grid,
+    sites: Sequence[Site],
+    forecast: Forecast,
+    *,
+    now_ms: int,
+    interval_s: int,
+    zone: tzinfo,
+    peak_w: Floats,
+) -> Problem:
+    """The problem of the next 24 hours.
+
+    ``sites`` are one per cabinet of the grid, in its order; ``forecast`` is of the wall clock's
+    intervals, from the present one on, as many as in 24 hours at least; ``peak_w`` is the highest
+    mean of an interval of each region so far this month.
+    """
+    starts = interval_starts(now_ms, interval_s)
+    share = 1.0 - (now_ms - int(starts[0])) / (interval_s * 1_000)
+    minutes = day_minutes(starts, zone)
+    follows = np.array([site.standing is Standing.FOLLOWS for site in sites])
+    stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
+    reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
+    price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
+    low, high, step = _envelopes(grid, sites, forecast, price, interval_s=interval_s, share=share)
+    for values in (low, high, step):
+        values[~follows] = 0
+    feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
+    region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
+    fixed_w = np.zeros((len(grid.feeders), len(starts)), np.int64)
+    np.add.at(fixed_w, feeder_of, reserve_w + grid.power.base_w)
+    region_fixed_w = np.zeros((len(grid.regions), len(starts)), np.int64)
+    np.add.at(region_fixed_w, region_of, fixed_w)
+    hours = np.full(len(starts), interval_s / 3600)
+    hours[0] *= share
+    return Problem(
+        instance=Instance(
+            step_s=interval_s,
+            energy_min_wh=low,
+            energy_max_wh=high,
+            step_max_wh=step,
+            feeder_of_cabinet=feeder_of,
+            region_of_feeder=region_of,
+            feeder_max_wh=_room_wh(feeder_limits(grid, len(starts)), fixed_w, hours),
+            region_max_wh=_room_wh(region_limits(grid, minutes, interval_s), region_fixed_w, hours),
+            price_per_kwh=price,
+            peak_price_per_kw=np.array([region.peak_price_per_kw for region in grid.regions]),
+            peak_so_far_w=np.maximum(peak_w - region_fixed_w.mean(axis=1), 0.0),
+            shortfall_price_per_kwh=grid.shortfall_price_per_kwh,
+        ),
+        starts_ms=starts,
+        share=share,
+        follows=follows,
+        stubborn=stubborn,
+        reserve_w=reserve_w,
+    )
+
+
+def feeder_limits(grid: Grid, intervals: int) -> Ints:
+    """[K,T] in watts."""
+    limits = np.array([feeder.limit_w for feeder in grid.feeders], np.int64)
+    return np.repeat(limits[:, None], intervals, axis=1)
+
+
+def region_limits(grid: Grid, minutes: Sequence[int], interval_s: int) -> Ints:
+    """[R,T] in watts, NO_LIMIT where there is none."""
+    rows = [
+        [region.limit(minute, interval_s / 60) for minute in minutes] for region in grid.regions
+    ]
+    limits = [[NO_LIMIT if limit is None else limit for limit in row] for row in rows]
+    return np.array(limits, np.int64)
+
+
+def _room_wh(limits_w: Ints, fixed_w: Ints, hours: Floats) -> Ints:
+    room = np.floor(np.maximum(limits_w - fixed_w, 0) * hours).astype(np.int64)
+    return np.where(limits_w == NO_LIMIT, NO_LIMIT, room)
+
+
+def _reserve(grid: Grid, site: Site, starts: NDArray[np.int64], interval_s: int) -> Ints:
+    """What a cabinet that does not follow may charge with, at worst [T]; nothing for the others."""
+    if site.standing is Standing.FOLLOWS:
+        return np.zeros(len(starts), np.int64)
+    row = np.full(len(starts), grid.power.default_w, np.int64)
+    sure = site.acknowledged and site.standing is Standing.SILENT
+    for plan in site.held[-1:] if sure else site.held:
+        ends = starts + interval_s * 1_000
+        for place in np.flatnonzero((ends > plan.valid_from_ms) & (starts < plan.valid_until_ms)):
+            begin, end = int(starts[place]), int(ends[place])
+            power_w = min(_most(plan, begin, end), grid.power.breaker_w)
+            whole = plan.valid_from_ms <= begin and end <= plan.valid_until_ms
+            row[place] = power_w if sure and whole else max(row[place], power_w)
+    return row
+
+
+def _most(plan: DesiredPlan, begin_ms: int, end_ms: int) -> int:
+    """The plan's highest step between two moments."""
+    step_ms = plan.step_s * 1_000
+    first = max(begin_ms - plan.valid_from_ms, 0) // step_ms
+    last = -(-(end_ms - plan.valid_from_ms) // step_ms)
+    return max(plan.power_w[first:last], default=0)
+
+
+def _envelopes(
+    grid: Grid,
+    sites: Sequence[Site],
+    forecast: Forecast,
+    price: Floats,
+    *,
+    interval_s: int,
+    share: float,
+) -> tuple[Ints, Ints, Ints]:
+    """Envelopes by the wall clock's intervals; made from now on, and then cut where those begin."""
+    intervals = price.shape[1]
+    curve = pack_curve(grid.pack)
+    slots = slot_arrays(sites, grid.power.breaker_w)
+    mean = forecast.mean
+    ahead = np.concatenate((mean[:, 1:], mean[:, -1:]), axis=1)
+    shifted = Forecast(share * mean + (1.0 - share) * ahead, forecast.relative_variance)
+    charge = max(int(np.ceil(curve.back[1] * 3600 / interval_s)), 1)
+    worth = _worth(grid, price, interval_s, charge)
+    wanted = envelopes.needed(
+        shifted,
+        intervals,
+        envelopes.ready_packs(slots, curve.ready_soc),
+        (slots.soc >= 0).sum(axis=1).astype(float),
+        stock=lambda mean, variance: priced_stock(mean, variance, worth),
+        lead=np.zeros(len(sites), np.int64),
+        charge=charge,
+    )
+    low, high, step = envelopes.cabinet_envelopes(slots, shifted, wanted, curve, interval_s)
+    low, high = (np.floor(_cut(values, share)).astype(np.int64) for values in (low, high))
+    return np.minimum(low, high), high, np.ceil(_cut(step, share)).astype(np.int64)
+
+
+def _cut(values: Ints, share: float) -> Floats:
+    """Values at the ends of full intervals from now on, at the ends of the wall clock's."""
+    ends: Floats = values.astype(np.float64)
+    before = np.zeros_like(ends)
+    before[:, 1:] = ends[:, :-1]
+    return before + share * (ends - before)
+
+
+def _worth(grid: Grid, price: Floats, interval_s: int, charge: int) -> Floats:
+    """What a pack held in stock costs more than one charged later, in lost swaps [N,T]."""
+    pack = grid.pack
+    swap_kwh = pack.capacity_wh * (pack.ready_pct - pack.back_pct) / 100 / pack.efficiency / 1_000
+    later = max(LATER_H * 3600 // interval_s, 1)
+    count = price.shape[1]
+    day = np.concatenate((price[:, -charge:], price, price), axis=1)
+    rows = []
+    for region in day:
+        cheap = np.lib.stride_tricks.sliding_window_view(region[charge:], min(later, count))
+        usual = np.lib.stride_tricks.sliding_window_view(region, charge)
+        saved = usual[1 : count + 1].mean(axis=1) - cheap[1 : count + 1].min(axis=1)
+        rows.append(np.maximum(saved, 0.0) * swap_kwh / grid.lost_swap_price)
+    by_region = np.maximum(np.array(rows), WORTH_MIN)
+    of_cabinet: Floats = by_region[[grid.feeders[feeder].region for _, feeder in grid.cabinets]]
+    return of_cabinet
+
+
+def slot_arrays(sites: Sequence[Site], breaker_w: int) -> Slots:
+    """The slots of all cabinets; what is doubtful, kept for somebody or out of use is empty."""
+    width = max((len(site.slots) for site in sites), default=0) or 1
+    soc = np.full((len(sites), width), EMPTY)
+    for row, site in enumerate(sites):
+        if site.standing is not Standing.FOLLOWS:
+            continue
+        for place, slot in enumerate(site.slots):
+            known = slot.presence is Presence.PRESENT and slot.soc_pct is not None
+            if known and slot.state in _COUNTED and "held" not in slot.flags:
+                soc[row, place] = (slot.soc_pct or 0) / 100
+    usable = soc >= 0.0
+    return Slots(soc, usable, np.full(len(sites), float(breaker_w)))
+
+
+def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
+    """Charging power to order of each cabinet [N,T]; those that do not follow have 0."""
+    hours = np.full(len(problem.starts_ms), problem.instance.step_s / 3600)
+    hours[0] *= problem.share
+    power = np.floor(plan.step_wh / hours + 1e-9).astype(np.int64)
+    limited: Ints = np.minimum(power, grid.power.breaker_w)
+    return limited
+
+
+def valid_intervals(interval_s: int, every_s: int) -> int:
+    """How many intervals a plan holds: until the next run, and somewhat more."""
+    return 1 + -(-every_s // interval_s) + SPARE_INTERVALS
+
+
+def documents(
+    grid: Grid, problem: Problem, power_w: Ints, plan: Plan, *, version: int, every_s: int
+) -> list[DesiredPlan]:
+    """The plans to publish: short, so that whom nobody tells more falls back to the safe default."""
+    interval_s = problem.instance.step_s
+    count = min(valid_intervals(interval_s, every_s), len(problem.starts_ms))
+    begin = int(problem.starts_ms[0])
+    found = []
+    for row, (cabinet, _) in enumerate(grid.cabinets):
+        if problem.follows[row]:
+            power = tuple(int(each) for each in power_w[row, :count])
+        elif problem.stubborn[row]:
+            power = (grid.power.default_w,) * count
+        else:
+            continue
+        found.append(
+            DesiredPlan(
+                cabinet=cabinet,
+                version=version,
+                valid_from_ms=begin,
+                valid_until_ms=begin + count * interval_s * 1_000,
+                step_s=interval_s,
+                power_w=power,
+                target_soc_pct=_targets(grid, plan, row, count),
+            )
+        )
+    return found
+
+
+def _targets(grid: Grid, plan: Plan, row: int, count: int) -> tuple[int, ...]:
+    """Packs wait below full, unless the cabinet is short: then what there is is charged on."""
+    short = bool(plan.shortfall_wh[row, : 2 * count].any())
+    return ((100 if short else grid.pack.ready_pct),) * count

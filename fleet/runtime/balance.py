@@ -1,0 +1,149 @@
+"""``fleet.ports.Balance`` over the planner: plan, fact, limit and price of any part of the fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.core.balance.curve import CurvePoint, CurveView, PlanNote
+from fleet.core.balance.grid import GridRegion
+from fleet.errors import NotFoundError
+from fleet.ports import Clock
+
+if TYPE_CHECKING:  # the planner compiles; who has it brings it
+    from fleet.runtime.planner import Planner
+
+Rows = NDArray[np.int64]
+
+
+class BalanceService:
+    """Implements ``fleet.ports.Balance``."""
+
+    def __init__(self, planner: Planner, clock: Clock) -> None:
+        self._planner = planner
+        self._clock = clock
+
+    async def curve(self, scope: str) -> CurveView:
+        """The day behind and ahead of one scope; raise NotFoundError."""
+        planner = self._planner
+        rows = self._rows(scope)
+        now_ms = self._clock.wall_ms()
+        step_ms = planner.interval_s * 1_000
+        past = planner.ring.means(rows, now_ms)
+        series: list[tuple[int, int | None, int | None]] = list(past)
+        orders = planner.orders
+        if orders is not None:
+            begin = (
+                now_ms
+                - now_ms % step_ms
+                + (step_ms if past and past[-1][0] + step_ms > now_ms else 0)
+            )
+            for place, start in enumerate(orders.problem.starts_ms):
+                if start >= begin:
+                    series.append((int(start), int(orders.expected_w[rows, place].sum()), None))
+        return CurveView(
+            scope=scope,
+            interval_s=planner.interval_s,
+            now_ms=now_ms,
+            plan=self._note(),
+            alarms=tuple(sorted(planner.alarms)),
+            points=tuple(self._point(scope, *each) for each in series),
+        )
+
+    def _note(self) -> PlanNote | None:
+        orders = self._planner.orders
+        if orders is None:
+            return None
+        follows, stubborn = orders.problem.follows, orders.problem.stubborn
+        return PlanNote(
+            version=orders.version,
+            made_ms=orders.made_ms,
+            gap=orders.plan.gap,
+            cost=orders.plan.cost,
+            shortfall_wh=int(orders.plan.shortfall_wh.sum(dtype=np.int64)),
+            planned=int((follows | stubborn).sum()),
+            acknowledged=self._planner.acknowledged(),
+            reserved=int((~follows).sum()),
+        )
+
+    def _rows(self, scope: str) -> Rows:
+        grid = self._planner.grid
+        kind, _, name = scope.partition(":")
+        feeders = [feeder for _, feeder in grid.cabinets]
+        match kind:
+            case "fleet" if not name:
+                chosen = list(range(len(feeders)))
+            case "region":
+                own = {
+                    place
+                    for place, feeder in enumerate(grid.feeders)
+                    if grid.regions[feeder.region].name == name
+                }
+                _need(any(region.name == name for region in grid.regions), scope)
+                chosen = [row for row, feeder in enumerate(feeders) if feeder in own]
+            case "feeder":
+                named = [each.name for each in grid.feeders]
+                _need(name in named, scope)
+                chosen = [row for row, at in enumerate(feeders) if at == named.index(name)]
+            case "cabinet":
+                _need(name in grid.ids, scope)
+                chosen = [grid.ids.index(name)]
+            case _:
+                _need(False, scope)  # noqa: FBT003 - none of the above
+                chosen = []
+        return np.array(chosen, np.int64)
+
+    def _point(
+        self, scope: str, start_ms: int, plan_w: int | None, actual_w: int | None
+    ) -> CurvePoint:
+        minute = self._planner.minute(start_ms)
+        return CurvePoint(
+            start_ms=start_ms,
+            plan_w=plan_w,
+            actual_w=actual_w,
+            limit_w=self._limit(scope, minute),
+            price=self._price(scope, minute),
+        )
+
+    def _limit(self, scope: str, minute: int) -> int | None:
+        grid = self._planner.grid
+        kind, _, name = scope.partition(":")
+        if kind == "cabinet":
+            return grid.power.breaker_w + grid.power.base_w
+        if kind == "feeder":
+            return next(each.limit_w for each in grid.feeders if each.name == name)
+        limits = [
+            self._region_limit(place, region, minute)
+            for place, region in enumerate(grid.regions)
+            if kind == "fleet" or region.name == name
+        ]
+        return sum(limits)
+
+    def _region_limit(self, place: int, region: GridRegion, minute: int) -> int:
+        """The region's own limit, or what its feeders can carry if that is less."""
+        feeders_w = sum(each.limit_w for each in self._planner.grid.feeders if each.region == place)
+        own_w = region.limit(minute, self._planner.interval_s / 60)
+        return feeders_w if own_w is None else min(own_w, feeders_w)
+
+    def _price(self, scope: str, minute: int) -> float:
+        """The price of the scope's region; of the fleet, the mean of its regions."""
+        grid = self._planner.grid
+        kind, _, name = scope.partition(":")
+        regions: list[Any] = list(grid.regions)
+        if kind == "region":
+            regions = [each for each in regions if each.name == name]
+        elif kind == "feeder":
+            regions = [regions[each.region] for each in grid.feeders if each.name == name]
+        elif kind == "cabinet":
+            feeder = grid.feeders[grid.cabinets[grid.ids.index(name)][1]]
+            regions = [regions[feeder.region]]
+        return float(np.mean([region.price(minute) for region in regions]))
+
+
+def _need(there: bool, scope: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not there:
+        raise NotFoundError(
+            f"scope {scope!r}: expected fleet, region:NAME, feeder:NAME or cabinet:ID of the grid"
+        )

@@ -1,0 +1,99 @@
+"""What the ledger says of demand: full packs handed out, by cabinet and interval, for the forecast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Final, Protocol
+
+import numpy as np
+
+from fleet.core.balance.forecast import SWAPS_A_DAY, Forecast, Forecaster
+
+HISTORY_DAYS: Final = 28
+FORECAST_DAYS: Final = 3  # today and what 24 hours and the horizon's spare reach into
+
+
+class DemandRows(Protocol):
+    """Where swaps are booked."""
+
+    async def taken_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
+        """(cabinet, interval since ``since_ms``, count)."""
+        ...
+
+
+class CabinetAges(Protocol):
+    """Since when cabinets can have had swaps."""
+
+    async def registered_ms(self) -> dict[str, int]:
+        """By cabinet."""
+        ...
+
+
+class Demand:
+    """A forecaster, and the days it has learnt."""
+
+    def __init__(
+        self,
+        rows: DemandRows,
+        ages: CabinetAges,
+        *,
+        cabinets: Sequence[str],
+        interval_s: int,
+        zone: tzinfo,
+    ) -> None:
+        self._rows = rows
+        self._ages = ages
+        self._place = {cabinet: place for place, cabinet in enumerate(cabinets)}
+        self._interval_ms = interval_s * 1_000
+        self._zone = zone
+        prior = np.full(len(cabinets), SWAPS_A_DAY)
+        self._forecaster = Forecaster(prior, interval_s=interval_s)
+        self._next: date | None = None  # the first day that is not learnt yet
+
+    async def catch_up(self, now_ms: int) -> int:
+        """Learn every whole day that is over; how many they were. Raise StoreError."""
+        today = self._local(now_ms).date()
+        oldest = today - timedelta(days=HISTORY_DAYS)
+        day = max(self._next or oldest, oldest)
+        ages = await self._ages.registered_ms() if day < today else {}
+        since = np.full(len(self._place), now_ms)
+        for cabinet, place in self._place.items():
+            since[place] = ages.get(cabinet, now_ms)
+        learnt = 0
+        while day < today:
+            learnt += await self._learn(day, since)
+            day += timedelta(days=1)
+            self._next = day
+        return learnt
+
+    async def _learn(self, day: date, since_ms: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
+        begin, end = self._midnight_ms(day), self._midnight_ms(day + timedelta(days=1))
+        there = since_ms <= begin
+        if not there.any():
+            return 0
+        counts = np.zeros((len(self._place), self._forecaster.intervals))
+        rows = await self._rows.taken_by_interval(begin, end, self._interval_ms)
+        for cabinet, interval, count in rows:
+            place = self._place.get(cabinet)
+            if place is not None:  # a day may be an hour longer than the profile
+                counts[place, min(interval, counts.shape[1] - 1)] += count
+        observed = np.repeat(there[:, None], counts.shape[1], axis=1)
+        await asyncio.to_thread(self._forecaster.learn, counts, day.weekday(), observed=observed)
+        return 1
+
+    def forecast(self, now_ms: int, count: int) -> Forecast:
+        """The swaps of ``count`` intervals, the present one first."""
+        now = self._local(now_ms)
+        first = (now.hour * 3_600 + now.minute * 60 + now.second) * 1_000 // self._interval_ms
+        days = [((now.weekday() + ahead) % 7, ()) for ahead in range(FORECAST_DAYS)]
+        return self._forecaster.forecast(days, first, count)
+
+    def _local(self, now_ms: int) -> datetime:
+        return datetime.fromtimestamp(now_ms / 1_000, self._zone)
+
+    def _midnight_ms(self, day: date) -> int:
+        return int(datetime.combine(day, time(), self._zone).timestamp() * 1_000)

@@ -1,0 +1,449 @@
+"""The balance loop: state, forecast, plan, publish; every few minutes, and early when much changed.
+
+One plan is worked out at a time, in a thread. A run that fails or is late changes nothing: the last
+plan holds until its validity ends, and then every cabinet is on its safe default. What was published
+may be with a cabinet until the cabinet says otherwise, and is counted so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.core.balance import horizon
+from fleet.core.balance.curve import Ring
+from fleet.core.balance.grid import Grid
+from fleet.core.balance.horizon import Problem
+from fleet.core.balance.instance import Floats, Instance, Ints, Plan
+from fleet.errors import FleetError, InvalidError
+from fleet.ports import Clock
+from fleet.runtime.balance_metrics import BalanceMetrics
+from fleet.runtime.demand import Demand
+from fleet.runtime.held import HeldPlans
+from fleet.runtime.live import Last
+from protocols.messages import DesiredPlan
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 1.0
+#: After a start cabinets get so long to be heard before the first run.
+HEAR_MS: Final = 10_000
+SAMPLE_MS: Final = 5_000
+#: Between two runs, however much changes.
+EARLY_GAP_MS: Final = 20_000
+#: An interval of which less is left is over for planning: its energies would be roundings.
+LEFT_SHARE_MIN: Final = 0.05
+#: Of the time between runs: what the solver gets, and when a run is late.
+SOLVE_SHARE: Final = 0.3
+LATE_SHARE: Final = 0.8
+#: Measured against plan, of one feeder: so much, for so many looks.
+DEVIATION_SHARE: Final = 0.3
+DEVIATION_W: Final = 1_000
+LOOKS: Final = 12
+OVER_LOOKS: Final = 3
+
+#: An instance, the plan before, a clock in seconds, and how many of them it may take.
+Solve = Callable[[Instance, Plan | None, Callable[[], float], float], Plan]
+
+
+class GridSource(Protocol):
+    """Where the grid comes from."""
+
+    def load(self) -> Grid:
+        """Read it; raise InvalidError."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether it is another than the one last read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The plan that holds. ``expected_w`` [N,T] is all power, worst cases and base load included."""
+
+    version: int
+    made_ms: int
+    valid_until_ms: int
+    problem: Problem
+    plan: Plan
+    power_w: Ints
+    expected_w: Ints
+
+
+class Planner:
+    """Plans, publishes and watches."""
+
+    def __init__(
+        self,
+        *,
+        grids: GridSource,
+        last: Callable[[str], Last | None],
+        demand: Callable[[Grid], Demand],
+        held: HeldPlans,
+        publish: Callable[[Sequence[DesiredPlan]], Awaitable[None]],
+        solve: Solve,
+        prepare: Callable[[], None],
+        clock: Clock,
+        zone: tzinfo,
+        interval_s: int,
+        every_s: int,
+        metrics: BalanceMetrics,
+    ) -> None:
+        """Read the grid; raise InvalidError."""
+        self._grids = grids
+        self._last = last
+        self._make_demand = demand
+        self._held = held
+        self._publish = publish
+        self._solve = solve
+        self._prepare = prepare
+        self._clock = clock
+        self.zone = zone
+        self.interval_s = interval_s
+        self._every_s = every_s
+        self._metrics = metrics
+        self.grid = grids.load()
+        self.ring = Ring(len(self.grid.ids), interval_s * 1_000)
+        self.orders: Orders | None = None
+        self.alarms: set[str] = set()
+        self._demand = demand(self.grid)
+        self._slot: int | None = None  # the regular run that was last begun
+        self._begun_ms: int | None = None
+        self._early = ""
+        self._looked_ms: int | None = None
+        self._fresh: NDArray[np.bool_] | None = None
+        self._has_plan = np.zeros(len(self.grid.ids), bool)
+        self._away = np.zeros(len(self.grid.feeders), np.int64)  # looks away from the plan
+        self._over = np.zeros(len(self.grid.feeders), np.int64)
+        self._peak_w = np.zeros(len(self.grid.regions))
+        self._peak_month = -1
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._feeder_of = np.array([feeder for _, feeder in self.grid.cabinets], np.int64)
+        self._region_of = np.array([feeder.region for feeder in self.grid.feeders], np.int64)
+        for warning in self.grid.warnings():
+            log.warning("balance: %s", warning)
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Plan and watch until cancelled."""
+        await self._recall()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(), name="balance-watch")
+            group.create_task(self._plan(), name="balance-plan")
+
+    async def _recall(self) -> None:
+        while True:
+            try:
+                await self._held.recall()
+            except FleetError as error:
+                log.warning("balance: no plans from the store: %s; trying again", error)
+                await self._clock.sleep(TICK_S)
+            else:
+                return
+
+    async def _plan(self) -> None:
+        begun_ms = self._clock.monotonic_ms()
+        log.info("balance: preparing the planner (the first time takes about half a minute)")
+        await asyncio.to_thread(self._prepare)
+        log.info("balance: the planner is ready")
+        while self._clock.monotonic_ms() - begun_ms < HEAR_MS:
+            await self._clock.sleep(TICK_S)
+        while True:
+            if self.due():
+                await self.attempt()
+            await self._clock.sleep(TICK_S)
+
+    async def _watch(self) -> None:
+        while True:
+            now_ms = self._clock.monotonic_ms()
+            if self._looked_ms is None or now_ms - self._looked_ms >= SAMPLE_MS:
+                self._looked_ms = now_ms
+                self.look()
+            await self._clock.sleep(TICK_S)
+
+    def due(self) -> bool:
+        """Whether a run is to begin now."""
+        wall_ms, now_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
+        step_ms = self.interval_s * 1_000
+        if 1.0 - wall_ms % step_ms / step_ms < LEFT_SHARE_MIN:
+            return False
+        if wall_ms // (self._every_s * 1_000) != self._slot:
+            return True
+        rested = self._begun_ms is None or now_ms - self._begun_ms >= EARLY_GAP_MS
+        return bool(self._early) and rested
+
+    def early(self, why: str) -> None:
+        """Ask for a run before the next regular one."""
+        if not self._early and self._slot is not None:
+            log.info("balance: planning anew: %s", why)
+        self._early = why
+
+    async def attempt(self) -> None:
+        """One run; whatever goes wrong, the last plan holds."""
+        self._slot = self._clock.wall_ms() // (self._every_s * 1_000)
+        self._begun_ms = self._clock.monotonic_ms()
+        self._early = ""
+        try:
+            orders = await self._work_out()
+            if orders is None:
+                self._metrics.runs.labels("late").inc()
+                return
+            await self._issue(orders)
+        except Exception as error:
+            self._metrics.runs.labels("failed").inc()
+            self._raise("failed", f"no plan was made, the last one holds: {error!r}")
+            log.debug("balance", exc_info=error)
+            return
+        self._metrics.runs.labels("done").inc()
+        self._clear("failed")
+        self._clear("late")
+
+    async def _work_out(self) -> Orders | None:
+        """The next plan; None when it came too late to be used."""
+        await self._demand.catch_up(self._clock.wall_ms())
+        grid, now_ms = self.grid, self._clock.wall_ms()
+        sites = [self._held.site(cabinet) for cabinet in grid.ids]
+        peak_w, warm = self._peaks(now_ms), self._warm(now_ms)
+        stopping = False
+
+        def clock_s() -> float:
+            """Endless once nobody waits for the answer: the solver then ends with what it has."""
+            return math.inf if stopping else self._clock.monotonic_ms() / 1_000
+
+        def work() -> tuple[Problem, Plan]:
+            count = len(horizon.interval_starts(now_ms, self.interval_s))
+            problem = horizon.build(
+                grid,
+                sites,
+                self._demand.forecast(now_ms, count + 1),
+                now_ms=now_ms,
+                interval_s=self.interval_s,
+                zone=self.zone,
+                peak_w=peak_w,
+            )
+            return problem, self._solve(
+                problem.instance, warm, clock_s, self._every_s * SOLVE_SHARE
+            )
+
+        started_ms = self._clock.monotonic_ms()
+        solving = asyncio.ensure_future(asyncio.to_thread(work))
+        timer = asyncio.ensure_future(self._clock.sleep(self._every_s * LATE_SHARE))
+        try:
+            await asyncio.wait({solving, timer}, return_when=asyncio.FIRST_COMPLETED)
+            if not solving.done():
+                self._raise("late", "the plan is late; the last one holds")
+                await asyncio.wait({solving})  # one at a time
+                solving.exception()
+                return None
+        finally:
+            stopping = True
+            timer.cancel()
+        problem, plan = solving.result()
+        self._metrics.solve_seconds.observe((self._clock.monotonic_ms() - started_ms) / 1_000)
+        return self._orders(grid, problem, plan)
+
+    def _orders(self, grid: Grid, problem: Problem, plan: Plan) -> Orders:
+        now_ms = self._clock.wall_ms()
+        power_w = horizon.powers(grid, problem, plan)
+        count = horizon.valid_intervals(self.interval_s, self._every_s)
+        until_ms = int(problem.starts_ms[0]) + count * self.interval_s * 1_000
+        return Orders(
+            version=max(now_ms, self._held.version + 1),
+            made_ms=now_ms,
+            valid_until_ms=until_ms,
+            problem=problem,
+            plan=plan,
+            power_w=power_w,
+            expected_w=power_w + problem.reserve_w + grid.power.base_w,
+        )
+
+    async def _issue(self, orders: Orders) -> None:
+        """Keep, then publish: a version is never given twice, and what may be out is known."""
+        documents = horizon.documents(
+            self.grid,
+            orders.problem,
+            orders.power_w,
+            orders.plan,
+            version=orders.version,
+            every_s=self._every_s,
+        )
+        await self._held.keep(documents)
+        self.orders = orders
+        self._metrics.gap_ratio.set(orders.plan.gap)
+        self._metrics.shortfall_watthours.set(int(orders.plan.shortfall_wh.sum(dtype=np.int64)))
+        for short in orders.plan.shorts[:3]:
+            log.warning(
+                "balance: %s %d is short of %d Wh in interval %d",
+                *(short.limit, short.index, short.shortfall_wh, short.interval),
+            )
+        try:
+            await self._publish(documents)
+            self._clear("unpublished")
+        except FleetError as error:  # the broker gets what is stored when it is back
+            self._raise("unpublished", f"plan {orders.version} is not with all cabinets: {error}")
+
+    # --- what is known --------------------------------------------------------------------------
+
+    def _warm(self, now_ms: int) -> Plan | None:
+        """The plan before, moved on to now."""
+        if self.orders is None or len(self.orders.power_w) != len(self.grid.ids):
+            return None
+        plan, starts = self.orders.plan, self.orders.problem.starts_ms
+        gone = (now_ms - int(starts[0])) // (self.interval_s * 1_000)
+        if not 0 <= gone < len(starts):
+            return None
+        moved = [np.roll(each, -gone, axis=1) for each in (plan.step_wh, plan.shortfall_wh)]
+        for each in moved:
+            each[:, len(starts) - gone :] = 0
+        return Plan(moved[0], moved[1], plan.cost, plan.lower_bound, plan.solve_s)
+
+    def _peaks(self, now_ms: int) -> Floats:
+        """The highest mean of an interval of each region this month, as far as is known [R]."""
+        month = horizon.month_of(now_ms, self.zone)
+        if month != self._peak_month:
+            self._peak_month = month
+            self._peak_w = np.array([float(each.peak_so_far_w) for each in self.grid.regions])
+        current_ms = now_ms - now_ms % (self.interval_s * 1_000)
+        for region in range(len(self.grid.regions)):
+            rows = np.flatnonzero(self._region_of[self._feeder_of] == region)
+            for start_ms, _, actual_w in self.ring.means(rows, now_ms):
+                if start_ms < current_ms and actual_w is not None:
+                    self._peak_w[region] = max(self._peak_w[region], actual_w)
+        return self._peak_w.copy()
+
+    def expected_w(self, wall_ms: int) -> Ints:
+        """What each cabinet should take at most at a moment [N]."""
+        orders = self.orders
+        alone_w = self.grid.power.default_w + self.grid.power.base_w
+        if orders is None or wall_ms >= orders.valid_until_ms:
+            return np.full(len(self.grid.ids), alone_w, np.int64)
+        place = (wall_ms - int(orders.problem.starts_ms[0])) // (self.interval_s * 1_000)
+        row: Ints = orders.expected_w[:, max(place, 0)]
+        return row
+
+    def minute(self, wall_ms: int) -> int:
+        """The minute of the local day."""
+        return horizon.day_minutes(np.array([wall_ms]), self.zone)[0]
+
+    def acknowledged(self) -> int:
+        """How many of the ordered cabinets say that they have the plan."""
+        if self.orders is None:
+            return 0
+        ordered = self.orders.problem.follows | self.orders.problem.stubborn
+        return int((ordered & self._has_plan).sum())
+
+    # --- plan against fact ----------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take in what is measured, and judge it."""
+        if self._grids.changed():
+            self._take_grid()
+        wall_ms = self._clock.wall_ms()
+        actual_w = np.full(len(self.grid.ids), np.nan)
+        has_plan = np.zeros(len(self.grid.ids), bool)
+        for place, cabinet in enumerate(self.grid.ids):
+            last = self._last(cabinet)
+            if last is None or last.telemetry is None or not last.online or last.age_ms is None:
+                continue
+            if last.age_ms <= horizon.FRESH_MS and last.telemetry.power_w is not None:
+                actual_w[place] = last.telemetry.power_w
+                has_plan[place] = self._held.has_newest(cabinet, last.telemetry.plan_version)
+        expected_w = self.expected_w(wall_ms)
+        self.ring.add(wall_ms, expected_w, actual_w)
+        fresh = np.isfinite(actual_w)
+        if (
+            self._fresh is not None
+            and len(self._fresh) == len(fresh)
+            and (fresh & ~self._fresh).any()
+        ):
+            self.early("a cabinet is back")
+        self._fresh, self._has_plan = fresh, has_plan
+        self._measure(wall_ms, expected_w, actual_w)
+        self._judge(expected_w, actual_w, has_plan)
+
+    def _take_grid(self) -> None:
+        """The file has changed: take it, or keep the one before."""
+        try:
+            grid = self._grids.load()
+        except InvalidError as error:
+            self._raise("grid", f"{error}; the grid before holds")
+            return
+        self._clear("grid")
+        if grid.ids != self.grid.ids:
+            self.ring = Ring(len(grid.ids), self.interval_s * 1_000)
+            self._demand = self._make_demand(grid)
+            self.orders = self._fresh = None
+            self._has_plan = np.zeros(len(grid.ids), bool)
+        self.grid = grid
+        self._away = np.zeros(len(grid.feeders), np.int64)
+        self._over = np.zeros(len(grid.feeders), np.int64)
+        self._peak_month = -1
+        self._arrange()
+        self.early("the grid has changed")
+
+    def _measure(self, wall_ms: int, expected_w: Ints, actual_w: Floats) -> None:
+        metrics, orders = self._metrics, self.orders
+        metrics.planned_watts.set(int(expected_w.sum()))
+        metrics.actual_watts.set(float(np.nansum(actual_w)))
+        stale = orders is None or wall_ms >= orders.valid_until_ms
+        if orders is not None:
+            metrics.plan_age_seconds.set((wall_ms - orders.made_ms) / 1_000)
+            ordered = orders.problem.follows | orders.problem.stubborn
+            metrics.planned_cabinets.set(int(ordered.sum()))
+            metrics.acknowledged_cabinets.set(self.acknowledged())
+            metrics.reserved_cabinets.set(int((~orders.problem.follows).sum()))
+        if stale and orders is not None:
+            self._raise("stale", "the last plan has ended; cabinets are on their safe default")
+        else:
+            self._clear("stale")
+
+    def _judge(self, expected_w: Ints, actual_w: Floats, has_plan: NDArray[np.bool_]) -> None:
+        """Count looks away from the plan, and above a feeder's limit."""
+        feeders = len(self.grid.feeders)
+        known = np.isfinite(actual_w)
+        drawn_w = np.where(known, actual_w, expected_w)  # the silent at their worst
+        total_w = np.bincount(self._feeder_of, weights=drawn_w, minlength=feeders)
+        limit_w = np.array([feeder.limit_w for feeder in self.grid.feeders])
+        self._over = np.where(total_w > limit_w, self._over + 1, 0)
+        over = np.flatnonzero(self._over >= OVER_LOOKS)
+        if len(over):
+            names = ", ".join(self.grid.feeders[place].name for place in over[:5])
+            self._raise("over-limit", f"more than the limit on {names}")
+            if (self._over == OVER_LOOKS).any():
+                self.early("a limit is exceeded")
+        else:
+            self._clear("over-limit")
+        both = known & has_plan
+        weights = np.where(both, drawn_w - expected_w, 0.0)
+        away_w = np.abs(np.bincount(self._feeder_of, weights=weights, minlength=feeders))
+        weights = np.where(both, expected_w, 0.0)
+        plan_w = np.bincount(self._feeder_of, weights=weights, minlength=feeders)
+        far = away_w > np.maximum(DEVIATION_W, DEVIATION_SHARE * plan_w)
+        self._away = np.where(far, self._away + 1, 0)
+        if (self._away >= LOOKS).any():
+            self._away[:] = 0
+            self.early("measured power is far from the plan")
+
+    def _raise(self, code: str, text: str) -> None:
+        if code not in self.alarms:
+            log.warning("balance: %s: %s", code, text)
+        self.alarms.add(code)
+        self._metrics.alarm.labels(code).set(1)
+
+    def _clear(self, code: str) -> None:
+        if code in self.alarms:
+            log.warning("balance: %s: over", code)
+        self.alarms.discard(code)
+        self._metrics.alarm.labels(code).set(0)

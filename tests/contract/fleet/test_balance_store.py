@@ -1,0 +1,51 @@
+"""What the balance loop keeps and asks, on both databases."""
+
+from __future__ import annotations
+
+from sqlalchemy import insert
+
+from fleet.store import tables as t
+from fleet.stores import Stores
+from tests.support.fleet import T0_MS
+
+A, B = "DH-0001", "DH-0002"
+STEP_MS = 900_000
+
+
+async def test_plans_are_kept_by_cabinet_and_the_last_counts(town: Stores) -> None:
+    await town.cabinets.save_plans({A: (5, '{"a":1}'), B: (5, '{"b":1}')}, T0_MS)
+    await town.cabinets.save_plans({A: (6, '{"a":2}'), "ZZ-9999": (6, "{}")}, T0_MS + 1)
+    await town.cabinets.save_plans({}, T0_MS + 2)
+    assert await town.cabinets.plans() == {A: '{"a":2}', B: '{"b":1}'}
+    assert await town.cabinets.registered_ms() == {A: T0_MS, B: T0_MS}
+
+
+async def test_swaps_are_counted_by_cabinet_and_interval(town: Stores) -> None:
+    rows = [
+        (A, "swap", "completed", 0),
+        (A, "swap", "completed", STEP_MS - 1),
+        (A, "pickup", "completed", STEP_MS),
+        (A, "return", "completed", STEP_MS),
+        (A, "swap", "cancelled", STEP_MS),
+        (B, "swap", "completed", 3 * STEP_MS),
+        (B, "swap", "completed", -1),
+        (B, "swap", "completed", 4 * STEP_MS),
+    ]
+    async with town.database.write() as connection:
+        for number, (cabinet, kind, step, at_ms) in enumerate(rows):
+            await connection.execute(
+                insert(t.swap).values(
+                    id=f"S{number}",
+                    cabinet=cabinet,
+                    rider="R1",
+                    kind=kind,
+                    idempotency_key=f"key-{number}",
+                    step=step,
+                    rank=80,
+                    open=False,
+                    created_ms=T0_MS,
+                    updated_ms=T0_MS + at_ms,
+                )
+            )
+    found = await town.swaps.taken_by_interval(T0_MS, T0_MS + 4 * STEP_MS, STEP_MS)
+    assert sorted(found) == [(A, 0, 2), (A, 1, 1), (B, 3, 1)]

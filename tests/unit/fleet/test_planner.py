@@ -1,0 +1,294 @@
+"""The balance loop in virtual time: late and failed runs, silence, restarts, early runs, the curve."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from typing import Any
+
+import pytest
+
+from fleet.errors import NotFoundError
+from fleet.runtime.balance import BalanceService
+from fleet.runtime.planner import EARLY_GAP_MS, LATE_SHARE, LOOKS
+from tests.support.balance_rig import GRID, NOW_MS, Rig, half_power, until
+
+pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Three cabinets that are heard."""
+    made = Rig()
+    made.everybody()
+    return made
+
+
+async def test_a_run_keeps_then_publishes_and_cabinets_acknowledge(rig: Rig) -> None:
+    await rig.planner.attempt()
+    assert {plan.cabinet for plan in rig.published} == {"A-1", "A-2", "B-1"}
+    [version] = {plan.version for plan in rig.published}
+    assert {cabinet: row[0] for cabinet, row in rig.saved[-1].items()} == dict.fromkeys(
+        ("A-1", "A-2", "B-1"), version
+    )
+    rig.planner.look()
+    assert rig.metric("fleet_balance_acknowledged_cabinets") == 0
+    rig.tell("A-1", version=version)
+    rig.planner.look()
+    assert rig.metric("fleet_balance_acknowledged_cabinets") == 1
+    assert rig.metric("fleet_balance_planned_cabinets") == 3
+    assert rig.metric("fleet_balance_actual_watts") == 1_500
+    assert rig.metric("fleet_balance_runs_total", result="done") == 1
+
+
+async def test_versions_rise_even_when_the_clock_does_not(rig: Rig) -> None:
+    await rig.planner.attempt()
+    first = rig.newest("A-1").version
+    await rig.planner.attempt()
+    assert rig.newest("A-1").version == first + 1
+
+
+async def test_a_late_run_keeps_the_last_plan_and_no_second_one_runs_beside(rig: Rig) -> None:
+    await rig.planner.attempt()
+    kept, go = rig.planner.orders, threading.Event()
+    begun: list[float] = []
+
+    def slow(*asked: Any) -> Any:
+        begun.append(asked[2]())
+        assert go.wait(20)
+        assert asked[2]() != float("inf"), "somebody still waits"
+        return half_power(*asked)
+
+    rig.solve = slow
+    run = asyncio.create_task(rig.planner.attempt())
+    await until(lambda: bool(begun))
+    rig.clock.move(int(300_000 * LATE_SHARE))
+    await until(lambda: "late" in rig.planner.alarms)
+    assert rig.planner.orders is kept
+    assert not run.done()
+    go.set()
+    await run
+    assert rig.planner.orders is kept
+    assert rig.metric("fleet_balance_alarm", code="late") == 1
+    assert rig.metric("fleet_balance_runs_total", result="late") == 1
+    rig.solve = half_power
+    await rig.planner.attempt()
+    assert rig.planner.orders is not kept
+    assert rig.planner.alarms == set()
+
+
+async def test_who_stops_waiting_ends_the_solver(rig: Rig) -> None:
+    entered, ended = threading.Event(), threading.Event()
+
+    def endless(*asked: Any) -> Any:
+        entered.set()
+        while asked[2]() != float("inf"):
+            pass
+        ended.set()
+        return half_power(*asked)
+
+    rig.solve = endless
+    run = asyncio.create_task(rig.planner.attempt())
+    await until(entered.is_set)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    await until(ended.is_set)
+
+
+@pytest.mark.parametrize("broken", ["solver", "store"])
+async def test_a_failed_run_publishes_nothing_and_the_last_plan_holds(
+    rig: Rig, broken: str
+) -> None:
+    await rig.planner.attempt()
+    kept, sent = rig.planner.orders, len(rig.published)
+
+    def fails(*_asked: Any) -> Any:
+        raise MemoryError
+
+    rig.solve = fails if broken == "solver" else half_power
+    rig.broken = {broken}
+    await rig.planner.attempt()
+    assert len(rig.published) == sent
+    assert rig.planner.orders is kept
+    assert rig.metric("fleet_balance_alarm", code="failed") == 1
+    rig.solve, rig.broken = half_power, set()
+    await rig.planner.attempt()
+    assert len(rig.published) == 2 * sent
+    assert rig.metric("fleet_balance_alarm", code="failed") == 0
+
+
+async def test_a_broker_that_is_away_gets_the_stored_plan_later(rig: Rig) -> None:
+    rig.broken = {"broker"}
+    await rig.planner.attempt()
+    assert rig.planner.alarms == {"unpublished"}
+    assert set(rig.stored) == {"A-1", "A-2", "B-1"}
+
+
+async def test_a_silent_cabinet_gets_nothing_and_is_counted(rig: Rig) -> None:
+    await rig.planner.attempt()
+    version = rig.newest("A-2").version
+    rig.everybody(version)
+    rig.tell("A-2", version=version, online=False)
+    rig.clock.move(300_000)
+    await rig.planner.attempt()
+    assert rig.newest("A-2").version == version
+    orders = rig.planner.orders
+    assert orders is not None
+    first = rig.planner.grid.power.base_w + rig.newest("A-2").power_w[0]
+    assert orders.expected_w[1, 0] == first
+    rig.clock.move(4 * 900_000)
+    await rig.planner.attempt()
+    assert rig.planner.orders is not None
+    assert rig.planner.orders.expected_w[1, 0] == 2_060, "its plan has ended: its safe default"
+
+
+async def test_who_does_not_take_its_plan_up_is_offered_its_default(rig: Rig) -> None:
+    await rig.planner.attempt()
+    version = rig.newest("A-1").version
+    for cabinet in ("A-1", "B-1"):
+        rig.tell(cabinet, version=version)
+    rig.clock.move(300_000)
+    await rig.planner.attempt()
+    assert set(rig.newest("A-2").power_w) == {2_000}
+    rig.everybody(rig.newest("A-2").version)
+    rig.clock.move(300_000)
+    await rig.planner.attempt()
+    assert set(rig.newest("A-2").power_w) != {2_000}
+
+
+async def test_a_restart_knows_what_is_out_there() -> None:
+    before = Rig()
+    before.everybody()
+    await before.planner.attempt()
+    version = before.newest("A-2").version
+    before.clock.move(1_000)
+    before.told.clear()
+    after = before.make()
+    task = asyncio.create_task(after.run())
+    try:
+        await until(lambda: after.orders is not None or bool(before.clock._sleepers))
+        for _ in range(15):
+            before.clock.move(1_000)
+            await asyncio.sleep(0.01)
+        await until(lambda: after.orders is not None)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    orders = after.orders
+    assert orders is not None
+    assert orders.version > version
+    assert not orders.problem.follows.any()
+    held = before.newest("A-2").power_w
+    assert orders.problem.reserve_w[1, 0] == max(held[0], 2_000), "it may or may not have it"
+
+
+async def test_regular_and_early_runs(rig: Rig) -> None:
+    assert rig.planner.due()
+    await rig.planner.attempt()
+    assert not rig.planner.due()
+    rig.planner.look()
+    rig.told.pop("B-1")
+    rig.planner.look()
+    rig.tell("B-1")
+    rig.planner.look()
+    assert not rig.planner.due(), "not at once again"
+    rig.clock.move(EARLY_GAP_MS)
+    assert rig.planner.due(), "a cabinet is back"
+    await rig.planner.attempt()
+    rig.clock.move(300_000)
+    assert rig.planner.due()
+    await rig.planner.attempt()
+    rig.clock.move(900_000 - (rig.clock.wall - NOW_MS + 300_000) % 900_000 - 20_000)
+    assert not rig.planner.due(), "of this interval nothing is left"
+
+
+async def test_far_from_the_plan_is_planned_anew(rig: Rig) -> None:
+    await rig.planner.attempt()
+    version = rig.newest("A-1").version
+    rig.clock.move(EARLY_GAP_MS)
+    for cabinet in ("A-1", "A-2", "B-1"):
+        rig.tell(cabinet, version=version, power_w=2_400)
+    for _ in range(LOOKS):
+        assert not rig.planner.due()
+        rig.planner.look()
+    assert rig.planner.due()
+
+
+async def test_more_than_a_feeder_carries_is_an_alarm(rig: Rig) -> None:
+    await rig.planner.attempt()
+    rig.clock.move(EARLY_GAP_MS)
+    rig.tell("A-1", power_w=3_000)
+    rig.tell("A-2", power_w=2_500)
+    for _ in range(3):
+        rig.planner.look()
+    assert rig.metric("fleet_balance_alarm", code="over-limit") == 1
+    assert rig.planner.due()
+    rig.tell("A-2", power_w=1_000)
+    rig.planner.look()
+    assert rig.metric("fleet_balance_alarm", code="over-limit") == 0
+
+
+async def test_a_changed_grid_is_taken_and_a_broken_one_is_not(rig: Rig) -> None:
+    await rig.planner.attempt()
+    rig.clock.move(EARLY_GAP_MS)
+    rig.text, rig.dirty = GRID.replace("limit_w = 5000\n\n", "limit_w = 3000\n\n"), True
+    rig.planner.look()
+    assert rig.planner.grid.feeders[0].limit_w == 3_000
+    assert rig.planner.due()
+    rig.dirty, rig.broken = True, {"grid"}
+    rig.planner.look()
+    assert rig.planner.grid.feeders[0].limit_w == 3_000
+    assert rig.metric("fleet_balance_alarm", code="grid") == 1
+
+
+async def test_without_new_plans_the_last_one_ends(rig: Rig) -> None:
+    await rig.planner.attempt()
+    rig.clock.move(4 * 900_000)
+    rig.planner.look()
+    assert rig.planner.alarms == {"stale"}
+    assert rig.planner.expected_w(rig.clock.wall).tolist() == [2_060] * 3
+
+
+async def test_it_learns_each_day_once(rig: Rig) -> None:
+    day = 86_400_000
+    rig.swaps = [("A-1", NOW_MS - day + hour * 3_600_000) for hour in range(10)]
+    await rig.planner.attempt()
+    days = len(rig.asked)
+    assert days == 9, "registered ten days ago: nine whole days"
+    await rig.planner.attempt()
+    assert len(rig.asked) == days
+    rig.clock.move(day)
+    await rig.planner.attempt()
+    assert len(rig.asked) == days + 1
+
+
+async def test_the_curve(rig: Rig) -> None:
+    service = BalanceService(rig.planner, rig.clock)
+    await rig.planner.attempt()
+    for _ in range(2):
+        rig.planner.look()
+        rig.clock.move(900_000)
+    rig.planner.look()
+    fleet = await service.curve("fleet")
+    now = next(place for place, each in enumerate(fleet.points) if each.start_ms > NOW_MS) - 1
+    starts = [each.start_ms for each in fleet.points]
+    assert starts == sorted(set(starts))
+    assert {b - a for a, b in itertools.pairwise(starts)} == {900_000}
+    assert fleet.points[now].actual_w == 1_500
+    assert fleet.points[-1].actual_w is None
+    assert fleet.points[now].limit_w == 9_000
+    assert fleet.points[now].price == 1.1
+    assert fleet.plan is not None
+    assert fleet.plan.planned == 3
+    feeder = await service.curve("feeder:F1")
+    cabinet = await service.curve("cabinet:B-1")
+    assert feeder.points[now].limit_w == 5_000
+    assert feeder.points[now].actual_w == 1_000
+    for place, point in enumerate((await service.curve("region:east")).points):
+        parts = (feeder.points[place].plan_w, cabinet.points[place].plan_w)
+        assert point.plan_w == pytest.approx(sum(part or 0 for part in parts), abs=2)
+    for scope in ("", "fleet:x", "region:west", "feeder:F9", "cabinet:Z-1", "nonsense"):
+        with pytest.raises(NotFoundError, match="expected fleet, region:NAME"):
+            await service.curve(scope)
