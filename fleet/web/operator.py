@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.errors import NotFoundError
+from fleet.web.curve import HEIGHT, WIDTH, picture
 from fleet.web.live import detail_part, fleet_card, fleet_tiles
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
 from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out, need_operator
@@ -13,6 +17,7 @@ router = APIRouter(prefix="/ops", include_in_schema=False)
 
 SEE_OTHER = 303
 FLAGGED_MAX = 10
+SCOPE_CHARS_MAX = 80
 
 
 @router.get("/login")
@@ -53,12 +58,33 @@ async def overview(request: Request) -> Response:
         "ops.html",
         css=OPS_CSS,
         operator=True,
+        balance=web.balance is not None,
         tiles_part=in_page(await fleet_tiles(web, texts, cabinets)),
         flagged=[
             (swap, [texts.flag(each) for each in swap.flags])
             for swap in await web.swaps.flagged(FLAGGED_MAX)
         ],
         cards=[(each, in_page(fleet_card(web, texts, each))) for each in cabinets],
+    )
+
+
+@router.get("/balance")
+async def balance(request: Request, scope: str = "fleet") -> Response:
+    """Plan and measured power of the day behind and ahead."""
+    await need_operator(request)
+    web = web_of(request)
+    if web.balance is None:
+        raise NotFoundError("the balance is off: name a grid in [balance] grid_file")
+    view = await web.balance.curve(scope[:SCOPE_CHARS_MAX])
+    return page(
+        request,
+        "ops_balance.html",
+        css=OPS_CSS,
+        operator=True,
+        v=view,
+        drawn=picture(view, ZoneInfo(web.config.timezone)),
+        width=WIDTH,
+        height=HEIGHT,
     )
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC
+
 from httpx2 import AsyncClient
+from msgspec.structs import replace
 
 from fleet.core.balance.curve import CurvePoint, CurveView
 from fleet.errors import NotFoundError
+from fleet.runtime.balance_metrics import ALARMS
+from fleet.web.curve import WIDTH, picture
+from fleet.web.i18n import LANGUAGES, catalogue
 from tests.support.fleet_fakes import Town
 
 VIEW = CurveView(
@@ -25,10 +32,7 @@ class FakeBalance:
         return VIEW
 
 
-async def test_operators_read_the_curve(town: Town, operator: AsyncClient) -> None:
-    reply = await operator.get("/api/v1/balance/curve")
-    assert reply.status_code == 404, "off"
-    assert "grid_file" in reply.json()["error"]["message"]
+def switch_on(town: Town) -> None:
     town.app.state.web = type(town.app.state.web)(
         **{
             name: getattr(town.app.state.web, name)
@@ -37,6 +41,13 @@ async def test_operators_read_the_curve(town: Town, operator: AsyncClient) -> No
         },
         balance=FakeBalance(),
     )
+
+
+async def test_operators_read_the_curve(town: Town, operator: AsyncClient) -> None:
+    reply = await operator.get("/api/v1/balance/curve")
+    assert reply.status_code == 404, "off"
+    assert "grid_file" in reply.json()["error"]["message"]
+    switch_on(town)
     reply = await operator.get("/api/v1/balance/curve", params={"scope": "fleet"})
     assert reply.status_code == 200
     assert reply.json()["points"] == [
@@ -50,3 +61,51 @@ async def test_nobody_else_does(stranger: AsyncClient, rider: AsyncClient) -> No
     for client in (stranger, rider):
         reply = await client.get("/api/v1/balance/curve")
         assert reply.status_code in (401, 403)
+
+
+async def test_the_page_draws_it_in_both_languages(town: Town, operator: AsyncClient) -> None:
+    assert (await operator.get("/ops/balance")).status_code == 404, "off"
+    assert "/ops/balance" not in (await operator.get("/ops")).text
+    switch_on(town)
+    assert "/ops/balance" in (await operator.get("/ops")).text
+    english = (await operator.get("/ops/balance?lang=en")).text
+    assert "Planning takes too long" in english
+    assert 'class="plan" d="M70.0' in english
+    assert "计划" in (await operator.get("/ops/balance?lang=zh")).text
+    assert (await operator.get("/ops/balance?scope=x")).status_code == 404
+
+
+async def test_strangers_do_not_see_the_page(town: Town, stranger: AsyncClient) -> None:
+    switch_on(town)
+    assert 'class="plan"' not in (await stranger.get("/ops/balance")).text
+
+
+def test_every_alarm_has_words() -> None:
+    for code in ALARMS:
+        for language in LANGUAGES:
+            assert f"balance.alarm-{code}" in catalogue(language).texts
+
+
+def test_the_picture_breaks_where_nothing_is_known_and_keeps_inside() -> None:
+    hour = 3_600_000
+    points = tuple(
+        CurvePoint(
+            start_ms=place * hour,
+            plan_w=1_000,
+            actual_w=None if place == 1 else 2_000,
+            limit_w=9_000 if place else 2_200,
+            price=-0.1 * place,
+        )
+        for place in range(3)
+    )
+    view = CurveView(
+        scope="fleet", interval_s=3_600, now_ms=hour, plan=None, alarms=(), points=points
+    )
+    drawn = picture(view, UTC)
+    assert drawn is not None
+    assert drawn.actual.count("M") == 2
+    assert drawn.limit.count("H") == 1, "a limit far above is not drawn"
+    numbers = [float(each) for each in re.findall(r"[MLH ](-?[0-9.]+)", drawn.price + drawn.plan)]
+    assert min(numbers) >= 0
+    assert max(numbers) <= WIDTH
+    assert picture(replace(view, points=()), UTC) is None
