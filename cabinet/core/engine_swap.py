@@ -7,6 +7,7 @@ from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out, latch
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
 from cabinet.core.model import Indicate, Unlock
+from cabinet.core.swap_back import OWN
 from cabinet.core.swap_model import (
     Accepted,
     Action,
@@ -31,6 +32,7 @@ from cabinet.core.swap_model import (
     Report,
     Sensed,
     Start,
+    State,
     Trip,
     View,
     is_active,
@@ -84,6 +86,9 @@ def feed(draft: Draft, event: Event, view: View) -> str | None:
     if isinstance(turn.state, Faulted) and is_active(before):
         _remember_owner(draft, turn.state.job)
         engine_claims.leave(draft, turn.state.job)
+    if isinstance(turn.state, Cancelled) and is_active(before) and turn.state.reason != OWN:
+        _remember_owner(draft, turn.state.job)  # a hand may be in the slot yet
+    _remember_given_up(draft, before, turn.state)
     if is_active(before) and not is_active(turn.state):
         _settle_offline(draft)
     return refusal
@@ -219,6 +224,16 @@ def lower_flag(draft: Draft, slot: int, flag: str) -> bool:
         draft.keep(latched=latched)
     draft.event("slot.flag", SlotFlagBody(slot=slot, flag=flag, active=False))
     return True
+
+
+def _remember_given_up(draft: Draft, before: State, after: State) -> None:
+    """A pack whose door was ordered open, and then another's: its rider may have it all the same."""
+    old, new = job_of(before), job_of(after)
+    if old is None or new is None or old.swap_id != new.swap_id or old.out_booked:
+        return
+    if old.slot_out is not None and new.slot_out != old.slot_out and old.attempts:
+        owner = Owner(old.swap_id, old.rider_id)
+        draft.keep(owners={**draft.durable.owners, old.slot_out: owner})
 
 
 def _remember_owner(draft: Draft, job: Job) -> None:

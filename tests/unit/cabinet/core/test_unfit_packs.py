@@ -127,3 +127,17 @@ def test_a_pack_taken_by_a_pulse_that_nobody_heard_of_is_booked_to_its_rider() -
     assert [pulse.slot for pulse in rig.of(Unlock)] == [1]
     assert isinstance(rig.state.durable.swap, Completed)
     assert rig.bodies("battery.out")[0].rider_id == "R234567ABCDEF"
+
+
+def test_a_pack_that_leaves_after_its_slot_was_given_up_is_its_riders() -> None:
+    rig = Rig().ready()
+    rig.holes[1].jammed = True
+    assert rig.start(Kind.PICKUP).outcome == "accepted"
+    rig.run(300)
+    rig.holes[1].silent = True
+    rig.run(8_000)
+    assert [pulse.slot for pulse in rig.of(Unlock)][-1] == 2
+    rig.take(1)
+    rig.run(8_000)
+    gone = [body for body in rig.bodies("battery.out") if body.slot == 1]
+    assert [body.rider_id for body in gone] == ["R234567ABCDEF"]
