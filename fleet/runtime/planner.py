@@ -156,8 +156,11 @@ class Planner:
     async def _plan(self) -> None:
         begun_ms = self._clock.monotonic_ms()
         log.info("balance: preparing the planner (the first time takes about half a minute)")
-        await asyncio.to_thread(self._prepare)
-        log.info("balance: the planner is ready")
+        try:
+            await asyncio.to_thread(self._prepare)
+            log.info("balance: the planner is ready")
+        except Exception as error:  # noqa: BLE001 - no fault of the planner may stop the fleet
+            self._raise("failed", f"the planner can't be prepared: {error!r}")
         while self._clock.monotonic_ms() - begun_ms < HEAR_MS:
             await self._clock.sleep(TICK_S)
         while True:
@@ -170,7 +173,10 @@ class Planner:
             now_ms = self._clock.monotonic_ms()
             if self._looked_ms is None or now_ms - self._looked_ms >= SAMPLE_MS:
                 self._looked_ms = now_ms
-                self.look()
+                try:
+                    self.look()
+                except Exception as error:  # noqa: BLE001 - nor may a look
+                    self._raise("failed", f"plan and fact were not compared: {error!r}")
             await self._clock.sleep(TICK_S)
 
     def due(self) -> bool:
@@ -198,7 +204,7 @@ class Planner:
         try:
             orders = await self._work_out()
             if orders is None:
-                self._metrics.runs.labels("late").inc()
+                self._metrics.runs.labels("discarded").inc()
                 return
             await self._issue(orders)
         except Exception as error:
@@ -211,9 +217,10 @@ class Planner:
         self._clear("late")
 
     async def _work_out(self) -> Orders | None:
-        """The next plan; None when it came too late to be used."""
-        await self._demand.catch_up(self._clock.wall_ms())
-        grid, now_ms = self.grid, self._clock.wall_ms()
+        """The next plan; None when it came too late, or for a grid that is no more."""
+        grid, demand = self.grid, self._demand
+        await demand.catch_up(self._clock.wall_ms())
+        now_ms = self._clock.wall_ms()
         sites = [self._held.site(cabinet) for cabinet in grid.ids]
         peak_w, warm = self._peaks(now_ms), self._warm(now_ms)
         stopping = False
@@ -227,7 +234,7 @@ class Planner:
             problem = horizon.build(
                 grid,
                 sites,
-                self._demand.forecast(now_ms, count + 1),
+                demand.forecast(now_ms, count + 1),
                 now_ms=now_ms,
                 interval_s=self.interval_s,
                 zone=self.zone,
@@ -251,6 +258,9 @@ class Planner:
             stopping = True
             timer.cancel()
         problem, plan = solving.result()
+        if self.grid is not grid:
+            self.early("the grid changed under the run")
+            return None
         self._metrics.solve_seconds.observe((self._clock.monotonic_ms() - started_ms) / 1_000)
         return self._orders(grid, problem, plan)
 

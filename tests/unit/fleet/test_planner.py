@@ -71,7 +71,7 @@ async def test_a_late_run_keeps_the_last_plan_and_no_second_one_runs_beside(rig:
     await run
     assert rig.planner.orders is kept
     assert rig.metric("fleet_balance_alarm", code="late") == 1
-    assert rig.metric("fleet_balance_runs_total", result="late") == 1
+    assert rig.metric("fleet_balance_runs_total", result="discarded") == 1
     rig.solve = half_power
     await rig.planner.attempt()
     assert rig.planner.orders is not kept
@@ -241,6 +241,30 @@ async def test_a_changed_grid_is_taken_and_a_broken_one_is_not(rig: Rig) -> None
     rig.planner.look()
     assert rig.planner.grid.feeders[0].limit_w == 3_000
     assert rig.metric("fleet_balance_alarm", code="grid") == 1
+
+
+async def test_a_plan_for_a_grid_that_is_no_more_is_not_published(rig: Rig) -> None:
+    go, entered = threading.Event(), threading.Event()
+
+    def slow(*asked: Any) -> Any:
+        entered.set()
+        assert go.wait(20)
+        return half_power(*asked)
+
+    rig.solve = slow
+    run = asyncio.create_task(rig.planner.attempt())
+    await until(entered.is_set)
+    rig.text, rig.dirty = GRID.replace("B-1", "A-0"), True
+    rig.planner.look()
+    go.set()
+    await run
+    assert rig.published == []
+    assert rig.planner.orders is None
+    rig.solve = half_power
+    rig.clock.move(EARLY_GAP_MS)
+    assert rig.planner.due()
+    await rig.planner.attempt()
+    assert {plan.cabinet for plan in rig.published} == {"A-1", "A-2"}, "A-0 was never heard"
 
 
 async def test_without_new_plans_the_last_one_ends(rig: Rig) -> None:
