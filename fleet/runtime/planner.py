@@ -123,7 +123,7 @@ class Planner:
         self._fresh: NDArray[np.bool_] | None = None
         self._has_plan = np.zeros(len(self.grid.ids), bool)
         self._away = np.zeros(len(self.grid.feeders), np.int64)  # looks away from the plan
-        self._over = np.zeros(len(self.grid.feeders), np.int64)
+        self._over = np.zeros(len(self.grid.feeders) + len(self.grid.regions), np.int64)
         self._peak_w = np.zeros(len(self.grid.regions))
         self._peak_month = -1
         self._arrange()
@@ -398,7 +398,7 @@ class Planner:
             self._has_plan = np.zeros(len(grid.ids), bool)
         self.grid = grid
         self._away = np.zeros(len(grid.feeders), np.int64)
-        self._over = np.zeros(len(grid.feeders), np.int64)
+        self._over = np.zeros(len(grid.feeders) + len(grid.regions), np.int64)
         self._peak_month = -1
         self._arrange()
         self.early("the grid has changed")
@@ -420,17 +420,22 @@ class Planner:
             self._clear("stale")
 
     def _judge(self, expected_w: Ints, actual_w: Floats, has_plan: NDArray[np.bool_]) -> None:
-        """Count looks away from the plan, and above a feeder's limit."""
+        """Count looks away from the plan, and above the limit of a feeder or a region."""
         feeders = len(self.grid.feeders)
         known = np.isfinite(actual_w)
         drawn_w = np.where(known, actual_w, expected_w)  # the silent at their worst
         total_w = np.bincount(self._feeder_of, weights=drawn_w, minlength=feeders)
         limit_w = np.array([feeder.limit_w for feeder in self.grid.feeders])
+        region_w = np.bincount(self._region_of, total_w, len(self.grid.regions))
+        total_w = np.concatenate((total_w, region_w))
+        limit_w = np.concatenate((limit_w, self._region_limits()))
         self._over = np.where(total_w > limit_w, self._over + 1, 0)
         over = np.flatnonzero(self._over >= OVER_LOOKS)
         if len(over):
-            names = ", ".join(self.grid.feeders[place].name for place in over[:5])
-            self._raise("over-limit", f"more than the limit on {names}")
+            names = [each.name for each in self.grid.feeders]
+            names += [each.name for each in self.grid.regions]
+            first = ", ".join(names[place] for place in over[:5])
+            self._raise("over-limit", f"more than the limit on {first}")
             if (self._over == OVER_LOOKS).any():
                 self.early("a limit is exceeded")
         else:
@@ -445,6 +450,12 @@ class Planner:
         if (self._away >= LOOKS).any():
             self._away[:] = 0
             self.early("measured power is far from the plan")
+
+    def _region_limits(self) -> Floats:
+        """What each region may take now [R]."""
+        minute = self.minute(self._clock.wall_ms())
+        limits = [region.limit(minute, 0.0) for region in self.grid.regions]
+        return np.array([math.inf if limit is None else float(limit) for limit in limits])
 
     def _raise(self, code: str, text: str) -> None:
         if code not in self.alarms:

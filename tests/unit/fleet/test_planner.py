@@ -230,6 +230,18 @@ async def test_more_than_a_feeder_carries_is_an_alarm(rig: Rig) -> None:
     assert rig.metric("fleet_balance_alarm", code="over-limit") == 0
 
 
+async def test_more_than_a_region_may_take_now_is_an_alarm(rig: Rig) -> None:
+    for cabinet in rig.planner.grid.ids:
+        rig.tell(cabinet, power_w=2_000)
+    for _ in range(3):
+        rig.planner.look()
+    assert rig.planner.alarms == set(), "6 kW of 9"
+    rig.clock.move(8 * 3_600_000)  # 18:05: a window of 5 kW
+    for _ in range(3):
+        rig.planner.look()
+    assert rig.planner.alarms == {"over-limit"}
+
+
 async def test_a_changed_grid_is_taken_and_a_broken_one_is_not(rig: Rig) -> None:
     await rig.planner.attempt()
     rig.clock.move(EARLY_GAP_MS)
