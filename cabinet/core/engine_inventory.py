@@ -28,6 +28,7 @@ def book_in(draft: Draft, body: BatteryBody) -> None:
     for slot, serial in sorted(draft.durable.inventory.items()):
         if serial == body.serial and slot != body.slot:
             book_out(draft, BatteryBody(serial=serial, slot=slot, cause="vanished"))
+    _exchanged(draft, body)
     draft.event("battery.in", body)
     undetermined = tuple(s for s in draft.durable.undetermined if s != body.slot)
     inventory = {**draft.durable.inventory, body.slot: body.serial}
@@ -36,6 +37,7 @@ def book_in(draft: Draft, body: BatteryBody) -> None:
 
 def book_out(draft: Draft, body: BatteryBody) -> None:
     """A pack left a slot, and its quarantine with it."""
+    _exchanged(draft, body)
     draft.event("battery.out", body)
     durable = draft.durable
     inventory = {slot: serial for slot, serial in durable.inventory.items() if slot != body.slot}
@@ -45,6 +47,24 @@ def book_out(draft: Draft, body: BatteryBody) -> None:
         draft.keep(quarantine=kept)
         flag = SlotFlagBody(slot=body.slot, flag="quarantine", active=False, detail="pack left")
         draft.event("slot.flag", flag)
+
+
+def _exchanged(draft: Draft, body: BatteryBody) -> None:
+    """Another pack than the booked one comes or goes: the booked one had left unseen."""
+    told = draft.durable.inventory.get(body.slot)
+    if told is None or told == body.serial:
+        return
+    owner = draft.durable.owners.get(body.slot)
+    gone = BatteryBody(
+        serial=told,
+        slot=body.slot,
+        swap_id=owner.swap_id if owner else None,
+        rider_id=owner.rider_id if owner else None,
+        cause="vanished",
+    )
+    draft.event("battery.out", gone)
+    inventory = {slot: serial for slot, serial in draft.durable.inventory.items() if serial != told}
+    draft.keep(inventory=inventory)
 
 
 def adopt(draft: Draft, sight: Sight) -> None:

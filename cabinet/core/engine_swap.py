@@ -82,7 +82,7 @@ def feed(draft: Draft, event: Event, view: View) -> str | None:
         elif not isinstance(action, Accepted):
             _act(draft, action)
     if is_active(turn.state):
-        _occupy(draft, reserved_slots(turn.state))
+        _occupy(draft, turn.state)
     if isinstance(turn.state, Faulted) and is_active(before):
         _remember_owner(draft, turn.state.job)
         engine_claims.leave(draft, turn.state.job)
@@ -105,11 +105,19 @@ def _settle_offline(draft: Draft) -> None:
     draft.keep(offline=offline.ended(memory, job.swap_id, moved=moved))
 
 
-def _occupy(draft: Draft, slots: frozenset[int]) -> None:
-    """These slots belong to the transaction under way and to no earlier one."""
+def _occupy(draft: Draft, state: State) -> None:
+    """Its slots belong to the transaction under way and to no earlier one.
+
+    But what is unloaded may not be what is booked there: until it has told, the rider before may have
+    that one.
+    """
+    slots, job = reserved_slots(state), job_of(state)
+    mine = slots
+    if job is not None and job.kind is Kind.UNLOAD and not job.out_booked:
+        mine = frozenset()
     owners = draft.durable.owners
-    if owners.keys() & slots:
-        draft.keep(owners={s: owner for s, owner in owners.items() if s not in slots})
+    if owners.keys() & mine:
+        draft.keep(owners={s: owner for s, owner in owners.items() if s not in mine})
     engine_claims.touched(draft, slots)
 
 

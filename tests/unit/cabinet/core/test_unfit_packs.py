@@ -141,3 +141,24 @@ def test_a_pack_that_leaves_after_its_slot_was_given_up_is_its_riders() -> None:
     rig.run(8_000)
     gone = [body for body in rig.bodies("battery.out") if body.slot == 1]
     assert [body.rider_id for body in gone] == ["R234567ABCDEF"]
+
+
+def test_a_pack_exchanged_while_nothing_could_be_read_is_its_riders() -> None:
+    """Another pack stands where it was booked, and a technician takes that one away."""
+    rig = Rig().ready()
+    assert rig.start(Kind.PICKUP, rider_id="R1").outcome == "accepted"
+    rig.run(300)
+    rig.put(1, "F-1", silent=True)
+    rig.shut(1)
+    rig.run(200_000, every_ms=1_000)
+    assert isinstance(rig.state.durable.swap, Faulted)
+    assert rig.bodies("battery.out") == []
+    rig.put(1, "F-1", silent=False)
+    rig.run(300)
+    assert rig.start(Kind.UNLOAD, swap_id="T", rider_id="T1", slot=1).outcome == "accepted"
+    rig.run(300)
+    rig.take(1)
+    rig.run(3_000)
+    first, second = rig.bodies("battery.out")
+    assert (first.serial, first.rider_id, first.cause) == ("YZ48-000001", "R1", "vanished")
+    assert (second.serial, second.rider_id) == ("F-1", "T1")
