@@ -24,6 +24,7 @@ import msgspec
 from cabinet.core.engine import (
     ChallengeReceived,
     CommandReceived,
+    DocumentReceived,
     Engine,
     Input,
     Now,
@@ -32,7 +33,7 @@ from cabinet.core.engine import (
 )
 from cabinet.core.model import Effect, Output, SetCharger, SetOutput, SetSlotAc
 from cabinet.core.records import JournalRow, Restored, Write
-from protocols.messages import Result, Telemetry
+from protocols.messages import DesiredList, Result, Telemetry
 
 STORE_RETRY_MS: Final = 1_000
 #: As an alarm in telemetry and status; it cannot be an event while nothing can be written.
@@ -73,7 +74,7 @@ Turn: TypeAlias = Generator[Request, Answer, None]
 class Acting:
     """Owns the engine's state; it is always one that is on the disk."""
 
-    __slots__ = ("_made_safe", "_retry_ms", "_unsure", "engine", "state", "store_error")
+    __slots__ = ("_made_safe", "_missed", "_retry_ms", "_unsure", "engine", "state", "store_error")
 
     def __init__(self, engine: Engine, state: State, store_error: str | None = None) -> None:
         self.engine = engine
@@ -82,6 +83,7 @@ class Acting:
         self._retry_ms = 0
         self._made_safe: frozenset[Effect] = frozenset()
         self._unsure: str | None = None  # id of a command of which nobody knows whether it is kept
+        self._missed: dict[tuple[str, int], DocumentReceived] = {}  # the broker says them only once
 
     def telemetry(self, now: Now) -> Telemetry:
         """The cabinet as it stands."""
@@ -92,9 +94,17 @@ class Acting:
         """Decide about one input; ``clock`` is asked anew after every wait."""
         if self.store_error is not None:
             yield from self._try_store(clock())
+        if self.store_error is None and self._missed:
+            missed, self._missed = self._missed, {}
+            for document in missed.values():
+                yield from self._decide(document, clock)
+        yield from self._decide(event, clock)
+
+    def _decide(self, event: Input, clock: Callable[[], Now]) -> Turn:
         now = clock()
         outcome = self.engine.step(self.state, event, now)
         if self.store_error is not None:
+            self._keep_document(event)
             yield from self._protect(outcome)
             yield from self._turn_down(event, outcome)
             return
@@ -105,12 +115,20 @@ class Acting:
                 self._retry_ms = now.mono_ms
                 self._made_safe = frozenset()
                 self._unsure = event.command.id if isinstance(event, CommandReceived) else None
+                self._keep_document(event)
                 yield from self._protect(outcome)
                 return
         self.state = outcome.state
         for effect in outcome.effects:
             yield Do(effect)
         yield Tell(outcome)
+
+    def _keep_document(self, event: Input) -> None:
+        """A desired document that could not be written is taken up when the store works again."""
+        if isinstance(event, DocumentReceived):
+            document = event.document
+            chunk = document.chunk if isinstance(document, DesiredList) else 0
+            self._missed[type(document).__name__, chunk] = event
 
     def _protect(self, outcome: Outcome) -> Turn:
         """Chargers off, and of a decision that could not be written what makes safe."""

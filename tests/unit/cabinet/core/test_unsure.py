@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cabinet.core.act import Acting, Answer, Commit, Load, Tell
 from cabinet.core.engine import Input, Observed
-from cabinet.core.engine_model import CommandReceived, Outcome
+from cabinet.core.engine_model import CommandReceived, DocumentReceived, Outcome
 from cabinet.core.records import Restored, ResultRow, SnapshotRow
-from tests.support.cabinet_rig import Rig
+from protocols.messages import DesiredList
+from tests.support.cabinet_rig import CABINET, Rig, signed
 
 
 class Shell:
@@ -79,3 +80,18 @@ def test_an_order_that_is_not_on_the_disk_is_turned_down() -> None:
     assert ("cmd-1", "refused") in shell.told
     shell.turn(CommandReceived(order))  # a copy that the broker kept
     assert ("cmd-1", "accepted") not in shell.told
+
+
+def test_a_list_that_could_not_be_written_is_taken_up_when_the_store_works_again() -> None:
+    """The broker says a desired document once; without its list a cabinet knows no foreign pack."""
+    rig = Rig().ready()
+    shell = Shell(rig)
+    first = signed(DesiredList(cabinet=CABINET, version=1, chunk=0, chunks=2, packs=("P-1",)))
+    second = signed(DesiredList(cabinet=CABINET, version=1, chunk=1, chunks=2, packs=("P-2",)))
+    shell.turn(DocumentReceived(first))
+    shell.fails = ["clean"]
+    shell.turn(DocumentReceived(second))
+    assert shell.acting.state.lists.version == 0
+    shell.look()
+    shell.look()
+    assert shell.acting.state.lists.packs == {"P-1", "P-2"}
