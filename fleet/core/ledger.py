@@ -251,7 +251,7 @@ def _battery_out(book: Book, origin: Origin, body: BatteryBody) -> Changes:
     swap = _swap_here(book, origin, body.swap_id)
     sight = _sighting(origin, body, swap)
     changes = _leave(book, origin, sight)
-    if swap is not None and _is_own(book, swap, body.serial):
+    if swap is not None and "out" in legs(swap.kind) and _is_own(book, swap, body.serial):
         return changes  # given back: what was given in is out again, and nothing was taken
     return _post(
         book,

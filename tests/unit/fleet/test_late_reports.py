@@ -61,3 +61,17 @@ def test_a_pack_that_comes_back_after_a_faulted_pickup_is_no_leg_of_it() -> None
     tell(facts, replace(origin, seq=4), "battery.in", back)
     assert facts.batteries["B-1"].holder == "slot:DH-1:1"
     assert {leg for _, leg in facts.transfers} == {"out"}
+
+
+def test_a_pack_that_goes_again_after_a_faulted_return_is_no_leg_of_it() -> None:
+    facts = Book({"B-1": Battery("B-1", "rider:R1", 1, since_ms=NOON_MS)})
+    origin = Origin("DH-1", 1, 1, NOON_MS)
+    for number, step in enumerate((Step.RESERVED, Step.FAULTED), start=1):
+        body = StepBody(swap_id="S", kind=Kind.RETURN, step=step, rider_id="R1", slot_in=1)
+        tell(facts, replace(origin, seq=number), "swap.step", body)
+    found = BatteryBody(serial="B-1", slot=1, swap_id="S", rider_id="R1", cause="found")
+    tell(facts, replace(origin, seq=3), "battery.in", found)
+    gone = BatteryBody(serial="B-1", slot=1, swap_id="S", rider_id="R1", cause="vanished")
+    changes = apply(facts, replace(origin, seq=4), "battery.out", gone)
+    assert [row.swap_id for row in changes.movements] == [None]
+    assert changes.batteries[0].holder == "rider:R1"
