@@ -86,7 +86,8 @@ def test_a_full_disk(stack: SystemStack, disk: SmallDisk) -> None:
     stack.wait_charging({7, 8, 9})
     seq = stack.last_seq()
     disk.fill()
-    assert refused_swap(stack) == "store", "the order itself finds the disk full"
+    # The order that finds the disk full may or may not be kept: nobody answers before that is known.
+    assert refused_swap(stack) == "no-answer"
     trouble = wait_trouble(stack)
     assert "free some space" in trouble
     until(lambda: not stack.charging(), within_s=WITHIN_S, what="no slot charges")
