@@ -74,7 +74,7 @@ def test_a_technician_loads_and_unloads(fresh_stack: SystemStack) -> None:
         assert stack.hands.take(slot) == NEW_PACK
         stack.sim.close_door(slot)
         printed = unload.result(WITHIN_S)
-    assert f"door {slot} is open: take the pack out" in printed
+    # Quick hands may be done before the command has looked at the open door.
     assert f"{NEW_PACK}  slot:{cabinet}:{slot} -> transit:{TECHNICIAN}" in printed
     assert stack.sim.serials() == before
     stack.assert_truth_is_ledger()
