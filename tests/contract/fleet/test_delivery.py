@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiomqtt import MqttError
 from starlette.applications import Starlette
 
 from fleet import oneshot, oneshot_riders, service
@@ -229,8 +230,14 @@ async def test_a_cabinet_added_while_running_may_connect(town: Town) -> None:
         "DH-0002", credentials["mqtt_password"], credentials["command_key"], host, port
     )
     await until(lambda: "DH-0002" in town.parts.cabinets._live.ids(), "fleetd noticed")
-    await asyncio.sleep(0.3)  # the broker reads its files when it gets the signal
-    async with other.connected():
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(10):  # the broker reads its files some time after the signal
+            while True:
+                try:
+                    await stack.enter_async_context(other.connected())
+                    break
+                except MqttError:
+                    await asyncio.sleep(0.05)
         await until(lambda: town.parts.cabinets._live.view("DH-0002").online, "it is online")
         await until(lambda: other.lists, "it has its lists")
         other.vanish()
