@@ -73,3 +73,4 @@ class Place:
     protocol: BusProtocol
     pack: PackConfig
     clock: Clock
+    number: str = ""  # on the device's plate, where its protocol goes by that

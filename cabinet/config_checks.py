@@ -137,17 +137,20 @@ def _devices(devices: Sequence[Entry], buses: Mapping[str, Entry], report: Repor
                 f"{device['type']} does not speak {bus['protocol']}",
                 f"put it on a bus with protocol {' or '.join(sorted(traits.protocols))}",
             )
-        addressed = bus["protocol"] != Protocol.JBD
-        if addressed and device["address"] == 0:
-            report.add((*path, "address"), "is missing", "add address = 1 (to 247)")
+        addressed = traits.addresses is not None
+        if traits.addresses is not None and device["address"] not in traits.addresses:
+            given, span = device["address"], traits.addresses
+            what = f"{given} is none of a {traits.type}" if given else "is missing"
+            remedy = f"add address = {traits.address} (from {span[0]} to {span[-1]})"
+            report.add((*path, "address"), what, remedy)
             continue
         key = (device["bus"], device["address"] if addressed else 0)
         if key in taken:
             address = f"address {device['address']} on {device['bus']!r}"
             what = address if addressed else f"bus {device['bus']!r} (one battery per port)"
             at = (*path, "address" if addressed else "bus")
-            first, by = taken[key]
-            _twice(report, at, what, first, "give each device its own", by=by)
+            first_path, by = taken[key]
+            _twice(report, at, what, first_path, "give each device its own", by=by)
         taken.setdefault(key, ((*path, "address" if addressed else "bus"), device["name"] or ""))
 
 

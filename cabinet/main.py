@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cabinet.config_commands import check_config, example_config
+from cabinet.devices_command import devices
 from cabinet.enrol_command import enrol
 from cabinet.journal_commands import journal
 from cabinet.swap_commands import swap_table
@@ -20,6 +21,7 @@ app.command("check-config", epilog="Example: cabinetd check-config cabinet.toml"
 app.command(
     "example-config", epilog="Example: cabinetd example-config --id DH-0001 > cabinet.toml"
 )(example_config)
+app.command("devices", epilog="Example: cabinetd devices --json")(devices)
 app.command(
     epilog="Example: cabinetd enrol --config /etc/yizhan/cabinet.toml --token-file token.txt"
 )(enrol)
