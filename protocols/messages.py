@@ -163,6 +163,8 @@ class Telemetry(Struct, frozen=True, kw_only=True):
     plan_version: Count = 0
     alarms: tuple[Id, ...] = ()
     active_swap: Id | None = None
+    epoch: Count = 0
+    seq: Count = 0  # the newest event it has written in this epoch; 0 is none, or not told
     schema: Literal[1] = 1
 
 

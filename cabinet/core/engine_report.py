@@ -47,6 +47,8 @@ def telemetry(
         plan_version=plan.version if plan else 0,
         alarms=standing + extra_alarms,
         active_swap=active,
+        epoch=state.durable.epoch,
+        seq=state.durable.seq,
     )
 
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from fleet.core.arrears import Arrears
 from fleet.core.ingest import (
     Arrival,
     BatchOutcome,
@@ -109,6 +110,7 @@ class Ingest:
         self._queued = asyncio.Event()
         self.store_ok = True
         self._greet: set[str] = set()  # cabinets that came online and want their watermark
+        self._arrears = Arrears()
         self._claims: dict[str, Claim] = {}  # what each said, not yet held against the store
 
     def on_message(self, topic: str, payload: bytes) -> None:
@@ -150,6 +152,10 @@ class Ingest:
         self._metrics.telemetry.inc()
         if self._live.take_telemetry(cabinet, telemetry):
             self._cabinet_hub.tell([cabinet])
+        now_ms = self._clock.monotonic_ms()
+        if self._arrears.written(cabinet, telemetry.epoch, telemetry.seq, now_ms):
+            self._greet.add(cabinet)
+            self._queued.set()
 
     def _take_status(self, cabinet: str, payload: bytes) -> None:
         if not payload:
@@ -251,8 +257,9 @@ class Ingest:
             await asyncio.gather(*(self._send_ack(cabinet, mark) for cabinet, mark in part))
 
     async def _send_ack(self, cabinet: str, mark: Watermark) -> None:
+        self._arrears.stored(cabinet, mark)
         ack = Ack(epoch=mark.epoch, seq=mark.seq, incarnation=self._incarnation)
-        # A lost acknowledgement is asked for again: the cabinet repeats its events.
+        # A lost one is made good: the cabinet repeats its events, or its telemetry shows them.
         with contextlib.suppress(FleetError):
             await self._publisher.publish(topics.build(cabinet, Leaf.ACK), encode(ack))
 

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from fleet.core.arrears import Arrears
 from fleet.core.batch import Keys, Pending, Plan
 from fleet.core.commands import (
     Ask,
@@ -146,6 +147,7 @@ class Fleet:
         self._queue: deque[Arrival] = deque()
         self._live: dict[str, _Live] = {}
         self._greet: set[str] = set()
+        self._arrears = Arrears()
         self._commit_armed = False
         self._starts = 0
 
@@ -161,6 +163,7 @@ class Fleet:
         self._queue.clear()
         self._live.clear()
         self._greet.clear()
+        self._arrears = Arrears()
         self._commit_armed = False
         self.world.time.after(down_ms, self._start)
 
@@ -209,6 +212,10 @@ class Fleet:
         elif leaf is Leaf.TELEMETRY:
             live = self._live.setdefault(cabinet, _Live())
             live.telemetry, live.received_ms = decode(payload, Telemetry), self.world.time.now_ms
+            told = live.telemetry
+            if self._arrears.written(cabinet, told.epoch, told.seq, self.world.time.now_ms):
+                self._greet.add(cabinet)
+                self._arm_commit()
         elif leaf is Leaf.STATUS:
             self._on_status(cabinet, decode(payload, Status))
 
@@ -269,6 +276,7 @@ class Fleet:
 
     def acknowledge(self, cabinet: str, mark: Watermark) -> None:
         """Tell a cabinet what is stored."""
+        self._arrears.stored(cabinet, mark)
         ack = Ack(epoch=mark.epoch, seq=mark.seq, incarnation=self.facts.incarnation)
         self.world.watch.acknowledges(cabinet, ack, self.facts.marks[cabinet])
         self.world.node(cabinet).link.downwards(Leaf.ACK, encode(ack))

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from cabinet.core.swap_model import is_active
+from fleet.core.arrears import PATIENCE_MS
 from fleet.core.ids import UNKNOWN, slot_holder
 from fleet.core.ingest import Watermark
 from fleet.core.ledger import Battery, Movement
@@ -26,7 +27,7 @@ RIDERS: Final = 4
 #: A world in which nobody is served any more must end too.
 VISITS_PER_SWAP: Final = 12
 SETTLE_MS: Final = 3_600_000
-CALM_MS: Final = 20_000
+CALM_MS: Final = PATIENCE_MS + 20_000  # by then a cabinet that was not told is told again
 #: Part of the riders who come though the map shows nothing for them, and of the faults with no swap.
 IDLE_SHARE: Final = 0.06
 FULL_PCT: Final = 90
@@ -321,6 +322,7 @@ class World:
         why: str | None = "nothing was looked at"
         while why is not None or self.time.now_ms - calm_since_ms < CALM_MS:
             for node in self.nodes:
+                node.tell_telemetry()
                 for bay in node.rack.bays.values():
                     if bay.door_open and not node.present and self.rng.random() < 0.3:
                         self.shut(node, bay, "the night watch")

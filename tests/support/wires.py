@@ -27,7 +27,7 @@ from protocols.modbus import crc16
 #: What the peer does with a request: bytes to send, each after a delay in seconds.
 Script = Callable[[bytes], list[tuple[float, bytes]]]
 
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 
 
 def rtu(*payload: int) -> bytes:

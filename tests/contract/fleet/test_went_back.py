@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fleet.core.arrears import PATIENCE_MS
 from fleet.core.ingest import Watermark
 from fleet.runtime.hub import Hub
 from fleet.runtime.ingest import RENEW_GAP_MS, Ingest
@@ -15,7 +16,7 @@ from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.stores import Stores
 from protocols import topics
-from protocols.messages import Ack, Status, Step, decode, encode
+from protocols.messages import Ack, Status, Step, Telemetry, decode, encode
 from protocols.topics import Leaf
 from tests.support.fleet import ManualClock, Reporter, until
 
@@ -145,3 +146,15 @@ async def test_a_journal_that_the_copy_does_not_know_is_asked_for_from_its_start
 ) -> None:
     fleet.says(A, 5, "first", epoch=2)
     assert await fleet.last_ack(A, 1) == Ack(epoch=2, seq=0, incarnation="second")
+
+
+async def test_one_that_missed_the_greeting_is_told_again_by_what_it_has_written(
+    fleet: Fleet,
+) -> None:
+    topic = topics.build(A, Leaf.TELEMETRY)
+    written = Telemetry(wall_ms=1, boot_id="boot-1", mono_ms=1, slots=(), epoch=1, seq=3)
+    fleet.ingest.on_message(topic, encode(written))
+    fleet.clock.move(PATIENCE_MS)
+    assert fleet.broker.acks == [], "it had no patience"
+    fleet.ingest.on_message(topic, encode(written))
+    assert await fleet.last_ack(A, 1) == Ack(epoch=1, seq=2, incarnation="first")

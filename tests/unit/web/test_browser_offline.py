@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,6 +19,8 @@ from tests.unit.web.conftest import PHONE
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 STEP_MS = 30_000
+STORED_WITHIN_S = 20
+POLL_S = 0.02
 
 
 @pytest.fixture
@@ -52,9 +55,22 @@ async def page(town: Town, browser: Browser) -> AsyncIterator[Page]:
     assert not complaints
 
 
+async def stored(page: Page, *, something: bool) -> str | None:
+    """What the page keeps, once it keeps something, or nothing.
+
+    Asked from outside again and again: the pages forbid a script that is made of text.
+    """
+    async with asyncio.timeout(STORED_WITHIN_S):
+        while True:
+            text: str | None = await page.evaluate("localStorage.getItem('yz-offline')")
+            if bool(text) is something:
+                return text
+            await asyncio.sleep(POLL_S)
+
+
 async def kept(page: Page) -> dict[str, Any]:
-    await page.wait_for_function("localStorage.getItem('yz-offline')")
-    value: dict[str, Any] = json.loads(await page.evaluate("localStorage.getItem('yz-offline')"))
+    """What the page keeps, as soon as it keeps something."""
+    value: dict[str, Any] = json.loads(await stored(page, something=True) or "")
     return value
 
 
@@ -150,7 +166,7 @@ async def test_what_is_kept_ends_with_the_session(town: Town, page: Page, way: s
         await page.goto(f"{town.url}/offline")
         await expect(page.locator("#off-none")).to_be_visible()
         await expect(page.locator("#off")).to_be_hidden()
-    await page.wait_for_function("!localStorage.getItem('yz-offline')")
+    assert await stored(page, something=False) is None
 
 
 async def test_without_a_script_the_code_stands_in_the_page(town: Town, browser: Browser) -> None:
