@@ -95,6 +95,7 @@ class MqttSession:
             )
         except (aiomqtt.MqttError, ValueError) as error:
             raise BrokerError(f"publish {packet.topic}: {error}") from error
+        _mind_cancel()
 
     async def receive(self) -> Packet:
         """The next message."""
@@ -147,6 +148,7 @@ class MqttBroker:
                 await client.subscribe([(topic, 0) for topic in subscribe])
             except (aiomqtt.MqttError, ValueError) as error:
                 raise BrokerError(f"subscribe: {error}") from error
+            _mind_cancel()
             self._client_now = client
             yield MqttSession(client)
         finally:
@@ -209,3 +211,10 @@ async def _leave(client: aiomqtt.Client) -> None:
             await client.__aexit__(None, None, None)
     except (aiomqtt.MqttError, TimeoutError, OSError) as error:
         log.debug("good-bye: %s", error)
+
+
+def _mind_cancel() -> None:
+    """After a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

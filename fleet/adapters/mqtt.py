@@ -84,6 +84,7 @@ class MqttLink:
             await client.publish(topic, payload, qos=qos, retain=retain, timeout=CALL_TIMEOUT_S)
         except (aiomqtt.MqttError, ValueError) as error:
             raise FleetError(f"broker: {error}", code="broker") from error
+        _mind_cancel()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -95,6 +96,7 @@ class MqttLink:
                     client.timeout = FAREWELL_TIMEOUT_S  # from now on of the disconnect alone
                     if self._subscriptions:
                         await client.subscribe(self._subscriptions, timeout=CALL_TIMEOUT_S)
+                    _mind_cancel()
                     self._client = client
                     delay_s, told = BACKOFF_MIN_S, False
                     log.info("broker %s:%d: connected", self._address.host, self._address.port)
@@ -158,3 +160,9 @@ async def knock(address: BrokerAddress, identifier: str) -> None:
 def _cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _mind_cancel() -> None:
+    """After a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer."""
+    if _cancelled():
+        raise asyncio.CancelledError
