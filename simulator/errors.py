@@ -19,6 +19,10 @@ class UnknownNameError(SimulatorError):
     """There is no such slot, device or input."""
 
 
+class FaultError(SimulatorError):
+    """A fault cannot be set so; the message names what is wrong and what would be right."""
+
+
 class UnreachableError(SimulatorError):
     """No simulator answers at the control address."""
 

@@ -6,21 +6,18 @@ inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from simulator.errors import ConfigError, RequestRefusedError, SimulatorError, UnreachableError
+from simulator.calling import Body, Http, Json, RunDir, ask, failed, print_json
+from simulator.errors import ConfigError, SimulatorError
+from simulator.fault_cli import fault_app
 from simulator.world.cli import fuzz
 from simulator.world.day_cli import day
-
-EXIT_FAILED: Final = 1
-EXIT_UNREACHABLE: Final = 3
 
 app = typer.Typer(
     help="Virtual battery-swap cabinets on real wires.",
@@ -29,19 +26,9 @@ app = typer.Typer(
 )
 slot_app = typer.Typer(help="A rider's hands and mishaps at one slot.", no_args_is_help=True)
 app.add_typer(slot_app, name="slot")
+app.add_typer(fault_app, name="fault")
 app.command("fuzz")(fuzz)
 app.command("day")(day)
-
-RunDir = Annotated[
-    Path | None,
-    typer.Option(envvar="SWAPSIM_RUN_DIR", help="Directory of a running simulator."),
-]
-Http = Annotated[
-    str | None,
-    typer.Option(envvar="SWAPSIM_HTTP", help="Its control URL; wins over --run-dir."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Body = Mapping[str, object]
 
 
 class Switch(StrEnum):
@@ -100,7 +87,7 @@ def cabinet(
         options = Options(run_dir.resolve(), http, http_host, tcp)
         asyncio.run(serve(loaded, options, _say_now))
     except SimulatorError as error:
-        raise _failed(error) from error
+        raise failed(error) from error
 
 
 @app.command("example-config")
@@ -125,7 +112,7 @@ def check_config(path: Annotated[Path, typer.Argument(help="TOML file.")]) -> No
     try:
         load(path)
     except ConfigError as error:
-        raise _failed(error) from error
+        raise failed(error) from error
     typer.echo(f"{path}: good")
 
 
@@ -135,9 +122,9 @@ def state(*, run_dir: RunDir = None, http: Http = None, as_json: Json = False) -
 
     Example: swapsim state --run-dir /tmp/cabinet --json
     """
-    found = _call(run_dir, http, "GET", "/state")
+    found = ask(run_dir, http, "GET", "/state")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     typer.echo(f"{found['cabinet_id']}  {'frozen  ' if found['frozen'] else ''}", nl=False)
     typer.echo(f"{found['meter']['power_w']:.0f} W  {found['climate']['temp_c']:.1f} °C")
@@ -157,9 +144,9 @@ def events(
 
     Example: swapsim events --since 120 --json
     """
-    page = _call(run_dir, http, "GET", f"/events?since={since}")
+    page = ask(run_dir, http, "GET", f"/events?since={since}")
     if as_json:
-        _print_json(page)
+        print_json(page)
         return
     for event in page["events"]:
         known = ("seq", "sim_ms", "wall_ms", "kind", "slot")
@@ -178,7 +165,7 @@ def freeze(
 
     Example: swapsim freeze on
     """
-    _call(run_dir, http, "POST", "/freeze", {"frozen": switch is Switch.ON})
+    ask(run_dir, http, "POST", "/freeze", {"frozen": switch is Switch.ON})
 
 
 @app.command()
@@ -192,7 +179,7 @@ def speed(
 
     Example: swapsim speed 60
     """
-    _call(run_dir, http, "POST", "/speed", {"factor": factor})
+    ask(run_dir, http, "POST", "/speed", {"factor": factor})
 
 
 @app.command("input")
@@ -207,7 +194,7 @@ def contact(
 
     Example: swapsim input smoke on
     """
-    _call(run_dir, http, "POST", f"/inputs/{name.value}", {"active": switch is Switch.ON})
+    ask(run_dir, http, "POST", f"/inputs/{name.value}", {"active": switch is Switch.ON})
 
 
 @app.command()
@@ -225,7 +212,7 @@ def silent(
     from urllib.parse import quote  # noqa: PLC0415
 
     path = f"/devices/{quote(device, safe='')}/silent"
-    _call(run_dir, http, "POST", path, {"silent": switch is Switch.ON})
+    ask(run_dir, http, "POST", path, {"silent": switch is Switch.ON})
 
 
 @app.command()
@@ -239,7 +226,7 @@ def scan(
 
     Example: swapsim scan YZT1.eyJpZCI6… --run-dir /tmp/cabinet
     """
-    _call(run_dir, http, "POST", "/scanner", {"text": text})
+    ask(run_dir, http, "POST", "/scanner", {"text": text})
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +236,7 @@ class _Place:
     url: str | None
 
     def post(self, what: str, body: Body | None = None) -> Any:
-        return _call(self.run_dir, self.url, "POST", f"/slots/{self.number}/{what}", body or {})
+        return ask(self.run_dir, self.url, "POST", f"/slots/{self.number}/{what}", body or {})
 
 
 @slot_app.callback()
@@ -340,27 +327,9 @@ def _at(context: typer.Context) -> _Place:
     return place
 
 
-def _call(
-    run_dir: Path | None, url: str | None, method: str, path: str, body: Body | None = None
-) -> Any:
-    from simulator.control.client import call, find  # noqa: PLC0415
-
-    try:
-        return call(find(run_dir, url), method, path, body)
-    except SimulatorError as error:
-        raise _failed(error) from error
-
-
-def _failed(error: SimulatorError) -> typer.Exit:
-    lead = "refused: " if isinstance(error, RequestRefusedError) else ""
-    typer.echo(f"{lead}{error}", err=True)
-    unreachable = isinstance(error, UnreachableError)
-    return typer.Exit(EXIT_UNREACHABLE if unreachable else EXIT_FAILED)
-
-
 def _tell(pack_state: Any, *, as_json: bool) -> None:
     if as_json:
-        _print_json(pack_state)
+        print_json(pack_state)
     else:
         typer.echo(f"{pack_state['serial']}  {pack_state['soc_pct']} %")
 
@@ -371,10 +340,6 @@ def _slot_line(slot: Any) -> str:
     flow = f"  charging {slot['charge_power_w']:.0f} W" if slot["charging"] else ""
     jam = "  lock jammed" if slot["lock_jammed"] else ""
     return f"{slot['slot']:>3}  door {slot['door']:<6}  {what}{flow}{jam}"
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
 
 
 def _say_now(line: str) -> None:

@@ -66,7 +66,7 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
     ticker = build(config, SystemClock())
     stop = _stop_on_signal()
     rack = Rack.of(ticker.now(), ticker.catch_up, reserved=config.wire.meter_reserved)
-    lines, panel = connectors(rack, config.wire), Panel()
+    lines, panel = connectors(rack, config.wire, ticker.mishaps.table), Panel()
     try:
         options.run_dir.mkdir(parents=True, exist_ok=True)
         with _listen(options.http_host, options.http_port) as control:

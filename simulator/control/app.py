@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse
 
+from simulator.control.faults import add_faults
 from simulator.control.schemas import (
     ActiveBody,
     AlterBody,
@@ -24,7 +25,7 @@ from simulator.control.schemas import (
     State,
 )
 from simulator.control.state import pack_state, slot_state, snapshot
-from simulator.errors import HandsError, UnknownNameError
+from simulator.errors import FaultError, HandsError, UnknownNameError
 from simulator.models.truth import Event
 from simulator.models.wiring import Alarm
 from simulator.ticker import Ticker
@@ -43,10 +44,12 @@ def create_app(ticker: Ticker, scan: Callable[[str], None] | None = None) -> Fas
         description="Hands, mishaps and the whole truth of one virtual swap cabinet.",
     )
     app.add_exception_handler(HandsError, _refused)
+    app.add_exception_handler(FaultError, _refused)
     app.add_exception_handler(UnknownNameError, _unknown)
     _add_truth(app, ticker)
     _add_hands(app, ticker)
     _add_mishaps(app, ticker)
+    add_faults(app, ticker)
     if scan is not None:
         _add_scanner(app, scan)
     return app

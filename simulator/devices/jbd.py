@@ -48,7 +48,7 @@ class BmsPort:
         pack = self.slot.pack
         if request.write:
             return self._written(pack, request)
-        data = _read(pack, request.register)
+        data = _read(pack, request.register, self.slot.told_serial or pack.serial)
         if data is None:
             return jbd.reply(request.register, b"", jbd.STATUS_ERROR)
         return jbd.reply(request.register, data)
@@ -65,14 +65,14 @@ class BmsPort:
         return jbd.reply(request.register, b"")
 
 
-def _read(pack: Pack, register: int) -> bytes | None:
+def _read(pack: Pack, register: int, serial: str | None) -> bytes | None:
     match register:
         case jbd.REG_BASIC:
             return jbd.encode_basic(_basic(pack))
         case jbd.REG_CELLS:
             return jbd.encode_cells(pack.cell_v)
         case jbd.REG_BARCODE:
-            return None if pack.serial is None else jbd.encode_barcode(pack.serial)
+            return None if serial is None else jbd.encode_barcode(serial)
         case jbd.REG_MODEL:
             return MODEL
         case 0xAA:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from simulator.errors import HandsError, UnknownNameError
+from simulator.models.contacts import Contacts
 from simulator.models.meter import STANDBY_W, Climate, Meter
 from simulator.models.pack import PROTECTIONS, Pack, PackSpec
 from simulator.models.relay import RelayBoard
@@ -27,7 +28,6 @@ from simulator.models.wiring import (
     Output,
     Pin,
     device_names,
-    door_pin,
     presence_pin,
     roles,
 )
@@ -73,6 +73,8 @@ class Cabinet:
     alarms: dict[Alarm, bool] = field(init=False)
     silent: set[str] = field(default_factory=set)
     away: dict[str, Pack] = field(default_factory=dict)
+    mains: bool = True
+    contacts: Contacts = field(init=False)
     _roles: dict[Pin, LockRelay | MainsRelay | Output] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +84,7 @@ class Cabinet:
             slot.charger.temp_c = self.ambient_c
         self._roles = roles(self.slots_count)
         self.boards = {board: RelayBoard(partial(self._relay, board)) for board in BOARDS}
+        self.contacts = Contacts(self.boards.__getitem__, self.slot)
         self.meter = Meter(phase=(self.seed % 97) / 97.0)
         self.climate = Climate(temp_c=self.ambient_c)
         self.alarms = dict.fromkeys(Alarm, False)
@@ -97,11 +100,13 @@ class Cabinet:
         left = 0.0 if self.frozen else dt_s
         while left > 0.0:
             ends = [end for board in self.boards.values() if (end := board.next_end_s) is not None]
-            step = min([left, *ends])
+            turn_s = self.contacts.next_turn_s
+            step = min([left, *ends] if turn_s is None else [left, turn_s, *ends])
             self._physics(step * self.pace)
             self.log.sim_s += step
             for board in self.boards.values():
                 board.advance(step)
+            self.contacts.advance(step)
             left -= step
 
     def _physics(self, dt_s: float) -> None:
@@ -119,6 +124,8 @@ class Cabinet:
     @property
     def power_w(self) -> float:
         """What the cabinet draws from the mains."""
+        if not self.mains:
+            return 0.0
         return STANDBY_W + sum(slot.charger.ac_power_w for slot in self.slots)
 
     # --- hands --------------------------------------------------------------------------------
@@ -206,6 +213,26 @@ class Cabinet:
             (self.silent.add if silent else self.silent.discard)(device)
             self.log.add(Kind.SILENT, device=device, silent=silent)
 
+    def set_mains(self, *, on: bool) -> None:
+        """The street's mains fail or come back: chargers and meter live on them, boards do not."""
+        if on != self.mains:
+            self.mains = on
+            self.log.add(Kind.MAINS, on=on)
+            self.set_silent("meter", silent=not on)
+            for slot in self.slots:
+                self._power(slot)
+
+    def recheck(self, number: int) -> None:
+        """Look at the pack's limits again, after something was done to it."""
+        slot = self.slot(number)
+        if slot.pack is None:
+            return
+        before = slot.pack.protection
+        slot.pack.check()
+        if slot.pack.protection != before:
+            slot.tell_protection()
+        slot.settle()
+
     def freeze(self, *, frozen: bool) -> None:
         """Stop or restart all simulated time."""
         if frozen != self.frozen:
@@ -241,14 +268,12 @@ class Cabinet:
                 return
 
     def _power(self, slot: Slot) -> None:
-        powered = self.output(Output.CONTACTOR) and self.mains_on(slot.number)
+        powered = self.mains and self.output(Output.CONTACTOR) and self.mains_on(slot.number)
         slot.charger.set_power(powered=powered)
         slot.settle()
 
     def _sync_slot(self, slot: Slot) -> None:
-        door, presence = door_pin(slot.number), presence_pin(slot.number)
-        self.boards[door.board].set_input(door.channel, high=not slot.door.open)
-        self.boards[presence.board].set_input(presence.channel, high=slot.pack is not None)
+        self.contacts.sync(slot.number)
 
     def _sync_alarm(self, alarm: Alarm) -> None:
         pin = ALARM_PINS[alarm]

@@ -15,6 +15,8 @@ COOLING_W_PER_K: Final = 1.2
 VOLTAGE_MAX_V: Final = 60.0
 CURRENT_MAX_A: Final = 6.0
 SUPPLY_V: Final = 66.0
+#: Hotter than this it gives nothing, and takes no order to.
+OUTPUT_TEMP_MAX_C: Final = 85.0
 
 
 class Latch(IntEnum):
@@ -47,6 +49,8 @@ class Charger:
     charge_ah: float = 0.0
     energy_wh: float = 0.0
     temp_c: float = 25.0
+    error_v: float = 0.0  # how far a broken regulator is above its set-point
+    held_temp_c: float | None = None  # a blocked fan: its temperature is this
 
     @property
     def power_w(self) -> float:
@@ -74,7 +78,7 @@ class Charger:
         """Switch the output; switching it on clears a latch."""
         if on:
             self.latch = Latch.NONE
-        self.output_on = on and self.powered
+        self.output_on = on and self.powered and not self.is_too_hot
 
     def settle(self, emf_v: float | None, series_ohm: float, *, accepts: bool) -> None:
         """Find voltage and current for the pack that is connected now.
@@ -84,16 +88,20 @@ class Charger:
             series_ohm: the pack's own series resistance.
             accepts: whether the pack's charge path is closed.
         """
+        if self.held_temp_c is not None:
+            self.temp_c = self.held_temp_c
+        self.output_on = self.output_on and not self.is_too_hot
         self.sense_v = emf_v if emf_v is not None and self.powered else 0.0
+        target_v = self.voltage_set_v + self.error_v
         self.current_a, self.constant_current = 0.0, False
         if not self.output_on:
             self.voltage_v = 0.0
             return
         if emf_v is None or not accepts:
-            self.voltage_v = self.voltage_set_v
+            self.voltage_v = target_v
         else:
             ohm = series_ohm + LEAD_OHM
-            wanted_a = max(0.0, (self.voltage_set_v - emf_v) / ohm)
+            wanted_a = max(0.0, (target_v - emf_v) / ohm)
             self.constant_current = wanted_a > self.current_set_a
             self.current_a = min(wanted_a, self.current_set_a)
             self.voltage_v = emf_v + self.current_a * ohm
@@ -105,8 +113,15 @@ class Charger:
         hours = dt_s / 3_600.0
         self.charge_ah += self.current_a * hours
         self.energy_wh += self.power_w * hours
+        if self.held_temp_c is not None:
+            return
         flow_w = self.loss_w + COOLING_W_PER_K * (air_c - self.temp_c)
         self.temp_c += flow_w * dt_s / HEAT_CAPACITY_J_PER_K
+
+    @property
+    def is_too_hot(self) -> bool:
+        """Whether its own thermal switch is open."""
+        return self.temp_c > OUTPUT_TEMP_MAX_C
 
     @property
     def loss_w(self) -> float:

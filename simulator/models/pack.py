@@ -119,6 +119,7 @@ class Pack:
     energy_in_wh: float = 0.0
     heat_wh: float = 0.0
     trips: dict[str, int] = field(default_factory=dict)
+    weak_cell_v: float = 0.0  # how far the first cell is below the mean of the others
     _spread: tuple[float, ...] = ()
     _terminal_v: float = 0.0
 
@@ -164,7 +165,11 @@ class Pack:
     def cell_v(self) -> tuple[float, ...]:
         """Every cell; they sum to ``voltage_v``."""
         mean, slope = self.voltage_v / self.spec.series, _ocv(self.soc)[1]
-        return tuple(mean + slope * delta for delta in self._spread)
+        share_v = self.weak_cell_v / self.spec.series
+        return tuple(
+            mean + slope * delta + share_v - (self.weak_cell_v if index == 0 else 0.0)
+            for index, delta in enumerate(self._spread)
+        )
 
     @property
     def temps_c(self) -> tuple[float, float]:
@@ -239,6 +244,8 @@ class Pack:
     def _protect(self) -> None:
         mean, slope = self.voltage_v / self.spec.series, _ocv(self.soc)[1]
         high_v, low_v = mean + slope * max(self._spread), mean + slope * min(self._spread)
+        if self.weak_cell_v:
+            high_v, low_v = max(self.cell_v), min(self.cell_v)
         standing = frozenset(
             threshold.name
             for thresholds, value in ((CELL_HIGH, high_v), (CELL_LOW, low_v), (TEMP, self.temp_c))

@@ -31,6 +31,7 @@ class Slot:
     charger: Charger = field(default_factory=Charger)
     pack: Pack | None = None
     charging: bool = False
+    told_serial: str | None = None  # a stranger's serial that any pack here tells as its own
 
     def energise_lock(self, *, on: bool) -> None:
         """The lock relay changes."""

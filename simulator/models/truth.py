@@ -31,6 +31,8 @@ class Kind(StrEnum):
     INPUT = "input"
     SILENT = "silent"
     FROZEN = "frozen"
+    FAULT = "fault"
+    MAINS = "mains"
 
 
 @dataclass(frozen=True, slots=True)

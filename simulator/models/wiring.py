@@ -87,9 +87,17 @@ def roles(slots: int) -> dict[Pin, Role]:
     return table
 
 
+def line_devices(slots: int) -> dict[str, tuple[str, ...]]:
+    """Every line, and the devices that hang on it."""
+    boards = (f"board-{board}" for board in BOARDS)
+    numbers = range(1, slots + 1)
+    return {
+        "bus-a": (*boards, "meter", "climate"),
+        "bus-chargers": tuple(f"charger-{slot:02d}" for slot in numbers),
+        **{f"slot-{slot:02d}": (f"bms-{slot:02d}",) for slot in numbers},
+    }
+
+
 def device_names(slots: int) -> tuple[str, ...]:
     """Every device that can be silenced."""
-    boards = [f"board-{board}" for board in BOARDS]
-    chargers = [f"charger-{slot:02d}" for slot in range(1, slots + 1)]
-    packs = [f"bms-{slot:02d}" for slot in range(1, slots + 1)]
-    return (*boards, "meter", "climate", *chargers, *packs)
+    return tuple(name for line in line_devices(slots).values() for name in line)

@@ -7,6 +7,7 @@ from typing import Final
 from protocols import modbus
 from protocols.errors import FrameError
 from simulator.wires.bus import ModbusBus
+from simulator.wires.mangle import spoil
 from simulator.wires.timing import Line, Reply
 
 #: Unit, checksum: what the gateway adds around a PDU on its serial side.
@@ -45,10 +46,20 @@ class MbapSession:
     def _reply(self, frame: modbus.TcpFrame, now_s: float) -> list[Reply]:
         if self._line.busy(now_s):
             return []
-        answers = self._bus.ask(frame.unit, frame.pdu)
+        bus = self._bus
+        answers = bus.ask(frame.unit, frame.pdu, self._line)
         if len(answers) != 1:
             return []
-        said = answers[0].pdu
+        said = answers[0]
         serial_len = len(frame.pdu) + RTU_EXTRA
-        timing = self._line.schedule(now_s, now_s, serial_len, bytes(RTU_EXTRA) + said)
-        return [Reply(timing.at_s, modbus.mbap(frame.transaction, frame.unit, said))]
+        whole = self._line.schedule(now_s, now_s, serial_len, said.frame())
+        pieces = spoil(bus.faults, bus.name, said.device, whole, said.frame)
+        if not pieces:
+            return []
+        try:
+            unit, pdu = modbus.parse_rtu(b"".join(piece.data for piece in pieces))
+        except FrameError:  # a gateway passes on what it could read, and no more
+            return []
+        if unit != said.answer.unit:
+            return []
+        return [Reply(pieces[-1].at_s, modbus.mbap(frame.transaction, frame.unit, pdu))]

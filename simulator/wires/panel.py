@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from simulator.config import WireSection
 from simulator.devices.jbd import BmsPort
 from simulator.devices.rack import Rack
+from simulator.models.faults import FaultTable
 from simulator.wires.bus import ModbusBus
+from simulator.wires.ends import LineEnd, Listener, nobody
 from simulator.wires.mbap import MbapSession
 from simulator.wires.pty import PtyPort
 from simulator.wires.rtu import RtuSession
@@ -26,8 +28,8 @@ class Connector:
 
     name: str
     baud: int
-    serial: Callable[[], Session]
-    network: Callable[[], Session]
+    serial: Callable[[], LineEnd]
+    network: Callable[[], LineEnd]
 
 
 @dataclass(slots=True)
@@ -68,29 +70,61 @@ class Panel:
         self._stack.close()
 
 
-def connectors(rack: Rack, wire: WireSection) -> list[Connector]:
-    """Bus A, the chargers' bus, then one line per slot; TCP ports follow this order."""
+def connectors(
+    rack: Rack, wire: WireSection, faults: FaultTable | None = None, listener: Listener = nobody
+) -> list[Connector]:
+    """Bus A, the chargers' bus, then one line per slot; TCP ports follow this order.
+
+    Args:
+        rack: what hangs on the lines.
+        wire: their speed and timing.
+        faults: what goes wrong on them; None: nothing ever.
+        listener: hears every byte on every line.
+    """
+    table = FaultTable({}, 0) if faults is None else faults
     return [
-        _modbus("bus-a", rack.bus_a, wire, wire.bus_a_baud),
-        _modbus("bus-chargers", rack.bus_chargers, wire, wire.bus_chargers_baud),
-        *(_battery(number, port, wire) for number, port in rack.packs.items()),
+        _modbus("bus-a", rack.bus_a, wire, wire.bus_a_baud, _End(table, listener)),
+        _modbus(
+            "bus-chargers", rack.bus_chargers, wire, wire.bus_chargers_baud, _End(table, listener)
+        ),
+        *(
+            _battery(number, port, wire, _End(table, listener))
+            for number, port in rack.packs.items()
+        ),
     ]
 
 
-def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int) -> Connector:
-    return Connector(
-        name=name,
-        baud=baud,
-        serial=lambda: RtuSession(bus, _line(wire, baud)),
-        network=lambda: MbapSession(bus, _line(wire, baud)),
-    )
+@dataclass(frozen=True, slots=True)
+class _End:
+    faults: FaultTable
+    listener: Listener
+
+    def of(self, name: str, session: Session, line: Line) -> LineEnd:
+        return LineEnd(name, session, line, self.faults, self.listener)
 
 
-def _battery(number: int, port: BmsPort, wire: WireSection) -> Connector:
-    def session() -> Session:
-        return BmsSession(port, _line(wire, wire.slot_baud))
+def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int, end: _End) -> Connector:
+    faulty = replace(bus, name=name, faults=end.faults)
 
-    return Connector(f"slot-{number:02d}", wire.slot_baud, session, session)
+    def serial() -> LineEnd:
+        line = _line(wire, baud)
+        return end.of(name, RtuSession(faulty, line), line)
+
+    def network() -> LineEnd:
+        line = _line(wire, baud)
+        return end.of(name, MbapSession(faulty, line), line)
+
+    return Connector(name, baud, serial, network)
+
+
+def _battery(number: int, port: BmsPort, wire: WireSection, end: _End) -> Connector:
+    name = f"slot-{number:02d}"
+
+    def session() -> LineEnd:
+        line = _line(wire, wire.slot_baud)
+        return end.of(name, BmsSession(port, line, name, port.name, end.faults), line)
+
+    return Connector(name, wire.slot_baud, session, session)
 
 
 def _line(wire: WireSection, baud: int) -> Line:

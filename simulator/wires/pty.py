@@ -10,29 +10,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from simulator.wires.timing import Reply, Session
+from simulator.wires.ends import LineEnd
+from simulator.wires.timing import Reply
 
 READ_MAX: Final = 4_096
 _OSPEED: Final = 5  # index in what tcgetattr returns
+#: Baud rates by what tcgetattr calls them; a client's at any other is never understood.
+BAUDS: Final = {
+    getattr(termios, f"B{baud}"): baud
+    for baud in (1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200)
+}
 
 
 class PtyPort:
-    """One pseudo terminal that a session answers on.
+    """One pseudo terminal that a line ends in.
 
     The slave stays open here: Linux gives EIO to the master while nobody holds it. A client that
     opened the port with another baud rate is not understood, as on a real line.
     """
 
-    def __init__(self, link: Path, session: Session, baud: int) -> None:
+    def __init__(self, link: Path, end: LineEnd, baud: int) -> None:
         """Open the terminal and publish ``link``, replacing what stood there."""
         self._loop = asyncio.get_running_loop()
-        self._link, self._session = link, session
-        self._speed = getattr(termios, f"B{baud}")
+        self._link, self._end = link, end
         self._master, self._slave = os.openpty()
-        for end in (self._master, self._slave):
-            tty.setraw(end)
+        for descriptor in (self._master, self._slave):
+            tty.setraw(descriptor)
         attributes = termios.tcgetattr(self._slave)
-        attributes[4] = attributes[_OSPEED] = self._speed
+        attributes[4] = attributes[_OSPEED] = getattr(termios, f"B{baud}")
         termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
         os.set_blocking(self._master, False)
         self._path = os.ttyname(self._slave)
@@ -61,10 +66,8 @@ class PtyPort:
             data = os.read(self._master, READ_MAX)
         except BlockingIOError:
             return
-        if termios.tcgetattr(self._master)[_OSPEED] != self._speed:
-            self._session.reset()
-            return
-        for reply in self._session.feed(data, self._loop.time()):
+        baud = BAUDS.get(termios.tcgetattr(self._master)[_OSPEED], 0)
+        for reply in self._end.feed(data, self._loop.time(), baud):
             self._send_later(reply)
 
     def _send_later(self, reply: Reply) -> None:
@@ -73,6 +76,7 @@ class PtyPort:
             # A client that never reads fills the terminal; a real line would lose the bytes too.
             with suppress(BlockingIOError):
                 os.write(self._master, reply.data)
+                self._end.sent(reply.data)
 
         timer = self._loop.call_at(reply.at_s, send)
         self._timers.add(timer)

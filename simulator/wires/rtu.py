@@ -9,6 +9,7 @@ from typing import Final
 from protocols import modbus
 from protocols.errors import FrameError
 from simulator.wires.bus import ModbusBus
+from simulator.wires.mangle import spoil
 from simulator.wires.timing import Inbox, Line, Reply
 
 #: Bytes that are enough to know a request's length.
@@ -30,16 +31,17 @@ class RtuSession:
     def feed(self, data: bytes, now_s: float) -> list[Reply]:
         """Take bytes that arrived now; return what to send and when."""
         self._inbox.add(data, now_s)
-        replies = []
+        replies: list[Reply] = []
         while (frame := self._take()) is not None:
             if self._line.busy(now_s):
                 continue
-            answers = self._bus.ask(frame[0], frame[1:-2])
-            if answers:
-                frames = [modbus.rtu(answer.unit, answer.pdu) for answer in answers]
-                reply = reduce(collide, frames)
+            said = self._bus.ask(frame[0], frame[1:-2], self._line)
+            if said:
+                reply = reduce(collide, [one.frame() for one in said])
                 first_s = self._inbox.first_s
-                replies.append(self._line.schedule(first_s, now_s, len(frame), reply))
+                whole = self._line.schedule(first_s, now_s, len(frame), reply)
+                bus, one = self._bus, said[0]
+                replies += spoil(bus.faults, bus.name, one.device, whole, one.frame)
         return replies
 
     def reset(self) -> None:

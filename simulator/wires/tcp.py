@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from simulator.wires.timing import Reply, Session
+from simulator.wires.ends import LineEnd
+from simulator.wires.timing import Reply
 
 HOST: Final = "127.0.0.1"
 #: Clients of one port; a serial server has few.
@@ -14,8 +15,8 @@ CLIENTS_MAX: Final = 16
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, session: Session, owner: set[_Connection]) -> None:
-        self._session, self._owner = session, owner
+    def __init__(self, end: LineEnd, owner: set[_Connection]) -> None:
+        self._end, self._owner = end, owner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timers: set[asyncio.TimerHandle] = set()
@@ -34,7 +35,7 @@ class _Connection(asyncio.Protocol):
             timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        for reply in self._session.feed(data, self._loop.time()):
+        for reply in self._end.feed(data, self._loop.time()):
             self._send_later(reply)
 
     def abort(self) -> None:
@@ -46,6 +47,7 @@ class _Connection(asyncio.Protocol):
             self._timers.discard(timer)
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.write(reply.data)
+                self._end.sent(reply.data)
 
         timer = self._loop.call_at(reply.at_s, send)
         self._timers.add(timer)
@@ -58,11 +60,11 @@ class TcpPort:
         self._server, self._connections = server, connections
 
     @classmethod
-    async def listen(cls, port: int, session: Callable[[], Session]) -> TcpPort:
+    async def listen(cls, port: int, end: Callable[[], LineEnd]) -> TcpPort:
         """Listen on loopback; raise OSError when the port is taken."""
         connections: set[_Connection] = set()
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(session(), connections), HOST, port)
+        server = await loop.create_server(lambda: _Connection(end(), connections), HOST, port)
         return cls(server, connections)
 
     @property

@@ -44,6 +44,7 @@ class Line:
     baud: int
     processing_s: float
     realistic: bool = True
+    heard_baud: int | None = None  # at which the master talks, as far as the port can tell
     _free_s: float = 0.0
     _pending: deque[float] = field(default_factory=deque)
 
@@ -52,6 +53,10 @@ class Line:
         while self._pending and self._pending[0] <= now_s:
             self._pending.popleft()
         return len(self._pending) >= PENDING_MAX
+
+    def is_heard(self, baud: float) -> bool:
+        """Whether a device that listens at this baud rate understands the master."""
+        return baud == (self.heard_baud or self.baud)
 
     def schedule(self, first_s: float, now_s: float, request_len: int, reply: bytes) -> Reply:
         """When the reply to a request of this length, begun at ``first_s``, has arrived."""

@@ -333,7 +333,7 @@ def test_no_request_breaks_a_device(pdu: bytes, unit: int) -> None:
     bench = Bench()
     bench.power(1)
     for bus in (bench.rack.bus_a, bench.rack.bus_chargers):
-        for answer in bus.ask(unit, pdu):
+        for answer in (said.answer for said in bus.ask(unit, pdu)):
             assert answer.pdu[0] & 0x7F == pdu[0] & 0x7F
             if answer.pdu[0] & 0x80 and not pdu[0] & 0x80:
                 assert answer.pdu[1] in {1, 2, 3}

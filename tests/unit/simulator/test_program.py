@@ -364,3 +364,28 @@ def test_a_scanner_that_nobody_reads_says_so(sim: SimProcess) -> None:
 
     with pytest.raises(RequestRefusedError, match="nobody reads"):
         scan_on()
+
+
+def test_faults_over_http_and_by_command(sim: SimProcess) -> None:
+    at = ("--run-dir", str(sim.run_dir))
+    kinds = {kind["kind"]: kind for kind in sim.get("/faults/kinds")}
+    assert {"no-answer", "crc", "echo", "smoke", "lock-jammed"} <= set(kinds)
+    assert "bus-a" in kinds["echo"]["targets"]
+    runner = CliRunner()
+    done = runner.invoke(app, ["fault", "set", "board-4", "no-answer", "--count", "1", *at])
+    assert done.exit_code == 0, done.output
+    listed = json.loads(runner.invoke(app, ["fault", "list", "--json", *at]).output)["faults"]
+    assert [(f["target"], f["kind"], f["struck"]) for f in listed] == [("board-4", "no-answer", 0)]
+    client = SerialClient(sim.run_dir / "bus-a")
+    ask = modbus.rtu(4, bytes.fromhex("0200000008"))
+    assert client.ask(ask, within_s=0.3) == b""
+    assert client.ask(ask) != b""
+    client.close()
+    assert sim.get("/faults")["faults"] == []
+    refused("there is no wire board-9", sim, "/faults", target="board-9", kind="crc")
+    refused("expected 1 to 10000", sim, "/faults", target="board-1", kind="slow", value=0)
+    sim.post("/faults", target="slot-02", kind="lock-jammed")
+    assert sim.slot(2)["lock_jammed"]
+    assert runner.invoke(app, ["fault", "clear", "--target", "slot-02", *at]).exit_code == 0
+    assert not sim.slot(2)["lock_jammed"]
+    assert "random bytes" in runner.invoke(app, ["fault", "kinds", *at]).output
