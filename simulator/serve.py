@@ -16,9 +16,11 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from protocols.trace import Ring
 from simulator.clock import Clock, SystemClock
 from simulator.config import Config
 from simulator.control.app import create_app
+from simulator.control.trace import WireTrace, recorder
 from simulator.devices.rack import Rack
 from simulator.errors import SimulatorError
 from simulator.models.cabinet import Cabinet
@@ -28,6 +30,8 @@ from simulator.wires.panel import Panel, connectors
 
 READY_FILE: Final = "ready.json"
 HTTP_BACKLOG: Final = 128
+#: Some two and a half minutes of a full cabinet.
+TRACE_FRAMES_MAX: Final = 20_000
 #: Open requests get this long when the simulator ends.
 HTTP_GRACE_S: Final = 1
 
@@ -63,10 +67,14 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
     Raises:
         SimulatorError: a port cannot be opened.
     """
-    ticker = build(config, SystemClock())
+    clock = SystemClock()
+    ticker = build(config, clock)
     stop = _stop_on_signal()
     rack = Rack.of(ticker.now(), ticker.catch_up, reserved=config.wire.meter_reserved)
-    lines, panel = connectors(rack, config.wire, ticker.mishaps.table), Panel()
+    trace = WireTrace(Ring(TRACE_FRAMES_MAX), rack)
+    listener = recorder(trace.ring, clock.wall_ms, clock.monotonic_s)
+    lines = connectors(rack, config.wire, ticker.mishaps.table, listener)
+    panel = Panel()
     try:
         options.run_dir.mkdir(parents=True, exist_ok=True)
         with _listen(options.http_host, options.http_port) as control:
@@ -79,7 +87,8 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
                 _announce(options.run_dir, url, panel)
                 say(f"ready {url} docs {url}/docs wires {options.run_dir}")
 
-            await _serve_http(create_app(ticker, scanner.scan), control, stop, announce, ticker)
+            app = create_app(ticker, scanner.scan, trace)
+            await _serve_http(app, control, stop, announce, ticker)
     except OSError as error:
         raise SimulatorError(f"cannot open a port: {error}") from error
     finally:

@@ -25,6 +25,7 @@ from simulator.control.schemas import (
     State,
 )
 from simulator.control.state import pack_state, slot_state, snapshot
+from simulator.control.trace import WireTrace, add_trace
 from simulator.errors import FaultError, HandsError, UnknownNameError
 from simulator.models.truth import Event
 from simulator.models.wiring import Alarm
@@ -33,10 +34,14 @@ from simulator.ticker import Ticker
 SlotNumber = Annotated[int, Path(ge=1, description="Slot, from 1")]
 
 
-def create_app(ticker: Ticker, scan: Callable[[str], None] | None = None) -> FastAPI:
+def create_app(
+    ticker: Ticker,
+    scan: Callable[[str], None] | None = None,
+    trace: WireTrace | None = None,
+) -> FastAPI:
     """The API over one running cabinet; every call sees the cabinet as of now.
 
-    ``scan`` tells a text through the barcode scanner.
+    ``scan`` tells a text through the barcode scanner; ``trace`` is what its wires carried.
     """
     app = FastAPI(
         title="swapsim control",
@@ -52,6 +57,8 @@ def create_app(ticker: Ticker, scan: Callable[[str], None] | None = None) -> Fas
     add_faults(app, ticker)
     if scan is not None:
         _add_scanner(app, scan)
+    if trace is not None:
+        add_trace(app, trace)
     return app
 
 

@@ -53,6 +53,7 @@ class RegisterDevice:
         self, name: str, unit: int, table: RegisterMap, filler: Iterable[int] = ()
     ) -> None:
         self.name = name
+        self.type = table.name
         self.unit = unit
         self._functions = table.function_codes
         self._holding = Words(table, Space.HOLDING, filler)

@@ -24,6 +24,7 @@ class WaveshareBoard:
 
     def __init__(self, name: str, unit: int, board: RelayBoard) -> None:
         self.name = name
+        self.type = board_map.MAP.name
         self.unit = unit
         self._board = board
         self._uart = board_map.UART_9600_8N1

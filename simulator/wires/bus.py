@@ -41,6 +41,16 @@ class BusDevice(Protocol):
         """As the control API silences it."""
         ...
 
+    @property
+    def type(self) -> str:
+        """Its device type, as a configuration names it."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """Its address now."""
+        ...
+
     def hears(self, unit: int) -> bool:
         """Whether a request to this unit is for it; powered off, it hears nothing."""
         ...

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Final
 
+from protocols.trace import Direction
 from simulator.models.faults import FaultKind, FaultTable
 from simulator.wires.timing import BITS_PER_CHAR, Line, Reply, Session
 
-
-class Direction(StrEnum):
-    """As seen from the cabinet."""
-
-    OUT = "out"  # the master's request
-    IN = "in"  # what it hears
-
+#: A line's frames through a socket are not those on its terminal; listeners tell them apart.
+OVER_TCP: Final = "/tcp"
 
 #: Gets the line's name, which way the bytes go, and the bytes.
 Listener = Callable[[str, Direction, bytes], None]
@@ -34,10 +30,11 @@ class LineEnd:
     line: Line
     faults: FaultTable
     listener: Listener = nobody
+    heard_as: str = ""
 
     def feed(self, data: bytes, now_s: float, baud: int | None = None) -> list[Reply]:
         """Take bytes that arrived now, sent at this baud rate; what to send and when."""
-        self.listener(self.name, Direction.OUT, data)
+        self.listener(self.heard_as or self.name, Direction.OUT, data)
         if baud != self.line.heard_baud:
             self.session.reset()
             self.line.heard_baud = baud
@@ -53,4 +50,4 @@ class LineEnd:
 
     def sent(self, data: bytes) -> None:
         """These bytes are on the wire now."""
-        self.listener(self.name, Direction.IN, data)
+        self.listener(self.heard_as or self.name, Direction.IN, data)

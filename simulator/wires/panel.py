@@ -12,7 +12,7 @@ from simulator.devices.jbd import BmsPort
 from simulator.devices.rack import Rack
 from simulator.models.faults import FaultTable
 from simulator.wires.bus import ModbusBus
-from simulator.wires.ends import LineEnd, Listener, nobody
+from simulator.wires.ends import OVER_TCP, LineEnd, Listener, nobody
 from simulator.wires.mbap import MbapSession
 from simulator.wires.pty import PtyPort
 from simulator.wires.rtu import RtuSession
@@ -99,8 +99,8 @@ class _End:
     faults: FaultTable
     listener: Listener
 
-    def of(self, name: str, session: Session, line: Line) -> LineEnd:
-        return LineEnd(name, session, line, self.faults, self.listener)
+    def of(self, name: str, session: Session, line: Line, over: str = "") -> LineEnd:
+        return LineEnd(name, session, line, self.faults, self.listener, name + over)
 
 
 def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int, end: _End) -> Connector:
@@ -112,7 +112,7 @@ def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int, end: _End) 
 
     def network() -> LineEnd:
         line = _line(wire, baud)
-        return end.of(name, MbapSession(faulty, line), line)
+        return end.of(name, MbapSession(faulty, line), line, OVER_TCP)
 
     return Connector(name, baud, serial, network)
 
@@ -120,11 +120,11 @@ def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int, end: _End) 
 def _battery(number: int, port: BmsPort, wire: WireSection, end: _End) -> Connector:
     name = f"slot-{number:02d}"
 
-    def session() -> LineEnd:
+    def session(over: str = "") -> LineEnd:
         line = _line(wire, wire.slot_baud)
-        return end.of(name, BmsSession(port, line, name, port.name, end.faults), line)
+        return end.of(name, BmsSession(port, line, name, port.name, end.faults), line, over)
 
-    return Connector(name, wire.slot_baud, session, session)
+    return Connector(name, wire.slot_baud, session, lambda: session(OVER_TCP))
 
 
 def _line(wire: WireSection, baud: int) -> Line:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocols import modbus
 from protocols.frames import jbd
+from protocols.trace import Direction
 from simulator.devices.rack import Rack
 from simulator.errors import FaultError, HandsError, UnknownNameError
 from simulator.models.cabinet import Cabinet, PackOrder
@@ -17,7 +18,7 @@ from simulator.models.charger import Latch
 from simulator.models.faults import FAULTS_MAX, KINDS, FaultKind, FaultOrder, Scope
 from simulator.models.mishaps import FOREIGN_SERIAL, Mishaps
 from simulator.models.wiring import Alarm, device_names, door_pin, presence_pin
-from simulator.wires.ends import Direction, LineEnd
+from simulator.wires.ends import LineEnd
 from simulator.wires.mbap import MbapSession
 from simulator.wires.panel import WireSection, connectors
 from simulator.wires.timing import Reply

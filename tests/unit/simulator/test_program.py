@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -389,3 +390,27 @@ def test_faults_over_http_and_by_command(sim: SimProcess) -> None:
     assert runner.invoke(app, ["fault", "clear", "--target", "slot-02", *at]).exit_code == 0
     assert not sim.slot(2)["lock_jammed"]
     assert "random bytes" in runner.invoke(app, ["fault", "kinds", *at]).output
+
+
+def test_the_wires_can_be_read_along(sim: SimProcess) -> None:
+    client = SerialClient(sim.run_dir / "bus-a")
+    asked = modbus.rtu(3, bytes.fromhex("0200000008"))
+    assert client.ask(asked) != b""
+    client.close()
+    page = sim.get("/trace?line=bus-a&contains=board-3")
+    told = [(frame["direction"], frame["text"]) for frame in page["frames"]][-2:]
+    assert told[0] == ("out", "board-3: read inputs 0 to 7")
+    assert told[1][0] == "in"
+    assert told[1][1].startswith("board-3: inputs 0 to 7 = ")
+    assert sim.get(f"/trace?since={page['next']}")["frames"] == []
+    with urllib.request.urlopen(f"{sim.url}/trace/export?contains=board-3", timeout=5) as reply:
+        assert b"> 03 02 00 00 00 08 " in reply.read()
+    with urllib.request.urlopen(f"{sim.url}/trace/stream?contains=board-2", timeout=10) as stream:
+        assert stream.readline() == b": listening\n"
+        unlock(sim, 9)
+        while not (line := stream.readline().decode()).startswith("data: "):
+            pass
+        assert json.loads(line.removeprefix("data: "))["text"] == "board-2: relay 0 on for 500 ms"
+    at = ("--run-dir", str(sim.run_dir))
+    shown = CliRunner().invoke(app, ["trace", "--line", "bus-a", "--contains", "board-3", *at])
+    assert "board-3: read inputs 0 to 7" in shown.output

@@ -29,6 +29,7 @@ class Parrot:
     unit: int
     said: bytes = SAID
     name: str = "parrot"
+    type: str = "parrot"
     asked: list[bytes] = field(default_factory=list)
 
     def hears(self, unit: int) -> bool:
