@@ -37,7 +37,7 @@ class Call(Generic[T]):
 
     request: bytes
     take: Callable[[bytes], T | None]
-    reply_bytes: int  # expected, for the time on the wire
+    reply_bytes: int  # expected, for the time on the wire; 0: the device never answers this
     urgency: Urgency
     is_read: bool
     tries: int = 1  # above 1 only for reads: a repeated write might act twice

@@ -115,7 +115,11 @@ class BusConfig:
 
 @dataclass(frozen=True, slots=True)
 class DeviceConfig:
-    """One ``[[device]]``. ``address`` is 0 where the protocol has none."""
+    """One ``[[device]]``.
+
+    ``address`` is 0 where the protocol has none; ``number`` is on the plate of a meter that is
+    asked by it, empty where it is alone on its line.
+    """
 
     name: str
     type: str
@@ -123,6 +127,7 @@ class DeviceConfig:
     address: int
     processing_ms: int
     turnaround_ms: int
+    number: str = ""
 
     @property
     def traits(self) -> Traits:
@@ -331,7 +336,7 @@ def _device(raw: Mapping[str, Any]) -> DeviceConfig:
         key: getattr(traits, key) if raw[key] < 0 else raw[key]
         for key in ("processing_ms", "turnaround_ms")
     }
-    return DeviceConfig(**{**raw, **own})
+    return DeviceConfig(**{**raw, **own, "address": max(0, raw["address"])})
 
 
 def _slot(raw: Mapping[str, Any]) -> SlotConfig:

@@ -120,7 +120,7 @@ def _is_endpoint(url: str) -> bool:
 
 
 def _devices(devices: Sequence[Entry], buses: Mapping[str, Entry], report: Report) -> None:
-    taken: dict[tuple[str, int], tuple[Path, str]] = {}
+    taken: dict[tuple[str, int | str], tuple[Path, str]] = {}
     for number, device in enumerate(devices):
         path: Path = ("device", number)
         bus = buses.get(device["bus"])
@@ -140,11 +140,14 @@ def _devices(devices: Sequence[Entry], buses: Mapping[str, Entry], report: Repor
         addressed = traits.addresses is not None
         if traits.addresses is not None and device["address"] not in traits.addresses:
             given, span = device["address"], traits.addresses
-            what = f"{given} is none of a {traits.type}" if given else "is missing"
+            what = "is missing" if given < 0 else f"{given} is none of a {traits.type}"
             remedy = f"add address = {traits.address} (from {span[0]} to {span[-1]})"
             report.add((*path, "address"), what, remedy)
             continue
-        key = (device["bus"], device["address"] if addressed else 0)
+        if device["number"] and not traits.numbered:
+            what = f"a {traits.type} is not asked by a number"
+            report.add((*path, "number"), what, "remove it")
+        key = (device["bus"], device["address"] if addressed else device["number"])
         if key in taken:
             address = f"address {device['address']} on {device['bus']!r}"
             what = address if addressed else f"bus {device['bus']!r} (one battery per port)"
@@ -186,11 +189,12 @@ def _channels(values: Mapping[str, Any], devices: Mapping[str, Entry], report: R
     inputs: dict[tuple[str, int], Path] = {}
     for index, slot in enumerate(values["slot"]):
         for key, used in (("lock", relays), ("door", inputs), ("presence", inputs), ("ac", relays)):
-            _channel(slot[key], ("slot", index, key), used, devices, report, relay=used is relays)
+            kind = "lock" if key == "lock" else "relay" if used is relays else "input"
+            _channel(slot[key], ("slot", index, key), used, devices, report, kind=kind)
     for key, channel in values["inputs"].items():
-        _channel(channel, ("inputs", key), inputs, devices, report, relay=False)
+        _channel(channel, ("inputs", key), inputs, devices, report, kind="input")
     for key, channel in values["outputs"].items():
-        _channel(channel, ("outputs", key), relays, devices, report, relay=True)
+        _channel(channel, ("outputs", key), relays, devices, report, kind="relay")
 
 
 def _channel(
@@ -200,7 +204,7 @@ def _channel(
     devices: Mapping[str, Entry],
     report: Report,
     *,
-    relay: bool,
+    kind: str,
 ) -> None:
     if channel is None or channel["board"] is None or channel["channel"] is None:
         return
@@ -210,11 +214,12 @@ def _channel(
         report.add((*path, "board"), f"there is no board {board!r}", nearest(board, boards))
         return
     traits = TRAITS[devices[board]["type"]]
-    count, kind = (traits.relays, "relay") if relay else (traits.inputs, "input")
+    count = {"lock": traits.locks, "relay": traits.relays, "input": traits.inputs}[kind]
     if number >= count:
         what = f"{board!r} has no {kind} {number}"
-        report.add((*path, "channel"), what, f"give a channel from 0 to {count - 1}")
-    if relay and channel["invert"]:
+        remedy = f"give a channel from 0 to {count - 1}" if count else f"a {traits.type} has none"
+        report.add((*path, "channel"), what, remedy)
+    if kind != "input" and channel["invert"]:
         report.add((*path, "invert"), "a relay cannot be inverted", "wire it normally open")
     if (board, number) in used:
         what = f"{kind} {number} of {board!r}"

@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from cabinet.config import ConfigProblemsError, load
+from cabinet.config_devices import TRAITS
+from cabinet.config_example import CHOICES, DEFAULT, Choice
 from cabinet.config_example import example_config as example_text
+from cabinet.config_schema import nearest
 
 
 def check_config(
@@ -32,6 +35,20 @@ def example_config(
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="Where journal and outbox go.")
     ] = Path("/var/lib/yizhan/cabinet"),
+    *,
+    locks: Annotated[str, typer.Option(help="Type of what drives the locks.")] = DEFAULT.locks,
+    charger: Annotated[str, typer.Option(help="Type of the chargers.")] = DEFAULT.charger,
+    bms: Annotated[str, typer.Option(help="Type of the packs' boards.")] = DEFAULT.bms,
+    meter: Annotated[str, typer.Option(help="Type of the energy meter.")] = DEFAULT.meter,
 ) -> None:
-    """Print a full, commented configuration of the default 12-slot cabinet."""
-    typer.echo(example_text(cabinet_id, run_dir=run_dir, data_dir=data_dir), nl=False)
+    """Print a full, commented configuration of a 12-slot cabinet.
+
+    The types are those that ``cabinetd devices`` lists.
+    """
+    given = {"locks": locks, "charger": charger, "bms": bms, "meter": meter}
+    for key, type_ in given.items():
+        fitting = [name for name, traits in TRAITS.items() if traits.role is CHOICES[key]]
+        if type_ not in fitting:
+            raise typer.BadParameter(f"{type_!r} for --{key}: {nearest(type_, fitting)}")
+    text = example_text(cabinet_id, run_dir=run_dir, data_dir=data_dir, choice=Choice(**given))
+    typer.echo(text, nl=False)

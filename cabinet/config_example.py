@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from cabinet.config_devices import TRAITS, Protocol, Role, Traits
 
 SLOTS: Final = 12
 #: Relays and inputs per board.
 BOARD: Final = 8
+#: The separate lock board, where there is one.
+LOCK_BOARD: Final = "board-5"
 
 HEAD: Final = """\
 # cabinetd configuration. Check it with: cabinetd check-config FILE
@@ -72,24 +77,18 @@ name = "bus-a"
 port = "{run_dir}/bus-a"
 baud = 9600
 protocol = "modbus-rtu"
-
-[[bus]]
-name = "bus-chargers"
-port = "{run_dir}/bus-chargers"
-baud = 115200
-protocol = "modbus-rtu"
 """
 
 BMS_NOTE: Final = """
 # A battery answers at the same address in every slot, so each slot has a port of its own.
 """
 
-BMS_BUS: Final = """
+BUS: Final = """
 [[bus]]
-name = "slot-{n:02}"
-port = "{run_dir}/slot-{n:02}"
-baud = 9600
-protocol = "jbd"
+name = "{name}"
+port = "{run_dir}/{name}"
+baud = {baud}
+protocol = "{protocol}"
 """
 
 DEVICE: Final = """
@@ -102,10 +101,10 @@ bus = "{bus}"
 SLOT: Final = """
 [[slot]]
 number = {n}
-lock = {{ board = "board-{door}", channel = {c} }}
-door = {{ board = "board-{door}", channel = {c} }}      # 1 = closed; invert = true turns it over
-presence = {{ board = "board-{pack}", channel = {c} }}  # 1 = a pack stands in the slot
-ac = {{ board = "board-{pack}", channel = {c} }}
+lock = {{ board = "{door}", channel = {d} }}
+door = {{ board = "{door}", channel = {d} }}      # 1 = closed; invert = true turns it over
+presence = {{ board = "{there}", channel = {p} }}  # 1 = a pack stands in the slot
+ac = {{ board = "{pack}", channel = {c} }}
 charger = "charger-{n:02}"
 bms = "bms-{n:02}"
 """
@@ -125,6 +124,31 @@ fan = { board = "board-2", channel = 7 }
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The device types of the example, by what they are for; the defaults are the default set."""
+
+    locks: str = "waveshare-relay-d"
+    charger: str = "riden-rd6006"
+    bms: str = "jbd-bms"
+    meter: str = "eastron-sdm120"
+
+    def __post_init__(self) -> None:
+        for key, role in CHOICES.items():
+            if TRAITS[getattr(self, key)].role is not role:
+                raise ValueError(f"{getattr(self, key)} is no {role}")
+
+
+#: What each key of a choice must be.
+CHOICES: Final = {
+    "locks": Role.BOARD,
+    "charger": Role.CHARGER,
+    "bms": Role.BMS,
+    "meter": Role.METER,
+}
+DEFAULT: Final = Choice()
+
+
 def example_config(
     cabinet_id: str = "DH-0001",
     *,
@@ -133,6 +157,7 @@ def example_config(
     name: str = "",
     credentials_dir: str | None = "/var/lib/yizhan/cabinet/credentials",
     web_port: int = 8080,
+    choice: Choice = DEFAULT,
 ) -> str:
     """The file's text, for a cabinet whose ports are in ``run_dir``.
 
@@ -144,19 +169,54 @@ def example_config(
     if credentials_dir is not None:
         parts.append(FLEET.format(credentials_dir=_quoted(credentials_dir)))
     run = _quoted(run_dir)
-    parts += [BODY.format(web_port=web_port, run_dir=run), BMS_NOTE]
-    parts += [BMS_BUS.format(n=n, run_dir=run) for n in range(1, SLOTS + 1)]
+    charger, bms, meter, locks = (
+        TRAITS[name] for name in (choice.charger, choice.bms, choice.meter, choice.locks)
+    )
+    own_line = Protocol.MODBUS_RTU not in meter.protocols
+    parts += [BODY.format(web_port=web_port, run_dir=run), _bus("bus-chargers", run, charger)]
+    parts += [_bus("bus-locks", run, locks)] if locks.locks_face else []
+    parts += [_bus("bus-meter", run, meter)] if own_line else []
+    parts.append(BMS_NOTE)
+    parts += [_bus(f"slot-{n:02}", run, bms) for n in range(1, SLOTS + 1)]
     parts += [_device(f"board-{n}", "waveshare-relay-d", "bus-a", n) for n in range(1, 5)]
-    parts.append(_device("meter", "eastron-sdm120", "bus-a", 10))
+    if locks.locks_face:
+        parts.append(_device(LOCK_BOARD, locks.type, "bus-locks", locks.address))
+    if own_line:
+        parts.append(_device("meter", meter.type, "bus-meter", None))
+    else:
+        parts.append(_device("meter", meter.type, "bus-a", 10))
     parts.append(_device("climate", "xy-md02", "bus-a", 20))
+    addresses = charger.addresses or range(1, SLOTS + 1)
     for n in range(1, SLOTS + 1):
-        parts.append(_device(f"charger-{n:02}", "riden-rd6006", "bus-chargers", n))
+        parts.append(_device(f"charger-{n:02}", charger.type, "bus-chargers", addresses[n - 1]))
+    address = None if bms.addresses is None else bms.address
     for n in range(1, SLOTS + 1):
-        parts.append(_device(f"bms-{n:02}", "jbd-bms", f"slot-{n:02}", None))
-    for n in range(1, SLOTS + 1):
-        board, channel = divmod(n - 1, BOARD)
-        parts.append(SLOT.format(n=n, door=1 + board, pack=3 + board, c=channel))
+        parts.append(_device(f"bms-{n:02}", bms.type, f"slot-{n:02}", address))
+    parts += [_slot(n, locks) for n in range(1, SLOTS + 1)]
     return "".join([*parts, TAIL])
+
+
+def _slot(n: int, locks: Traits) -> str:
+    board, channel = divmod(n - 1, BOARD)
+    pack = f"board-{3 + board}"
+    door, there, d, p = f"board-{1 + board}", pack, channel, channel
+    if locks.locks_face:
+        door, d = LOCK_BOARD, n - 1
+        if locks.inputs >= 2 * locks.locks:  # it also sees whether something is inside
+            there, p = LOCK_BOARD, locks.locks + n - 1
+    return SLOT.format(n=n, door=door, d=d, there=there, p=p, pack=pack, c=channel)
+
+
+def _bus(name: str, run_dir: str, device: Traits) -> str:
+    modbus = Protocol.MODBUS_RTU in device.protocols
+    protocol = Protocol.MODBUS_RTU if modbus else min(device.protocols)
+    text = BUS.format(name=name, run_dir=run_dir, baud=device.baud, protocol=protocol)
+    if device.parity == "N":
+        return text
+    # Pseudo terminals know no parity, and examples run on them.
+    return (
+        f'{text}# parity = "{device.parity}"              # as delivered: set it on a real line\n'
+    )
 
 
 def _device(name: str, kind: str, bus: str, address: int | None) -> str:

@@ -12,7 +12,7 @@ from protocols.messages import SLOTS_MAX
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 NAME_SAYS: Final = "a name of small letters, digits and hyphens"
 PORT_HOST: Final = r"[A-Za-z0-9.-]+"
-CHANNELS_MAX: Final = 31
+CHANNELS_MAX: Final = 63
 
 
 def _name() -> Text:
@@ -111,13 +111,14 @@ BUS: Final = Table(
     }
 )
 
-#: 0 means that none was given; -1 that the type's own value holds.
+#: -1 means that none was given: the type's own value holds, and an address is missing.
 DEVICE: Final = Table(
     {
         "name": _name(),
         "type": Text(choices=tuple(TRAITS)),
         "bus": _name(),
-        "address": Number(1, 247, default=0),
+        "address": Number(0, 247, default=-1),
+        "number": Text(default="", pattern=r"(\d{12})?", says="the twelve digits on its plate"),
         "processing_ms": Number(1, 5_000, default=-1, unit="ms"),
         "turnaround_ms": Number(0, 500, default=-1, unit="ms"),
     }

@@ -12,6 +12,7 @@ from typing import Final
 
 from protocols import maps, modbus
 from protocols.device import Protocol
+from protocols.devices import DEVICES
 from protocols.errors import ProtocolError
 from protocols.frames import jbd
 from protocols.maps import waveshare_relay
@@ -339,6 +340,11 @@ def _maps() -> Mapping[str, RegisterMap]:
         table = getattr(importlib.import_module(f"{maps.__name__}.{module.name}"), "MAP", None)
         if isinstance(table, RegisterMap):
             found[table.name] = table
+    for device in DEVICES.values():
+        twin = device.charger_twin
+        table = device.table if twin is None else twin.table
+        if table is not None:
+            found[device.type] = table
     return MappingProxyType(found)
 
 

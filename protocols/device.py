@@ -14,7 +14,16 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias, TypeVar
 
 from protocols.errors import ProtocolError
-from protocols.registers import Space, Value
+from protocols.faces import (
+    BmsFace,
+    ChargerFace,
+    ChargerTwin,
+    FrameMeterTwin,
+    LockFace,
+    MeterFace,
+    MeterFacts,
+)
+from protocols.registers import RegisterMap, Space, Value
 
 T = TypeVar("T")
 
@@ -37,6 +46,10 @@ class Protocol(StrEnum):
     MODBUS_RTU = "modbus-rtu"
     MODBUS_TCP = "modbus-tcp"
     JBD = "jbd"
+    DALY = "daly"
+    KERONG = "kerong"
+    LOCK_8A = "lock-8a"
+    DLT645 = "dlt645"
 
 
 class Capability(StrEnum):
@@ -146,11 +159,44 @@ class Device:
     voltage_max_v: float = 0.0
     current_max_a: float = 0.0
     note: str = ""
+    numbered: bool = False  # asked by the number on its plate instead of an address
+    # What both sides need, by role; a device with a driver and a twin of its own has none.
+    table: RegisterMap | None = None  # a meter of plain registers
+    blank: tuple[range, ...] = ()  # words without a meaning that read as zero
+    meter: MeterFace | None = None
+    meter_twin: FrameMeterTwin | None = None
+    bms: BmsFace | None = None
+    locks_face: LockFace | None = None
+    charger: ChargerFace | None = None
+    charger_twin: ChargerTwin | None = None
 
     @property
     def line(self) -> str:
         """Baud rate and frame as delivered, like ``9600 8N1``."""
         return f"{self.baud} 8{self.parity}{self.stopbits}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMeter:
+    """A meter of plain registers; implements ``protocols.faces.MeterFace``."""
+
+    table: RegisterMap
+    voltage: str
+    power: str
+    energy: str
+
+    def read(self, _: Where) -> Dialogue[MeterFacts]:
+        """Voltage and power in one block, energy in another."""
+        now, total = self.table.span(self.voltage, self.power), self.table.span(self.energy)
+        told = self.table.decode_span(now, (yield Words(now.space, now.address, now.count)))
+        told |= self.table.decode_span(
+            total, (yield Words(total.space, total.address, total.count))
+        )
+        return MeterFacts(
+            voltage_v=float(told[self.voltage]),
+            power_w=float(told[self.power]),
+            import_kwh=float(told[self.energy]),
+        )
 
 
 def plausible(value: Value, low: float, high: float) -> bool:

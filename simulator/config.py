@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from simulator.errors import ConfigError
 from simulator.models.cabinet import PACE_MAX, PackOrder
+from simulator.models.outfit import FACTORY, Outfit
 from simulator.models.wiring import SLOTS_MAX
 
 Baud = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
@@ -40,8 +41,16 @@ realistic_timing = true      # replies take their time at the line's baud rate
 processing_ms = 5.0          # what every device thinks before it answers
 bus_a_baud = 9600
 bus_chargers_baud = 115200
-slot_baud = 9600
+# slot_baud = 9600           # without it, as the packs are delivered
 meter_reserved = "zeros"     # or "exception": what the meter says of registers it does not have
+
+[devices]                    # any type that `cabinetd devices` lists
+locks = "waveshare-relay-d"  # or a lock board: kerong-kr-cu16, lock-8a-12 …, on a line bus-locks
+chargers = "riden-rd6006"
+bms = "jbd-bms"
+meter = "eastron-sdm120"     # dlt645-meter stands on a line of its own, bus-meter
+climate = "xy-md02"
+lights = ""                  # a relay board for the slots' lights, say waveshare-relay-32
 
 # Packs that stand in the cabinet from the start. Without any [[pack]], slots 1 to 9 hold
 # YZ48-000001 to YZ48-000009; `pack = []` at the top of the file means an empty cabinet.
@@ -98,8 +107,28 @@ class WireSection(Struct, frozen=True, forbid_unknown_fields=True):
     processing_ms: Annotated[float, Meta(ge=0, le=5_000)] = 5.0
     bus_a_baud: Baud = 9600
     bus_chargers_baud: Baud = 115200
-    slot_baud: Baud = 9600
+    slot_baud: Baud | None = None  # as its packs are delivered
     meter_reserved: Literal["zeros", "exception"] = "zeros"
+
+
+class DevicesSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """[devices]."""
+
+    locks: str = FACTORY.locks
+    chargers: str = FACTORY.chargers
+    bms: str = FACTORY.bms
+    meter: str = FACTORY.meter
+    climate: str = FACTORY.climate
+    lights: str = FACTORY.lights
+
+    @property
+    def outfit(self) -> Outfit:
+        """The same, checked.
+
+        Raises:
+            ConfigError: a type that is not known or cannot do what is asked.
+        """
+        return Outfit(**structs.asdict(self))
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +138,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     pack: tuple[PackSection, ...] | None = None
     physics: PhysicsSection = PhysicsSection()
     wire: WireSection = field(default_factory=WireSection)
+    devices: DevicesSection = DevicesSection()
 
     @property
     def packs(self) -> tuple[PackSection, ...]:
@@ -144,6 +174,10 @@ def load(path: Path | None) -> Config:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
     _check_packs(path, config)
+    try:
+        _ = config.devices.outfit
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return config
 
 
@@ -152,6 +186,7 @@ def _unknown_keys(table: dict[str, object], struct: type[Struct], prefix: str) -
         "cabinet": CabinetSection,
         "physics": PhysicsSection,
         "wire": WireSection,
+        "devices": DevicesSection,
         "pack": PackSection,
     }
     known = tuple(struct.__struct_fields__)

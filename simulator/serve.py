@@ -54,6 +54,7 @@ def build(config: Config, clock: Clock) -> Ticker:
         seed=config.physics.seed,
         ambient_c=config.physics.ambient_c,
         pace=config.physics.speed,
+        outfit=config.devices.outfit,
         log=TruthLog(wall_ms=clock.wall_ms),
     )
     for pack in config.packs:

@@ -245,6 +245,10 @@ class Bus:
         self._last = station
         timeout_s = self._timeout_s(call, station)
         try:
+            if call.reply_bytes == 0:
+                wire_s = BITS_PER_BYTE * len(call.request) / self._line.baud
+                await self._line.tell(call.request, wire_s)
+                return b""
             reply = await self._line.exchange(call.request, call.take, timeout_s)
         except LineDownError as error:
             counts[station.name, Result.LINE_DOWN] += 1

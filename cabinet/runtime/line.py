@@ -167,6 +167,24 @@ class Line:
         finally:
             self._on_bytes = self._on_lost = None
 
+    async def tell(self, request: bytes, wire_s: float) -> None:
+        """Send what is not answered, and wait until it has gone out.
+
+        Raises:
+            LineDownError: the line is not open, or was lost on the way.
+        """
+        if self._port is None:
+            raise LineDownError(self.url, "not open", sent_maybe=False)
+        try:
+            self._port.drain()
+            self._buffer.clear()
+            self._port.write(request)
+        except OSError as error:
+            self.lose(str(error))
+            raise LineDownError(self.url, str(error), sent_maybe=True) from error
+        await asyncio.sleep(wire_s)
+        self.heard_at = asyncio.get_running_loop().time()
+
     def received(self, data: bytes) -> None:
         """Bytes came in; those that nobody waits for are dropped at the next request."""
         self.heard_at = asyncio.get_running_loop().time()

@@ -159,6 +159,7 @@ class Wires:
             protocol=protocol,
             pack=self._config.pack,
             clock=self._clock,
+            number=device.number,
         )
         return self._drivers[device.type](place)
 

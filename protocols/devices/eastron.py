@@ -9,6 +9,8 @@ from protocols.device import (
     Device,
     Dialogue,
     Protocol,
+    RefusedError,
+    RegisterMeter,
     Role,
     Where,
     Words,
@@ -21,6 +23,8 @@ VOLTS: Final = (80.0, 300.0)
 HERTZ: Final = (45.0, 65.0)
 #: Words of the serial number: a holding register beyond any setting.
 SERIAL: Final = 0xFC00
+#: Words between the known registers; past the end there is nothing.
+BLANK: Final = (range(0x0170),)
 
 
 def _mains(table: RegisterMap, *volts: str) -> Dialogue[str | None]:
@@ -37,7 +41,14 @@ def _mains(table: RegisterMap, *volts: str) -> Dialogue[str | None]:
 
 
 def identify_sdm120(_: Where) -> Dialogue[str | None]:
-    """One phase of mains."""
+    """One phase of mains, and nothing where an SDM630 has its second."""
+    second = eastron_sdm630.MAP["voltage_l2_v"]
+    try:
+        words = yield Words(Space.INPUT, second.address, second.words)
+    except RefusedError:
+        words = (0, 0)
+    if any(words):
+        return None
     return (yield from _mains(eastron_sdm120.MAP, "voltage_v"))
 
 
@@ -57,6 +68,9 @@ SDM120: Final = Device(
     names_itself=False,
     baud=2_400,
     processing_ms=200,
+    table=eastron_sdm120.MAP,
+    blank=BLANK,
+    meter=RegisterMeter(eastron_sdm120.MAP, "voltage_v", "power_w", "import_kwh"),
     note="delivered at 2400 baud; set it to the speed of its bus first",
 )
 SDM630: Final = Device(
@@ -69,5 +83,8 @@ SDM630: Final = Device(
     identify=identify_sdm630,
     names_itself=False,
     processing_ms=200,
+    table=eastron_sdm630.MAP,
+    blank=BLANK,
+    meter=RegisterMeter(eastron_sdm630.MAP, "voltage_l1_v", "power_w", "import_kwh"),
 )
 DEVICES: Final = (SDM120, SDM630)

@@ -18,6 +18,7 @@ from protocols.trace import Decoder, Direction, Filter, Frame, Ring, lines
 from simulator.devices.rack import Rack
 from simulator.wires.bus import ModbusBus
 from simulator.wires.ends import OVER_TCP
+from simulator.wires.frames import FrameLine
 
 LIMIT_DEFAULT: Final = 200
 LIMIT_MAX: Final = 5_000
@@ -71,6 +72,8 @@ class WireTrace:
             decoder = LineDecoder(Protocol.JBD, {0: Station(port.name)})
             for end in ("", OVER_TCP):
                 found[f"slot-{number:02d}{end}"] = decoder
+        for name, line in self.rack.frames.items():
+            found[name] = found[name + OVER_TCP] = _framed(line)
         return by_line(found.get)
 
 
@@ -138,6 +141,12 @@ def _state(frame: Frame, text: str) -> FrameState:
         text=text,
         stray=frame.stray,
     )
+
+
+def _framed(line: FrameLine) -> LineDecoder:
+    station = Station.of(line.port.device, line.type.type)
+    protocol = min(line.type.protocols)
+    return LineDecoder(protocol, {line.type.address: station})
 
 
 def _stations(bus: ModbusBus) -> dict[int, Station]:

@@ -1,4 +1,4 @@
-"""The charger's Modbus face, as a Riden RD6006 shows it."""
+"""The charger's Modbus face, as a Riden of any model shows it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ PRESET_START: Final = {"voltage_v": 5.0, "current_a": 1.0, "ovp_v": 62.0, "ocp_a
 class RidenCharger(RegisterDevice):
     """One charger; without mains it hears nothing."""
 
-    def __init__(self, name: str, unit: int, slot: Slot) -> None:
-        super().__init__(name, unit, riden_rd6006.MAP, PAGE)
+    def __init__(
+        self, name: str, unit: int, slot: Slot, model: riden_rd6006.Model = riden_rd6006.RD6006
+    ) -> None:
+        super().__init__(name, unit, riden_rd6006.MAPS[model], PAGE)
         self._slot = slot
         self._kept: dict[str, Value] = {
             f"preset_{number}_{part}": value
             for number in range(1, riden_rd6006.PRESETS)
             for part, value in PRESET_START.items()
         }
-        self._show = _readings(slot, unit)
+        self._show = _readings(slot, unit, model.ids[0])
 
     def hears(self, unit: int) -> bool:
         """Only its own address, and only with mains."""
@@ -81,10 +83,10 @@ class RidenCharger(RegisterDevice):
             self.change(target, self._kept[f"preset_{number}_{part}"])
 
 
-def _readings(slot: Slot, unit: int) -> Mapping[str, Callable[[], Value]]:
+def _readings(slot: Slot, unit: int, model_id: int) -> Mapping[str, Callable[[], Value]]:
     charger: Charger = slot.charger
     return {
-        "model_id": lambda: riden_rd6006.MODEL_RD6006,
+        "model_id": lambda: model_id,
         "serial": lambda: 6_000 + unit,
         "firmware": lambda: FIRMWARE,
         "internal_temp_sign": lambda: round(charger.temp_c) < 0,

@@ -1,18 +1,19 @@
-"""The energy meter (Eastron SDM120) and the climate sensor (XY-MD02)."""
+"""The energy meter, of any type with plain registers, and the climate sensor (XY-MD02)."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
-from protocols.maps import eastron_sdm120, xy_md02
+from protocols.device import Device
+from protocols.devices import DEVICES
+from protocols.maps import xy_md02
 from protocols.registers import Register, Value
 from simulator.devices.base import RegisterDevice
 from simulator.models.meter import MAINS_HZ, POWER_FACTOR, Climate, Meter
 
-#: Words between the meter's known registers; past the end there is nothing.
-METER_RESERVED: Final = range(0x0160)
 #: The meter's settings as delivered to us: 9600 8N1.
 METER_SETTINGS: Final = {
     "demand_period_min": 60,
@@ -20,17 +21,32 @@ METER_SETTINGS: Final = {
     "parity_stop": 0,
     "baud_code": 2,
     "serial": 2_026_110_001,
+    "revision": 1,
+    "current_ratio": 1,
 }
+#: The cabinet hangs on the first of the three phases; the others have voltage and nothing else.
+_PHASE: Final = re.compile(r"(?P<stem>.+?)_l(?P<phase>[123])(?P<unit>(_[a-z]+)?)")
+_BETWEEN_PHASES: Final = frozenset(
+    {"voltage_l1_l2_v", "voltage_l2_l3_v", "voltage_l3_l1_v", "voltage_line_mean_v"}
+)
+#: Names of sums and means over the phases, as the first phase alone makes them.
+_SAME: Final = {"current_sum_a": "current_a", "voltage_mean_v": "voltage_v"}
 
 
 class EnergyMeter(RegisterDevice):
     """The meter. Words it does not define read as zero, or are refused, as the user chooses."""
 
     def __init__(
-        self, name: str, unit: int, meter: Meter, reserved: Literal["zeros", "exception"]
+        self,
+        name: str,
+        unit: int,
+        meter: Meter,
+        reserved: Literal["zeros", "exception"],
+        device: Device = DEVICES["eastron-sdm120"],
     ) -> None:
-        filler = METER_RESERVED if reserved == "zeros" else range(0)
-        super().__init__(name, unit, eastron_sdm120.MAP, filler)
+        blank = [address for span in device.blank for address in span]
+        assert device.table is not None, f"{device.type} has no registers"
+        super().__init__(name, unit, device.table, blank if reserved == "zeros" else ())
         self._show = _readings(meter)
         self._kept: dict[str, Value] = dict(METER_SETTINGS)
 
@@ -39,7 +55,24 @@ class EnergyMeter(RegisterDevice):
         if register.name == "modbus_id":
             return self.unit
         reading = self._show.get(register.name)
-        return self._kept.get(register.name, 0) if reading is None else reading()
+        if reading is not None:
+            return reading()
+        return self._kept.get(register.name) or self._of_phases(register.name)
+
+    def _of_phases(self, name: str) -> Value:
+        """One phase of three, or their sum or mean; 0 for what this meter does not count."""
+        if name in _BETWEEN_PHASES:
+            return math.sqrt(3) * self._show["voltage_v"]()
+        found = _PHASE.fullmatch(name)
+        if found is None:
+            reading = self._show.get(_SAME.get(name, ""))
+            return 0 if reading is None else reading()
+        whole = found["stem"] + found["unit"]
+        if whole == "power_factor" and found["phase"] != "1":
+            return 1.0
+        reading = self._show.get(whole)
+        loaded = found["phase"] == "1" or whole == "voltage_v"
+        return reading() if reading is not None and loaded else 0
 
     def change(self, name: str, value: Value) -> None:
         """Settings are kept and shown again; the line keeps its speed until power is cycled."""

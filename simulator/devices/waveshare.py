@@ -9,7 +9,7 @@ from protocols.maps import waveshare_relay as board_map
 from protocols.modbus import ExceptionCode
 from simulator.devices.base import respond
 from simulator.devices.words import RefusalError
-from simulator.models.relay import CHANNELS, Mode, RelayBoard
+from simulator.models.relay import Mode, RelayBoard
 from simulator.wires.bus import BROADCAST, Answer
 
 VERSION: Final = 200  # V2.00
@@ -22,9 +22,11 @@ class WaveshareBoard:
     on the bus the answers collide, as they do in the field.
     """
 
-    def __init__(self, name: str, unit: int, board: RelayBoard) -> None:
+    def __init__(
+        self, name: str, unit: int, board: RelayBoard, type_: str = board_map.MAP.name
+    ) -> None:
         self.name = name
-        self.type = board_map.MAP.name
+        self.type = type_
         self.unit = unit
         self._board = board
         self._uart = board_map.UART_9600_8N1
@@ -60,7 +62,7 @@ class WaveshareBoard:
 
     @staticmethod
     def _bits(request: modbus.Request, bits: list[bool]) -> bytes:
-        if request.end > CHANNELS:
+        if request.end > len(bits):
             raise RefusalError(ExceptionCode.ILLEGAL_ADDRESS)
         wanted = bits[request.address : request.end]
         return modbus.reply_bits(request.function, wanted)
@@ -68,9 +70,9 @@ class WaveshareBoard:
     def _coil(self, address: int, value: int) -> None:
         base, channel = address & ~0xFF, address & 0xFF
         if base == board_map.COIL_BASE and channel == board_map.ALL_RELAYS:
-            for every in range(CHANNELS):
+            for every in range(self._board.relays_count):
                 self._level(every, value)
-        elif channel >= CHANNELS:
+        elif channel >= self._board.relays_count:
             raise RefusalError(ExceptionCode.ILLEGAL_ADDRESS)
         elif base == board_map.COIL_BASE:
             self._level(channel, value)
@@ -92,13 +94,13 @@ class WaveshareBoard:
                 raise RefusalError(ExceptionCode.ILLEGAL_VALUE)
 
     def _coils(self, address: int, values: tuple[int, ...]) -> None:
-        if address + len(values) > CHANNELS:
+        if address + len(values) > self._board.relays_count:
             raise RefusalError(ExceptionCode.ILLEGAL_ADDRESS)
         for channel, value in enumerate(values, start=address):
             self._board.set(channel, on=bool(value))
 
     def _word(self, address: int) -> int:
-        if board_map.MODE_BASE <= address < board_map.MODE_BASE + CHANNELS:
+        if 0 <= address - board_map.MODE_BASE < self._board.inputs_count:
             return self._board.modes[address - board_map.MODE_BASE].value
         match address:
             case board_map.UART:
@@ -122,9 +124,8 @@ class WaveshareBoard:
                 case _:
                     self._board.modes[at - board_map.MODE_BASE] = Mode(value)
 
-    @staticmethod
-    def _check(address: int, value: int) -> None:
-        if board_map.MODE_BASE <= address < board_map.MODE_BASE + CHANNELS:
+    def _check(self, address: int, value: int) -> None:
+        if 0 <= address - board_map.MODE_BASE < self._board.inputs_count:
             good = value <= max(Mode)
         elif address == board_map.UART:
             good = value >> 8 in board_map.UART_PARITY and value & 0xFF in board_map.UART_BAUD

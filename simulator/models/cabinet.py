@@ -13,6 +13,7 @@ from typing import Final
 from simulator.errors import HandsError, UnknownNameError
 from simulator.models.contacts import Contacts
 from simulator.models.meter import STANDBY_W, Climate, Meter
+from simulator.models.outfit import FACTORY, LIGHT_BOARD, LOCK_BOARD, Outfit
 from simulator.models.pack import PROTECTIONS, Pack, PackSpec
 from simulator.models.relay import RelayBoard
 from simulator.models.slot import Slot
@@ -28,6 +29,8 @@ from simulator.models.wiring import (
     Output,
     Pin,
     device_names,
+    door_pin,
+    mirror_pins,
     presence_pin,
     roles,
 )
@@ -65,6 +68,7 @@ class Cabinet:
     pace: float = 1.0
     log: TruthLog = field(default_factory=TruthLog)
     frozen: bool = False
+    outfit: Outfit = FACTORY
     physics_s: float = 0.0
     slots: tuple[Slot, ...] = field(init=False)
     boards: dict[int, RelayBoard] = field(init=False)
@@ -75,6 +79,7 @@ class Cabinet:
     away: dict[str, Pack] = field(default_factory=dict)
     mains: bool = True
     contacts: Contacts = field(init=False)
+    _mirrors: dict[Pin, tuple[Pin, ...]] = field(init=False)
     _roles: dict[Pin, LockRelay | MainsRelay | Output] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,9 +87,19 @@ class Cabinet:
         self.slots = tuple(Slot(number, self.log, air_c=self.ambient_c) for number in numbers)
         for slot in self.slots:
             slot.charger.temp_c = self.ambient_c
-        self._roles = roles(self.slots_count)
+        self._roles = roles(self.slots_count, self.outfit)
         self.boards = {board: RelayBoard(partial(self._relay, board)) for board in BOARDS}
-        self.contacts = Contacts(self.boards.__getitem__, self.slot)
+        extra = {LOCK_BOARD: self.outfit.lock_board, LIGHT_BOARD: self.outfit.light_board}
+        for number, type_ in extra.items():
+            if type_ is not None:
+                relays, inputs = type_.relays or type_.locks, type_.inputs
+                self.boards[number] = RelayBoard(partial(self._relay, number), relays, inputs)
+        self._mirrors = {
+            pin: mirror_pins(pin, self.slots_count, self.outfit)
+            for slot in self.slots
+            for pin in (door_pin(slot.number), presence_pin(slot.number))
+        }
+        self.contacts = Contacts(self.boards.__getitem__, self.slot, self._mirrors.__getitem__)
         self.meter = Meter(phase=(self.seed % 97) / 97.0)
         self.climate = Climate(temp_c=self.ambient_c)
         self.alarms = dict.fromkeys(Alarm, False)
@@ -207,7 +222,7 @@ class Cabinet:
 
     def set_silent(self, device: str, *, silent: bool) -> None:
         """Make a device deaf and dumb; raise UnknownNameError when there is none of that name."""
-        if device not in device_names(self.slots_count):
+        if device not in device_names(self.slots_count, self.outfit):
             raise UnknownNameError(f"device {device}: there is none of that name")
         if silent != (device in self.silent):
             (self.silent.add if silent else self.silent.discard)(device)

@@ -28,6 +28,7 @@ class Contacts:
 
     board: Callable[[int], RelayBoard]
     slot: Callable[[int], Slot]
+    mirrors: Callable[[Pin], tuple[Pin, ...]] = lambda _: ()
     _stuck: dict[Pin, bool] = field(default_factory=dict)
     _bouncing: dict[int, tuple[float, random.Random]] = field(default_factory=dict)
     _chatter: dict[int, _Chatter] = field(default_factory=dict)
@@ -89,4 +90,5 @@ class Contacts:
 
     def _show(self, pin: Pin, high: bool) -> None:  # noqa: FBT001 - a level
         level = self._stuck.get(pin, high)
-        self.board(pin.board).set_input(pin.channel, high=level)
+        for seen in (pin, *self.mirrors(pin)):
+            self.board(seen.board).set_input(seen.channel, high=level)

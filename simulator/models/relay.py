@@ -27,17 +27,24 @@ def _ignore(_channel: int, _on: bool) -> None:  # noqa: FBT001 - signature of on
 
 @dataclass(slots=True)
 class RelayBoard:
-    """Eight relays and eight inputs.
+    """Relays and inputs, eight of each unless told otherwise.
 
     ``on_change`` is called after a relay has changed, with channel and state. A new command to a
     channel cancels its running timer.
     """
 
     on_change: Callable[[int, bool], None] = _ignore
-    relays: list[bool] = field(default_factory=lambda: [False] * CHANNELS)
-    inputs: list[bool] = field(default_factory=lambda: [False] * CHANNELS)
-    modes: list[Mode] = field(default_factory=lambda: [Mode.NORMAL] * CHANNELS)
+    relays_count: int = CHANNELS
+    inputs_count: int = CHANNELS
+    relays: list[bool] = field(init=False)
+    inputs: list[bool] = field(init=False)
+    modes: list[Mode] = field(init=False)
     _left_s: dict[int, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.relays = [False] * self.relays_count
+        self.inputs = [False] * self.inputs_count
+        self.modes = [Mode.NORMAL] * self.inputs_count
 
     def set(self, channel: int, *, on: bool) -> None:
         """Bring a relay to a level."""

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from simulator.models.outfit import (
+    BUS_LOCKS,
+    BUS_METER,
+    FACTORY,
+    LIGHT_BOARD,
+    LOCK_BOARD,
+    Outfit,
+)
+
 SLOTS_MAX: Final = 12
 BOARDS: Final = (1, 2, 3, 4)
 PER_BOARD: Final = 8
@@ -78,26 +87,51 @@ ALARM_PINS: Final = {
 }
 
 
-def roles(slots: int) -> dict[Pin, Role]:
+def mirror_pins(pin: Pin, slots: int, outfit: Outfit) -> tuple[Pin, ...]:
+    """Inputs of the lock board that see the same as a door contact or a presence switch."""
+    board = outfit.lock_board
+    if board is None:
+        return ()
+    for slot in range(1, min(slots, board.locks) + 1):
+        if pin == door_pin(slot):
+            return (Pin(LOCK_BOARD, slot - 1),)
+        if pin == presence_pin(slot) and board.inputs >= 2 * board.locks:
+            return (Pin(LOCK_BOARD, board.locks + slot - 1),)
+    return ()
+
+
+def roles(slots: int, outfit: Outfit = FACTORY) -> dict[Pin, Role]:
     """What every wired relay does, in a cabinet of this many slots."""
     table: dict[Pin, Role] = {pin: output for output, pin in OUTPUT_PINS.items()}
+    board = outfit.lock_board
+    if board is not None:
+        locks = range(1, min(slots, board.locks) + 1)
+        table |= {Pin(LOCK_BOARD, slot - 1): LockRelay(slot) for slot in locks}
     for slot in range(1, slots + 1):
         table[door_pin(slot)] = LockRelay(slot)
         table[presence_pin(slot)] = MainsRelay(slot)
     return table
 
 
-def line_devices(slots: int) -> dict[str, tuple[str, ...]]:
+def line_devices(slots: int, outfit: Outfit = FACTORY) -> dict[str, tuple[str, ...]]:
     """Every line, and the devices that hang on it."""
-    boards = (f"board-{board}" for board in BOARDS)
+    common = [f"board-{board}" for board in BOARDS]
+    if outfit.light_board is not None:
+        common.append(f"board-{LIGHT_BOARD}")
+    meter = ("meter",)
     numbers = range(1, slots + 1)
-    return {
-        "bus-a": (*boards, "meter", "climate"),
+    lines = {
+        "bus-a": (*common, *(() if outfit.has_meter_line else meter), "climate"),
         "bus-chargers": tuple(f"charger-{slot:02d}" for slot in numbers),
         **{f"slot-{slot:02d}": (f"bms-{slot:02d}",) for slot in numbers},
     }
+    if outfit.lock_board is not None:
+        lines[BUS_LOCKS] = (f"board-{LOCK_BOARD}",)
+    if outfit.has_meter_line:
+        lines[BUS_METER] = meter
+    return lines
 
 
-def device_names(slots: int) -> tuple[str, ...]:
+def device_names(slots: int, outfit: Outfit = FACTORY) -> tuple[str, ...]:
     """Every device that can be silenced."""
-    return tuple(name for line in line_devices(slots).values() for name in line)
+    return tuple(name for line in line_devices(slots, outfit).values() for name in line)

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
+from protocols.devices import DEVICES
 from simulator.config import WireSection
 from simulator.devices.jbd import BmsPort
 from simulator.devices.rack import Rack
 from simulator.models.faults import FaultTable
 from simulator.wires.bus import ModbusBus
 from simulator.wires.ends import OVER_TCP, LineEnd, Listener, nobody
+from simulator.wires.frames import FrameLine, FrameSession
 from simulator.wires.mbap import MbapSession
 from simulator.wires.pty import PtyPort
 from simulator.wires.rtu import RtuSession
@@ -20,6 +23,9 @@ from simulator.wires.scanner import ScannerPort
 from simulator.wires.serial_bms import BmsSession
 from simulator.wires.tcp import TcpPort
 from simulator.wires.timing import Line, Session
+
+SLOT_LINE: Final = "slot-"
+JBD_BAUD: Final = DEVICES["jbd-bms"].baud
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class Panel:
 def connectors(
     rack: Rack, wire: WireSection, faults: FaultTable | None = None, listener: Listener = nobody
 ) -> list[Connector]:
-    """Bus A, the chargers' bus, then one line per slot; TCP ports follow this order.
+    """Bus A, the chargers' bus, one line per slot, then locks and meter; TCP follows this order.
 
     Args:
         rack: what hangs on the lines.
@@ -91,6 +97,7 @@ def connectors(
             _battery(number, port, wire, _End(table, listener))
             for number, port in rack.packs.items()
         ),
+        *(_framed(line, wire, _End(table, listener)) for line in rack.frames.values()),
     ]
 
 
@@ -117,14 +124,25 @@ def _modbus(name: str, bus: ModbusBus, wire: WireSection, baud: int, end: _End) 
     return Connector(name, baud, serial, network)
 
 
-def _battery(number: int, port: BmsPort, wire: WireSection, end: _End) -> Connector:
-    name = f"slot-{number:02d}"
+def _framed(frames: FrameLine, wire: WireSection, end: _End) -> Connector:
+    is_slot = frames.name.startswith(SLOT_LINE)
+    baud = wire.slot_baud if is_slot and wire.slot_baud is not None else frames.type.baud
 
     def session(over: str = "") -> LineEnd:
-        line = _line(wire, wire.slot_baud)
+        line = _line(wire, baud)
+        return end.of(frames.name, FrameSession(frames, line, end.faults), line, over)
+
+    return Connector(frames.name, baud, session, lambda: session(OVER_TCP))
+
+
+def _battery(number: int, port: BmsPort, wire: WireSection, end: _End) -> Connector:
+    name, baud = f"{SLOT_LINE}{number:02d}", wire.slot_baud or JBD_BAUD
+
+    def session(over: str = "") -> LineEnd:
+        line = _line(wire, baud)
         return end.of(name, BmsSession(port, line, name, port.name, end.faults), line, over)
 
-    return Connector(name, wire.slot_baud, session, lambda: session(OVER_TCP))
+    return Connector(name, baud, session, lambda: session(OVER_TCP))
 
 
 def _line(wire: WireSection, baud: int) -> Line:

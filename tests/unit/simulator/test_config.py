@@ -20,10 +20,11 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     example = load(written(tmp_path, EXAMPLE))
     default = Config()
-    assert (example.cabinet, example.physics, example.wire) == (
+    assert (example.cabinet, example.physics, example.wire, example.devices) == (
         default.cabinet,
         default.physics,
         default.wire,
+        default.devices,
     )
     (pack,) = example.packs
     assert (pack.serial, pack.soc_pct) == (default.packs[0].serial, default.packs[0].soc_pct)

@@ -71,7 +71,8 @@ def kinds(cabinet: Cabinet) -> list[Kind]:
 def test_a_flash_ends_when_its_time_has_passed_however_time_is_cut(
     cuts: list[float], tenths: int, on: bool
 ) -> None:
-    board = RelayBoard(relays=[not on] * 8)
+    board = RelayBoard()
+    board.relays = [not on] * 8
     board.flash(3, tenths * 0.1, on=on)
     passed_s = 0.0
     for cut in cuts:

@@ -8,12 +8,8 @@ from typing import TypeVar
 import pytest
 
 from cabinet.adapters.clock import SystemClock
-from cabinet.adapters.devices.eastron import sdm120, sdm630
-from cabinet.adapters.devices.jbd_bms import JbdBms
+from cabinet.adapters.devices import DRIVERS
 from cabinet.adapters.devices.modbus import Modbus
-from cabinet.adapters.devices.riden_rd6006 import RidenRd6006
-from cabinet.adapters.devices.waveshare_relay_d import WaveshareRelayD
-from cabinet.adapters.devices.xy_md02 import XyMd02
 from cabinet.calls import Call, Place, Urgency
 from cabinet.config import PackConfig
 from cabinet.config_devices import Protocol
@@ -73,7 +69,7 @@ def frames(*texts: str) -> list[bytes]:
 
 async def test_waveshare_golden_frames() -> None:
     wire = FakeWire(echo)
-    board = WaveshareRelayD(place(wire))
+    board = DRIVERS["waveshare-relay-d"](place(wire))
     await board.pulse(0, 700)
     await board.pulse(1, 800)
     await board.lease(1, 750)  # rounded up to whole steps
@@ -93,7 +89,7 @@ async def test_waveshare_golden_frames() -> None:
 
 async def test_waveshare_reads() -> None:
     wire = FakeWire(["01 01 01 00 51 88", "01 02 01 00 A1 88", rtu(1, 2, 1, 0b1000_0101)])
-    board = WaveshareRelayD(place(wire))
+    board = DRIVERS["waveshare-relay-d"](place(wire))
     assert await board.read_relays() == (False,) * 8
     assert await board.read_inputs() == (False,) * 8
     levels = await board.read_inputs()
@@ -103,7 +99,7 @@ async def test_waveshare_reads() -> None:
 
 async def test_waveshare_prepare_reads_modes_and_version() -> None:
     wire = FakeWire([rtu(1, 3, 16, *[0] * 16), rtu(1, 3, 2, 0, 200)])
-    board = WaveshareRelayD(place(wire))
+    board = DRIVERS["waveshare-relay-d"](place(wire))
     await board.prepare()
     assert wire.requests[0] == bytes.fromhex("01 03 10 00 00 08 40 CC")
     assert board.version == "2.00"
@@ -122,17 +118,17 @@ async def test_waveshare_repairs_linkage_mode_or_refuses() -> None:
             return rtu(1, 3, 2, 0, 200)
         return rtu(1, 3, 16, *(byte for mode in modes for byte in (0, mode)))
 
-    await WaveshareRelayD(place(FakeWire(answer))).prepare()
+    await DRIVERS["waveshare-relay-d"](place(FakeWire(answer))).prepare()
     assert modes == [0] * 8
     modes[4], stubborn = 3, True
     with pytest.raises(DeviceRefusedError, match="modes stay"):
-        await WaveshareRelayD(place(FakeWire(answer))).prepare()
+        await DRIVERS["waveshare-relay-d"](place(FakeWire(answer))).prepare()
 
 
 async def test_an_exception_reply_is_a_refusal() -> None:
     wire = FakeWire(["01 85 03 02 91"])
     with pytest.raises(DeviceRefusedError, match="exception 3"):
-        await WaveshareRelayD(place(wire)).pulse(0, 500)
+        await DRIVERS["waveshare-relay-d"](place(wire)).pulse(0, 500)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +182,7 @@ async def test_riden_make_safe_switches_off_and_sets_its_own_limits() -> None:
     device = FakeRiden()
     device.words[18], device.words[68] = 1, 1
     wire = FakeWire(device)
-    await RidenRd6006(place(wire)).make_safe()
+    await DRIVERS["riden-rd6006"](place(wire)).make_safe()
     assert device.writes == [(18, 0), (68, 0), (82, 5_560), (83, 6_200)]
     assert wire.calls[1].urgency is Urgency.SAFETY
 
@@ -195,13 +191,13 @@ async def test_riden_make_safe_switches_off_and_sets_its_own_limits() -> None:
 async def test_riden_of_another_model_is_never_written(model: int) -> None:
     device = FakeRiden(model)
     with pytest.raises(DeviceRefusedError, match="no RD6006"):
-        await RidenRd6006(place(FakeWire(device))).make_safe()
+        await DRIVERS["riden-rd6006"](place(FakeWire(device))).make_safe()
     assert device.writes == []
 
 
 async def test_riden_set_writes_set_points_before_the_output() -> None:
     device = FakeRiden()
-    charger = RidenRd6006(place(FakeWire(device)))
+    charger = DRIVERS["riden-rd6006"](place(FakeWire(device)))
     await charger.set(on=True, voltage_v=54.6, current_a=2.345)
     assert device.writes == [(8, 5_460), (9, 2_345), (18, 1)]
     await charger.set(on=False, voltage_v=0.0, current_a=0.0)
@@ -212,7 +208,7 @@ async def test_riden_set_writes_set_points_before_the_output() -> None:
 async def test_riden_that_does_not_take_an_order_is_an_error(deaf: int) -> None:
     device = FakeRiden()
     device.deaf = {deaf}
-    charger = RidenRd6006(place(FakeWire(device)))
+    charger = DRIVERS["riden-rd6006"](place(FakeWire(device)))
     with pytest.raises(LinkError, match="did not take"):
         await charger.set(on=True, voltage_v=50.0, current_a=1.0)
     device.words[18], device.deaf = 1, {18}
@@ -228,7 +224,7 @@ async def test_riden_refuses_an_order_above_the_packs_limits(
 ) -> None:
     device = FakeRiden()
     with pytest.raises(DeviceRefusedError, match="limits"):
-        await RidenRd6006(place(FakeWire(device))).set(
+        await DRIVERS["riden-rd6006"](place(FakeWire(device))).set(
             on=True, voltage_v=voltage_v, current_a=current_a
         )
     assert device.writes == []
@@ -240,7 +236,7 @@ async def test_riden_reading() -> None:
     for address, value in words.items():
         device.words[address] = value
     wire = FakeWire(device)
-    reading = await RidenRd6006(place(wire)).read()
+    reading = await DRIVERS["riden-rd6006"](place(wire)).read()
     assert wire.requests == [rtu(1, 3, 0, 0, 0, 42)]
     assert (reading.voltage_set_v, reading.current_set_a) == (54.6, 3.0)
     assert (reading.voltage_v, reading.current_a, reading.power_w) == (48.24, 2.999, 144.7)
@@ -248,7 +244,7 @@ async def test_riden_reading() -> None:
     assert reading.protection == "ovp"
     assert reading.air_temp_c == -7.0
     device.words[16] = 9
-    assert (await RidenRd6006(place(wire)).read()).protection == "unknown"
+    assert (await DRIVERS["riden-rd6006"](place(wire)).read()).protection == "unknown"
     assert riden_rd6006.MAP["ovp_v"].address == 82
 
 
@@ -273,13 +269,17 @@ def floats(registers: RegisterMap, values: dict[str, float]) -> Callable[[bytes]
 
 async def test_sdm120() -> None:
     told = {"voltage_v": 230.5, "power_w": 812.25, "import_kwh": 12.5, "export_kwh": 3.0}
-    reading = await sdm120(place(FakeWire(floats(eastron_sdm120.MAP, told)))).read()
+    reading = await DRIVERS["eastron-sdm120"](
+        place(FakeWire(floats(eastron_sdm120.MAP, told)))
+    ).read()
     assert (reading.voltage_v, reading.power_w, reading.energy_wh) == (230.5, 812.25, 12_500.0)
 
 
 async def test_sdm630() -> None:
     told = {"voltage_l1_v": 231.0, "power_l1_w": 1.0, "power_w": 3_000.5, "import_kwh": 2.0}
-    reading = await sdm630(place(FakeWire(floats(eastron_sdm630.MAP, told)))).read()
+    reading = await DRIVERS["eastron-sdm630"](
+        place(FakeWire(floats(eastron_sdm630.MAP, told)))
+    ).read()
     assert (reading.voltage_v, reading.power_w, reading.energy_wh) == (231.0, 3_000.5, 2_000.0)
 
 
@@ -287,12 +287,12 @@ async def test_a_meter_that_tells_nonsense_is_a_link_error() -> None:
     nan = (0x7FC0, 0)
     reply = rtu(1, 4, 28, *(b for w in (*nan, *[0] * 12) for b in w.to_bytes(2)))
     with pytest.raises(LinkError, match="impossible"):
-        await sdm120(place(FakeWire([reply]))).read()
+        await DRIVERS["eastron-sdm120"](place(FakeWire([reply]))).read()
 
 
 async def test_xy_md02_golden_frames() -> None:
     wire = FakeWire(["01 04 04 01 31 02 22 2A CE"])
-    reading = await XyMd02(place(wire)).read()
+    reading = await DRIVERS["xy-md02"](place(wire)).read()
     assert wire.requests == frames("01 04 00 01 00 02 20 0B")
     assert (reading.temp_c, reading.humidity_pct) == (30.5, 54.6)
 
@@ -322,7 +322,7 @@ def pack(serial: str = "YZ48-000001") -> Callable[[bytes], bytes]:
 
 async def test_jbd_reading_of_the_makers_sample() -> None:
     wire = FakeWire(pack())
-    reading = await JbdBms(place(wire, 0, Protocol.JBD)).read()
+    reading = await DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD)).read()
     assert reading.serial == "YZ48-000001"
     assert (reading.voltage_v, reading.current_a, reading.soc_pct) == (58.88, 0.0, 72)
     assert (reading.remaining_ah, reading.capacity_ah) == (7.2, 10.0)
@@ -334,7 +334,7 @@ async def test_jbd_reading_of_the_makers_sample() -> None:
 
 async def test_jbd_serial_is_read_once_until_forgotten() -> None:
     wire = FakeWire(pack())
-    bms = JbdBms(place(wire, 0, Protocol.JBD))
+    bms = DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD))
 
     def barcodes() -> int:
         return sum(request[2] == jbd.REG_BARCODE for request in wire.requests)
@@ -349,7 +349,7 @@ async def test_jbd_serial_is_read_once_until_forgotten() -> None:
 
 async def test_jbd_pack_that_will_not_tell_its_serial_is_asked_each_time() -> None:
     wire = FakeWire(pack(serial=""))
-    bms = JbdBms(place(wire, 0, Protocol.JBD))
+    bms = DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD))
     assert (await bms.read()).serial is None
     assert (await bms.read()).serial is None
     assert sum(request[2] == jbd.REG_BARCODE for request in wire.requests) == 2
@@ -364,7 +364,7 @@ async def test_jbd_reading_across_a_change_of_packs_is_dropped() -> None:
         return first(request)
 
     wire = FakeWire(answer)
-    bms = JbdBms(place(wire, 0, Protocol.JBD))
+    bms = DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD))
     with pytest.raises(LinkError, match="changed"):
         await bms.read()
     await bms.read()
@@ -374,12 +374,12 @@ async def test_jbd_reading_across_a_change_of_packs_is_dropped() -> None:
 async def test_jbd_reply_about_another_register_is_not_taken() -> None:
     wire = FakeWire([jbd.reply(jbd.REG_CELLS, bytes.fromhex(BASIC)[4:-3])])
     with pytest.raises(LinkError, match="no valid reply"):
-        await JbdBms(place(wire, 0, Protocol.JBD)).read()
+        await DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD)).read()
 
 
 async def test_jbd_charge_fet_golden_frames() -> None:
     wire = FakeWire(pack())
-    bms = JbdBms(place(wire, 0, Protocol.JBD))
+    bms = DRIVERS["jbd-bms"](place(wire, 0, Protocol.JBD))
     await bms.set_charge_fet(on=False)
     await bms.set_charge_fet(on=True)
     assert wire.requests == frames("DD 5A E1 02 00 01 FF 1C 77", "DD 5A E1 02 00 00 FF 1D 77")

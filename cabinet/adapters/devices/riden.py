@@ -1,4 +1,4 @@
-"""Riden RD6006: a CC-CV supply (60 V, 6 A) used as a charger; its probe measures the slot's air."""
+"""Riden RD60xx: CC-CV supplies used as chargers; the probe measures the slot's air."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from cabinet.calls import Place, Urgency
 from cabinet.core.model import ChargerReading
 from cabinet.errors import DeviceRefusedError, LinkError
 from protocols.maps import riden_rd6006 as riden
-from protocols.maps.riden_rd6006 import MAP
+from protocols.maps.riden_rd6006 import MAPS, Model
 from protocols.registers import Register, Space, Span
 
-#: Other models of the family scale their registers differently.
-MODEL_IDS: Final = range(60_061, 60_065)
 STATUS: Final = Span(Space.HOLDING, 0, 42)
-SETTINGS: Final = MAP.span("voltage_set_v", "output_on")
+#: Voltage, current, up to the output: the same addresses in every model.
+SETTINGS: Final = MAPS[riden.RD6006].span("voltage_set_v", "output_on")
 PROTECTION: Final = {
     riden.PROTECTION_NONE: None,
     riden.PROTECTION_OVP: "ovp",
@@ -29,10 +28,12 @@ OCP_MARGIN_A: Final = 0.2
 Values = Mapping[str, int | float | bool]
 
 
-class RidenRd6006:
+class Riden:
     """Implements ``cabinet.ports.Charger``. It is silent while it has no mains."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, model: Model) -> None:
+        self._model = model
+        self._map = MAPS[model]
         self._name = place.wire.name
         self._modbus = Modbus(place)
         self._clock = place.clock
@@ -45,10 +46,10 @@ class RidenRd6006:
         Raises:
             DeviceRefusedError: it is another model, whose registers mean something else.
         """
-        model = MAP["model_id"]
+        model = self._map["model_id"]
         (raw,) = await self._modbus.read_words(Space.HOLDING, model.address, 1, Urgency.READING)
-        if raw not in MODEL_IDS:
-            raise DeviceRefusedError(self._name, f"model {raw} is no RD6006")
+        if raw not in self._model.ids:
+            raise DeviceRefusedError(self._name, f"model {raw} is no {self._model.name}")
         await self._write("output_on", 0, Urgency.SAFETY)
         await self._write("boot_power_on", 0, Urgency.COMMAND)
         await self._write_checked("ovp_v", self._voltage_max_v + OVP_MARGIN_V)
@@ -69,7 +70,7 @@ class RidenRd6006:
         if not (0 < voltage_v <= self._voltage_max_v and 0 < current_a <= self._current_max_a):
             why = f"{voltage_v} V, {current_a} A is outside the pack's limits"
             raise DeviceRefusedError(self._name, why)
-        volts, amps = MAP["voltage_set_v"], MAP["current_set_a"]
+        volts, amps = self._map["voltage_set_v"], self._map["current_set_a"]
         words = (*volts.encode(voltage_v), *amps.encode(current_a))
         await self._modbus.write_words(volts.address, words, Urgency.COMMAND)
         await self._write("output_on", 1, Urgency.COMMAND)
@@ -83,7 +84,7 @@ class RidenRd6006:
 
     async def read(self) -> ChargerReading:
         """Poll it."""
-        told = await self._modbus.read_span(MAP, STATUS, Urgency.READING)
+        told = await self._modbus.read_span(self._map, STATUS, Urgency.READING)
         return ChargerReading(
             at_ms=self._clock.monotonic_ms(),
             output_on=bool(told["output_on"]),
@@ -99,15 +100,15 @@ class RidenRd6006:
         )
 
     async def _settings(self) -> Values:
-        return await self._modbus.read_span(MAP, SETTINGS, Urgency.CONFIRM, tries=READ_TRIES)
+        return await self._modbus.read_span(self._map, SETTINGS, Urgency.CONFIRM, tries=READ_TRIES)
 
     async def _write(self, name: str, value: float, urgency: Urgency) -> None:
-        register = MAP[name]
+        register = self._map[name]
         (word,) = register.encode(value)
         await self._modbus.write_word(register.address, word, urgency)
 
     async def _write_checked(self, name: str, value: float) -> None:
-        register: Register = MAP[name]
+        register: Register = self._map[name]
         if register.high is not None:
             value = min(value, register.high)
         await self._write(name, value, Urgency.COMMAND)
