@@ -3,6 +3,9 @@
 A set over ``nodes`` intervals is a row of 64-bit words, interval t being bit t % 64 of word t // 64.
 A reversed set holds interval t at position ``nodes - 1 - t``, so that a fill towards earlier
 intervals becomes a fill towards higher bits, which one addition with carry does for a whole row.
+
+Kernels that allocate nothing are compiled without reference counts (``_nrt=False``): counting the
+arrays at every call, by atomic additions, cost as much as the search itself.
 """
 
 from __future__ import annotations
@@ -23,25 +26,25 @@ def words_for(nodes: int) -> int:
     return -(-nodes // WORD)
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def has(row, t):
     """Whether t is a member."""
     return (row[t >> 6] >> uint64(t & 63)) & ONE != NIL
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def add(row, t):
     """Make t a member."""
     row[t >> 6] |= ONE << uint64(t & 63)
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def drop(row, t):
     """Make t no member."""
     row[t >> 6] &= ~(ONE << uint64(t & 63))
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def reverse_word(word):
     """The 64 bits the other way round."""
     word = ((word >> uint64(1)) & uint64(0x5555555555555555)) | (
@@ -62,7 +65,7 @@ def reverse_word(word):
     return (word >> uint64(32)) | (word << uint64(32))
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def reverse_row(row, nodes, out):
     """``out`` becomes the reversed set of ``row``."""
     words = len(row)
@@ -75,7 +78,7 @@ def reverse_row(row, nodes, out):
             out[w] = (out[w] >> shift) | upper
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def lowest(word):
     """The number of the lowest set bit of a word that is not zero."""
     low = word & (~word + ONE)
@@ -95,7 +98,7 @@ def lowest(word):
     return number
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always", cache=True, _nrt=False)
 def highest(word):
     """The number of the highest set bit of a word that is not zero."""
     number = 0
@@ -106,7 +109,7 @@ def highest(word):
     return number
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def any_of(row):
     """Whether the set has a member."""
     for word in row:  # noqa: SIM110 - a generator would not compile

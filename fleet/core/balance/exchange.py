@@ -69,7 +69,7 @@ class Search(NamedTuple):
     cabinet_at: np.ndarray  # int32 [F,T+1]: current arc
     feeder_at: np.ndarray  # int32 [T+1]
     path: np.ndarray  # int64 [L+1,5]: cabinet, from, to, feeder, through the region?
-    row: np.ndarray  # uint64 [5,W]
+    row: np.ndarray  # uint64 [10,W]: 0 to 4 of the reach, 5 to 9 of the flow and its rounds
 
 
 def search_for(net: Network) -> Search:
@@ -86,11 +86,11 @@ def search_for(net: Network) -> Search:
         cabinet_at=np.zeros((feeders, nodes), np.int32),
         feeder_at=np.zeros(nodes, np.int32),
         path=np.zeros((LEVELS_MAX + 1, 5), np.int64),
-        row=np.zeros((5, words), np.uint64),
+        row=np.zeros((10, words), np.uint64),
     )
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def build_levels(net, search, sinks, sources):
     """Search from the sinks; returns how many levels there are and whether a source was reached."""
     feeders, words = net.fopen.shape
@@ -141,7 +141,7 @@ def build_levels(net, search, sinks, sources):
     return level, reached
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def next_hop(net, search, f, t, level):
     """A cabinet of the feeder that can leave t for the level before; (-1, ..) when none is left."""
     start = net.first[f]
@@ -163,7 +163,7 @@ def next_hop(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(0)
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def hop_from(net, search, f, t, level):
     """The next exchange for energy that has arrived at (f, t): (cabinet, to, feeder, via region).
 
@@ -190,7 +190,7 @@ def hop_from(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(f), False
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def find_path(net, search, c, a, f, level, short):
     """A path from the source (c, a) at this level to a sink; returns its number of hops, 0 for none."""
     path = search.path
@@ -219,7 +219,7 @@ def find_path(net, search, c, a, f, level, short):
             at += 1
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def path_amount(net, path, hops, most):
     """How much can go along the path at once; 0 when its own hops stand in one another's way."""
     amount = most
@@ -238,7 +238,7 @@ def path_amount(net, path, hops, most):
     return amount
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _overlap(path, g, h):
     """Whether two exchanges of one cabinet draw on the same stored energy."""
     later = path[g, 1] < path[g, 2]
@@ -249,7 +249,7 @@ def _overlap(path, g, h):
     return low < high
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def send(net, path, hops, amount, short):
     """Carry the exchanges of a path out."""
     for h in range(hops):
@@ -271,7 +271,7 @@ def send(net, path, hops, amount, short):
     net.croom[path[hops - 1, 2]] -= amount
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def drain(net, search, c, a, level, dear, short):
     """Send what one source has along paths of this level; returns the energy moved."""
     f = net.feeder[c]
@@ -300,7 +300,7 @@ def drain(net, search, c, a, level, dear, short):
     return moved
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def flow(net, search, levels, dear, excess):
     """Blocking flow: drain the sources that the search reached, nearest first.
 
@@ -311,8 +311,7 @@ def flow(net, search, levels, dear, excess):
     moved = np.int64(0)
     failed = 0
     patience = levels * (len(net.feeder) // 16 + feeders // 2)
-    targets_r = np.empty(words, np.uint64)
-    exits = np.empty(words, np.uint64)
+    targets_r, exits = search.row[5], search.row[6]
     for level in range(1, levels):
         for f in range(feeders):
             targets = search.arrive[level - 1, f]
@@ -344,7 +343,7 @@ def flow(net, search, levels, dear, excess):
     return moved
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def improve(net, search, cheap, dear):
     """Bring energy into the cheap intervals from dear ones, shortfall and those above their limit.
 
@@ -352,9 +351,7 @@ def improve(net, search, cheap, dear):
     """
     words = len(cheap)
     nodes = net.x.shape[1]
-    sinks = np.zeros(words, np.uint64)
-    excess = np.zeros(words, np.uint64)
-    sources = np.zeros(words, np.uint64)
+    sinks, excess, sources = search.row[7], search.row[8], search.row[9]
     total = np.int64(0)
     for round_ in range(ROUNDS_MAX):
         for w in range(words):
@@ -379,7 +376,7 @@ def improve(net, search, cheap, dear):
     return total, ROUNDS_MAX
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _arrivals(net, search, now, fresh_region, rank, enter):
     """Enter what is newly reached: feeder nodes left by their own, or by way of the region."""
     feeders, words = net.fopen.shape
@@ -398,7 +395,7 @@ def _arrivals(net, search, now, fresh_region, rank, enter):
     return more
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def label(net, search, price_rank, rest, enter, region, work):
     """Prices of one more Wh: ``enter`` int32 [F,T+1] at a feeder's node, ``region`` int32 [T+1].
 

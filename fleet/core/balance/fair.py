@@ -50,7 +50,7 @@ def _spread(net):
                     has_short[c] -= moved
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def _receive(net, c, t, most):
     """Charge more in interval t instead of being short in it or later; returns how much."""
     slack = min(most, np.int64(net.step[c, t]) - net.x[c, t])

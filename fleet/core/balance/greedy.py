@@ -15,7 +15,7 @@ from numba import njit
 from fleet.core.balance.bits import NIL, ONE, highest, lowest
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def fill_cabinet(emin, emax, cap, rank_of, node_of, amount, pool, x, v):
     """Cheapest ``x`` [T+1] and ``v`` [T+1] of one cabinet.
 
@@ -135,7 +135,7 @@ def cheapest_cost(emin, emax, step, feeder, first, last, price, order, shortfall
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, _nrt=False)
 def keep_what_fits(first, emin, emax, step, usable, froom, x, v, loads, redo):
     """Judge a previous plan against new envelopes and limits.
 
