@@ -4,13 +4,12 @@ A set over ``nodes`` intervals is a row of 64-bit words, interval t being bit t 
 A reversed set holds interval t at position ``nodes - 1 - t``, so that a fill towards earlier
 intervals becomes a fill towards higher bits, which one addition with carry does for a whole row.
 
-Kernels that allocate nothing are compiled without reference counts (``_nrt=False``): counting the
-arrays at every call, by atomic additions, cost as much as the search itself.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numba import njit, uint64
@@ -20,31 +19,35 @@ ONE: Final = np.uint64(1)
 NIL: Final = np.uint64(0)
 LAST: Final = np.uint64(63)
 
+#: Compiles what allocates nothing, without reference counts: counting the arrays of a network at every
+#: call, by atomic additions, cost as much as the search itself.
+kernel: Final[Any] = partial(njit, cache=True, _nrt=False)
+
 
 def words_for(nodes: int) -> int:
     """How many words hold a set over so many intervals."""
     return -(-nodes // WORD)
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def has(row, t):
     """Whether t is a member."""
     return (row[t >> 6] >> uint64(t & 63)) & ONE != NIL
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def add(row, t):
     """Make t a member."""
     row[t >> 6] |= ONE << uint64(t & 63)
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def drop(row, t):
     """Make t no member."""
     row[t >> 6] &= ~(ONE << uint64(t & 63))
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def reverse_word(word):
     """The 64 bits the other way round."""
     word = ((word >> uint64(1)) & uint64(0x5555555555555555)) | (
@@ -65,7 +68,7 @@ def reverse_word(word):
     return (word >> uint64(32)) | (word << uint64(32))
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def reverse_row(row, nodes, out):
     """``out`` becomes the reversed set of ``row``."""
     words = len(row)
@@ -78,7 +81,7 @@ def reverse_row(row, nodes, out):
             out[w] = (out[w] >> shift) | upper
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def lowest(word):
     """The number of the lowest set bit of a word that is not zero."""
     low = word & (~word + ONE)
@@ -98,7 +101,7 @@ def lowest(word):
     return number
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def highest(word):
     """The number of the highest set bit of a word that is not zero."""
     number = 0
@@ -109,7 +112,7 @@ def highest(word):
     return number
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def any_of(row):
     """Whether the set has a member."""
     for word in row:  # noqa: SIM110 - a generator would not compile

@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from fleet.core.balance.bits import (
     NIL,
@@ -26,6 +25,7 @@ from fleet.core.balance.bits import (
     any_of,
     drop,
     has,
+    kernel,
     lowest,
     reverse_row,
     words_for,
@@ -90,7 +90,7 @@ def search_for(net: Network) -> Search:
     )
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def build_levels(net, search, sinks, sources):
     """Search from the sinks; returns how many levels there are and whether a source was reached."""
     feeders, words = net.fopen.shape
@@ -141,7 +141,7 @@ def build_levels(net, search, sinks, sources):
     return level, reached
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def next_hop(net, search, f, t, level):
     """A cabinet of the feeder that can leave t for the level before; (-1, ..) when none is left."""
     start = net.first[f]
@@ -163,7 +163,7 @@ def next_hop(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(0)
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def hop_from(net, search, f, t, level):
     """The next exchange for energy that has arrived at (f, t): (cabinet, to, feeder, via region).
 
@@ -190,7 +190,7 @@ def hop_from(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(f), False
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def find_path(net, search, c, a, f, level, short):
     """A path from the source (c, a) at this level to a sink; returns its number of hops, 0 for none."""
     path = search.path
@@ -219,7 +219,7 @@ def find_path(net, search, c, a, f, level, short):
             at += 1
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def path_amount(net, path, hops, most):
     """How much can go along the path at once; 0 when its own hops stand in one another's way."""
     amount = most
@@ -238,7 +238,7 @@ def path_amount(net, path, hops, most):
     return amount
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def _overlap(path, g, h):
     """Whether two exchanges of one cabinet draw on the same stored energy."""
     later = path[g, 1] < path[g, 2]
@@ -249,7 +249,7 @@ def _overlap(path, g, h):
     return low < high
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def send(net, path, hops, amount, short):
     """Carry the exchanges of a path out."""
     for h in range(hops):
@@ -271,7 +271,7 @@ def send(net, path, hops, amount, short):
     net.croom[path[hops - 1, 2]] -= amount
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def drain(net, search, c, a, level, dear, short):
     """Send what one source has along paths of this level; returns the energy moved."""
     f = net.feeder[c]
@@ -300,7 +300,7 @@ def drain(net, search, c, a, level, dear, short):
     return moved
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def flow(net, search, levels, dear, excess):
     """Blocking flow: drain the sources that the search reached, nearest first.
 
@@ -343,7 +343,7 @@ def flow(net, search, levels, dear, excess):
     return moved
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def improve(net, search, cheap, dear):
     """Bring energy into the cheap intervals from dear ones, shortfall and those above their limit.
 
@@ -376,7 +376,7 @@ def improve(net, search, cheap, dear):
     return total, ROUNDS_MAX
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def _arrivals(net, search, now, fresh_region, rank, enter):
     """Enter what is newly reached: feeder nodes left by their own, or by way of the region."""
     feeders, words = net.fopen.shape
@@ -395,7 +395,7 @@ def _arrivals(net, search, now, fresh_region, rank, enter):
     return more
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def label(net, search, price_rank, rest, enter, region, work):
     """Prices of one more Wh: ``enter`` int32 [F,T+1] at a feeder's node, ``region`` int32 [T+1].
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from fleet.core.balance.bits import kernel
 from fleet.core.balance.network import Network, change_stored, change_v, change_x
 
 
@@ -50,7 +51,7 @@ def _spread(net):
                     has_short[c] -= moved
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def _receive(net, c, t, most):
     """Charge more in interval t instead of being short in it or later; returns how much."""
     slack = min(most, np.int64(net.step[c, t]) - net.x[c, t])

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from fleet.core.balance.bits import NIL, ONE, highest, lowest
+from fleet.core.balance.bits import NIL, ONE, highest, kernel, lowest
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def fill_cabinet(emin, emax, cap, rank_of, node_of, amount, pool, x, v):
     """Cheapest ``x`` [T+1] and ``v`` [T+1] of one cabinet.
 
@@ -135,7 +135,7 @@ def cheapest_cost(emin, emax, step, feeder, first, last, price, order, shortfall
     return total
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def keep_what_fits(first, emin, emax, step, usable, froom, x, v, loads, redo):
     """Judge a previous plan against new envelopes and limits.
 

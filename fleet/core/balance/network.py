@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from fleet.core.balance.bits import ONE, any_of, has, words_for
+from fleet.core.balance.bits import ONE, any_of, has, kernel, words_for
 
 #: Room where there is no limit: far above any load, far below overflow when added to one.
 ENDLESS: Final = np.int64(1) << np.int64(50)
@@ -64,7 +63,7 @@ def network(first, feeder, emin, emax, step, froom, croom) -> Network:
     )
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def put(row, t, yes):
     """Make t a member or not."""
     bit = ONE << np.uint64(t & 63)
@@ -74,7 +73,7 @@ def put(row, t, yes):
         row[t >> 6] &= ~bit
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def index_all(net):
     """Set stored energy, masks and open feeders from x, v and the rooms."""
     cabinets, nodes = net.x.shape
@@ -101,7 +100,7 @@ def index_all(net):
             put(net.fopen[f], t, net.froom[f, t] > 0)
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def change_x(net, c, t, by):
     """Charge more or less in an interval."""
     last = net.x.shape[1] - 1
@@ -113,7 +112,7 @@ def change_x(net, c, t, by):
     put(net.mask[c, OUT_R], last - t, now > 0)
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def change_v(net, c, t, by):
     """More or less shortfall in an interval."""
     last = net.x.shape[1] - 1
@@ -125,7 +124,7 @@ def change_v(net, c, t, by):
     put(net.mask[c, SHORT_R], last - t, now > 0)
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def change_stored(net, c, a, b, amount):
     """Energy has moved from interval a to b."""
     last = net.x.shape[1] - 1
@@ -137,14 +136,14 @@ def change_stored(net, c, a, b, amount):
         put(net.mask[c, EARLIER], s, now < net.emax[c, s])
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def change_froom(net, f, t, by):
     """More or less room below a feeder's limit."""
     net.froom[f, t] += by
     put(net.fopen[f], t, net.froom[f, t] > 0)
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def find_arc(net, c, a, targets, here):
     """The nearest interval of ``targets`` that the cabinet can move energy from a to, and how much.
 
@@ -174,7 +173,7 @@ def find_arc(net, c, a, targets, here):
     return -1, np.int64(0)
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def arc_slack(net, c, a, b):
     """How much the cabinet can move from interval a to b now."""
     slack = np.int64(net.step[c, b]) - net.x[c, b]
@@ -185,7 +184,7 @@ def arc_slack(net, c, a, b):
     return slack
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def shed(net):
     """Turn what is still above the region's limit into shortfall, in proportion to the loads."""
     cabinets, nodes = net.x.shape
@@ -214,7 +213,7 @@ def shed(net):
     return total
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def loads(net, out):
     """``out`` int64 [T]: the region's energy in each interval."""
     cabinets, nodes = net.x.shape
@@ -224,7 +223,7 @@ def loads(net, out):
             out[t] += net.x[c, t]
 
 
-@njit(nogil=True, cache=True, _nrt=False)
+@kernel(nogil=True)
 def total_short(net):
     """All shortfall of the region in Wh."""
     total = np.int64(0)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from fleet.core.balance.bits import LAST, NIL, ONE, reverse_row
+from fleet.core.balance.bits import LAST, NIL, ONE, kernel, reverse_row
 from fleet.core.balance.network import EARLIER, IN, IN_R, LATER_R, OUT, OUT_R, SHORT, SHORT_R
 
 
-@njit(inline="always", cache=True, _nrt=False)
+@kernel(inline="always")
 def flood(within, seed, carry):
     """Spread seeds towards higher bits through the members of ``within``, word by word.
 
@@ -23,7 +22,7 @@ def flood(within, seed, carry):
     return (within & ~total2) | seed, np.uint64(over)
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def leaving(net, f, targets, scratch, out):
     """``out`` becomes the intervals that some cabinet of the feeder can leave for ``targets``.
 
@@ -65,7 +64,7 @@ def leaving(net, f, targets, scratch, out):
     return short != NIL
 
 
-@njit(cache=True, _nrt=False)
+@kernel()
 def exits_of(net, c, targets, targets_r, scratch, out):
     """``out`` becomes the intervals from which energy of this cabinet can go to ``targets``."""
     nodes = net.x.shape[1]
