@@ -158,6 +158,21 @@ class SlotConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketConfig:
+    """One ``[[socket]]`` of the charging area; ``probe`` is "" where no temperature is watched."""
+
+    number: int
+    relay: Channel
+    meter: str
+    probe: str
+    power_max_w: int
+    current_max_a: float
+    temp_max_c: float
+    full_w: float
+    full_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file, checked."""
 
@@ -172,6 +187,7 @@ class Config:
     buses: tuple[BusConfig, ...]
     devices: tuple[DeviceConfig, ...]
     slots: tuple[SlotConfig, ...]
+    sockets: tuple[SocketConfig, ...]
     inputs: Mapping[Input, Channel]
     outputs: Mapping[Output, Channel]
 
@@ -325,6 +341,7 @@ def _build(
         buses=tuple(buses),
         devices=tuple(_device(device) for device in values["device"]),
         slots=tuple(sorted(map(_slot, values["slot"]), key=lambda slot: slot.number)),
+        sockets=tuple(sorted(map(_socket, values["socket"]), key=lambda socket: socket.number)),
         inputs={Input(k): Channel(**v) for k, v in values["inputs"].items() if v},
         outputs={Output(k): Channel(**v) for k, v in values["outputs"].items() if v},
     )
@@ -342,3 +359,7 @@ def _device(raw: Mapping[str, Any]) -> DeviceConfig:
 def _slot(raw: Mapping[str, Any]) -> SlotConfig:
     channels = {key: Channel(**raw[key]) for key in ("lock", "door", "presence", "ac")}
     return SlotConfig(**{**raw, **channels})
+
+
+def _socket(raw: Mapping[str, Any]) -> SocketConfig:
+    return SocketConfig(**{**raw, "relay": Channel(**raw["relay"])})

@@ -26,6 +26,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
     _slot_numbers(values, report)
     _channels(values, devices, report)
     _partners(values["slot"], devices, report)
+    _sockets(values, devices, report)
     _unused(values, report)
     _power(values, devices, report)
     _leases(values["wiring"], report)
@@ -195,6 +196,9 @@ def _channels(values: Mapping[str, Any], devices: Mapping[str, Entry], report: R
         _channel(channel, ("inputs", key), inputs, devices, report, kind="input")
     for key, channel in values["outputs"].items():
         _channel(channel, ("outputs", key), relays, devices, report, kind="relay")
+    for index, socket in enumerate(values["socket"]):
+        path: Path = ("socket", index, "relay")
+        _channel(socket["relay"], path, relays, devices, report, kind="relay")
 
 
 def _channel(
@@ -247,11 +251,38 @@ def _partners(slots: Sequence[Entry], devices: Mapping[str, Entry], report: Repo
             first.setdefault(name, path)
 
 
+def _sockets(values: Mapping[str, Any], devices: Mapping[str, Entry], report: Report) -> None:
+    """Each socket has its number and its meter for itself; probes are shared."""
+    first: dict[object, Path] = {}
+    breaker = values["cabinet"]["breaker_w"]
+    for index, socket in enumerate(values["socket"]):
+        for key in ("number", "meter"):
+            path: Path = ("socket", index, key)
+            if socket[key] is None:
+                continue
+            if socket[key] in first:
+                what = f"{'socket' if key == 'number' else key} {socket[key]!r}"
+                _twice(report, path, what, first[socket[key]], "give each socket its own")
+            first.setdefault(socket[key], path)
+        for key, role in (("meter", Role.METER), ("probe", Role.CLIMATE)):
+            fitting = [name for name, device in devices.items() if _role(device) is role]
+            if socket[key] and socket[key] not in fitting:
+                what = f"there is no {role} {socket[key]!r}"
+                report.add(("socket", index, key), what, nearest(socket[key], fitting))
+        most = socket["power_max_w"]
+        if most is not None and breaker is not None and most >= breaker:
+            what = f"{most} W leaves nothing of breaker_w = {breaker} W"
+            report.add(("socket", index, "power_max_w"), what, "lower it")
+
+
 def _unused(values: Mapping[str, Any], report: Report) -> None:
     used = {slot[role.value] for slot in values["slot"] for role in (Role.CHARGER, Role.BMS)}
+    of_sockets = {socket[key] for socket in values["socket"] for key in ("meter", "probe")}
     single: dict[Role, Path] = {}
     for number, device in enumerate(values["device"]):
         role, path = _role(device), ("device", number, "name")
+        if device["name"] in of_sockets:
+            continue
         if role in {Role.CHARGER, Role.BMS} and device["name"] not in used:
             what = f"no slot uses the {role} {device['name']!r}"
             report.add(path, what, f"name it in a [[slot]] as {role} or remove it")

@@ -40,6 +40,9 @@ def example_config(
     charger: Annotated[str, typer.Option(help="Type of the chargers.")] = DEFAULT.charger,
     bms: Annotated[str, typer.Option(help="Type of the packs' boards.")] = DEFAULT.bms,
     meter: Annotated[str, typer.Option(help="Type of the energy meter.")] = DEFAULT.meter,
+    sockets: Annotated[
+        int, typer.Option(min=0, max=8, help="Sockets of a charging area beside it.")
+    ] = 0,
 ) -> None:
     """Print a full, commented configuration of a 12-slot cabinet.
 
@@ -50,5 +53,8 @@ def example_config(
         fitting = [name for name, traits in TRAITS.items() if traits.role is CHOICES[key]]
         if type_ not in fitting:
             raise typer.BadParameter(f"{type_!r} for --{key}: {nearest(type_, fitting)}")
-    text = example_text(cabinet_id, run_dir=run_dir, data_dir=data_dir, choice=Choice(**given))
+    choice = Choice(**given)
+    text = example_text(
+        cabinet_id, run_dir=run_dir, data_dir=data_dir, choice=choice, sockets=sockets
+    )
     typer.echo(text, nl=False)

@@ -109,6 +109,29 @@ charger = "charger-{n:02}"
 bms = "bms-{n:02}"
 """
 
+SOCKETS_HEAD: Final = """
+# The charging area beside the cabinet: sockets for e-bike chargers, on a line of their own.
+
+[[bus]]
+name = "bus-sockets"
+port = "{run_dir}/bus-sockets"
+baud = 9600
+protocol = "modbus-rtu"
+"""
+
+SOCKET: Final = """
+[[socket]]
+number = {n}
+relay = {{ board = "board-7", channel = {c} }}  # a lease: it drops when the daemon dies
+meter = "socket-meter-{n}"
+probe = "area-climate"      # leave out where no temperature is watched
+power_max_w = 500           # above this, or the current, the session ends
+current_max_a = 2.5
+temp_max_c = 55.0
+full_w = 12.0               # drawing less than this for full_after_s: the battery is full
+full_after_s = 300
+"""
+
 TAIL: Final = """
 [inputs]                    # closed loops: 1 = healthy, a broken wire is an alarm
 smoke = { board = "board-2", channel = 4 }
@@ -158,8 +181,9 @@ def example_config(
     credentials_dir: str | None = "/var/lib/yizhan/cabinet/credentials",
     web_port: int = 8080,
     choice: Choice = DEFAULT,
+    sockets: int = 0,
 ) -> str:
-    """The file's text, for a cabinet whose ports are in ``run_dir``.
+    """The file's text, for a cabinet whose ports are in ``run_dir``, and so many sockets beside it.
 
     ``credentials_dir`` None: without a fleet.
     """
@@ -193,7 +217,20 @@ def example_config(
     for n in range(1, SLOTS + 1):
         parts.append(_device(f"bms-{n:02}", bms.type, f"slot-{n:02}", address))
     parts += [_slot(n, locks) for n in range(1, SLOTS + 1)]
-    return "".join([*parts, TAIL])
+    return "".join([*parts, *_sockets(sockets, run), TAIL])
+
+
+def _sockets(count: int, run: str) -> list[str]:
+    if not count:
+        return []
+    numbers = range(1, count + 1)
+    parts = [SOCKETS_HEAD.format(run_dir=run)]
+    parts.append(_device("board-7", "waveshare-relay-d", "bus-sockets", 1))
+    parts += [
+        _device(f"socket-meter-{n}", "eastron-sdm120", "bus-sockets", 10 + n) for n in numbers
+    ]
+    parts.append(_device("area-climate", "xy-md02", "bus-sockets", 20))
+    return parts + [SOCKET.format(n=n, c=n - 1) for n in numbers]
 
 
 def _slot(n: int, locks: Traits) -> str:

@@ -8,6 +8,7 @@ from cabinet.config_devices import TRAITS, ClockSource, Protocol
 from cabinet.config_schema import Flag, Item, Number, Table, Tables, Text
 from cabinet.core.model import Input, Output
 from protocols.messages import SLOTS_MAX
+from protocols.sockets import SOCKETS_MAX
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
 NAME_SAYS: Final = "a name of small letters, digits and hyphens"
@@ -136,6 +137,20 @@ SLOT: Final = Table(
     }
 )
 
+SOCKET: Final = Table(
+    {
+        "number": Number(1, SOCKETS_MAX),
+        "relay": _channel(),
+        "meter": _name(),
+        "probe": Text(default="", pattern=rf"({NAME})?", says=f"{NAME_SAYS}, or empty"),
+        "power_max_w": Number(50, 3_500, default=500, unit="W"),
+        "current_max_a": Number(0.2, 16, default=2.5, whole=False, unit="A"),
+        "temp_max_c": Number(30, 90, default=55.0, whole=False, unit="°C"),
+        "full_w": Number(1, 200, default=12.0, whole=False, unit="W"),
+        "full_after_s": Number(5, 7_200, default=300, unit="s"),
+    }
+)
+
 INPUTS: Final = Table({i.value: _channel(required=i is Input.SMOKE) for i in Input})
 OUTPUTS: Final = Table({o.value: _channel(required=o is Output.CONTACTOR) for o in Output})
 
@@ -151,6 +166,7 @@ CONFIG: Final = Table(
         "bus": Tables(BUS, least=1),
         "device": Tables(DEVICE, least=1),
         "slot": Tables(SLOT, least=1),
+        "socket": Tables(SOCKET),
         "inputs": INPUTS,
         "outputs": OUTPUTS,
     }

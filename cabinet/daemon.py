@@ -21,7 +21,7 @@ from cabinet.adapters.scanner import LineScanner
 from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
 from cabinet.adapters.store_schema import STORE_FILE
-from cabinet.config import Config, load
+from cabinet.config import Config, SocketConfig, load
 from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
 from cabinet.core.delivery import sender_of
@@ -29,6 +29,7 @@ from cabinet.core.engine import Engine, EngineConfig
 from cabinet.core.model import Input
 from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
+from cabinet.core.sockets import SocketLimits
 from cabinet.core.swap_model import ACTIVE, job_of
 from cabinet.errors import ConfigError, StoreError, StoreFault
 from cabinet.fleet_link import FIRST_EPOCH, link_of, verify_of
@@ -328,4 +329,17 @@ def _engine_config(config: Config, software: str, epoch: int) -> EngineConfig:
         target_soc_pct=cabinet.target_soc_pct,
         offer_soc_pct=cabinet.offer_soc_pct,
         safety=limits,
+        sockets=tuple(map(_socket_limits, config.sockets)),
+        probed_sockets=frozenset(each.number for each in config.sockets if each.probe),
+    )
+
+
+def _socket_limits(socket: SocketConfig) -> SocketLimits:
+    return SocketLimits(
+        number=socket.number,
+        power_max_w=socket.power_max_w,
+        current_max_a=socket.current_max_a,
+        temp_max_c=socket.temp_max_c,
+        full_w=socket.full_w,
+        full_after_ms=socket.full_after_s * 1_000,
     )

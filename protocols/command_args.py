@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from protocols.errors import MessageError
 from protocols.messages import Command, Id, Kind, Serial, SlotNumber
+from protocols.sockets import SocketArgs, SocketStartArgs, SocketStopArgs
 
 #: For how long a full pack may be kept for a rider who is on the way.
 HOLD_S_MIN: Final = 60
@@ -75,8 +76,21 @@ COMMAND_ARGS: Final[dict[str, type[Struct]]] = {
     "alarm.clear": AlarmArgs,
     "pack.hold": HoldArgs,
     "pack.release": ReleaseArgs,
+    "socket.start": SocketStartArgs,
+    "socket.stop": SocketStopArgs,
+    "socket.clear": SocketArgs,
 }
-CommandArgs = SwapStartArgs | SwapArgs | SlotArgs | AlarmArgs | HoldArgs | ReleaseArgs
+CommandArgs = (
+    SwapStartArgs
+    | SwapArgs
+    | SlotArgs
+    | AlarmArgs
+    | HoldArgs
+    | ReleaseArgs
+    | SocketStartArgs
+    | SocketStopArgs
+    | SocketArgs
+)
 
 
 def command_args(command: Command) -> CommandArgs:

@@ -196,6 +196,7 @@ class RegisterMeter:
             voltage_v=float(told[self.voltage]),
             power_w=float(told[self.power]),
             import_kwh=float(told[self.energy]),
+            current_a=float(told.get("current_a", 0.0)),
         )
 
 

@@ -9,12 +9,14 @@ milliseconds of Unix time; ``mono_ms`` is the cabinet's monotonic clock since it
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from protocols import fields
 from protocols.errors import MessageError
+from protocols.sockets import SOCKETS_MAX, SocketBody, SocketTelemetry
 
 PAYLOAD_BYTES_MAX: Final = 64 * 1024
 SLOTS_MAX: Final = 64
@@ -22,15 +24,15 @@ NONCES_MAX: Final = 8
 NONCE_LIFE_MS: Final = 15_000
 EVENT_WINDOW: Final = 200
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
+Id: TypeAlias = fields.Id
 #: What a BMS reports as its barcode. Kept strict: it becomes part of a custody holder's name.
 Serial = Annotated[str, Meta(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9._-]+$")]
 SlotNumber = Annotated[int, Meta(ge=1, le=SLOTS_MAX)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
-Millis = Annotated[int, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=0)]
-Text = Annotated[str, Meta(max_length=500)]
-TempC = Annotated[float, Meta(ge=-80, le=250)]
+Millis: TypeAlias = fields.Millis
+Count: TypeAlias = fields.Count
+Text: TypeAlias = fields.Text
+TempC: TypeAlias = fields.TempC
 
 
 class Door(StrEnum):
@@ -165,6 +167,7 @@ class Telemetry(Struct, frozen=True, kw_only=True):
     active_swap: Id | None = None
     epoch: Count = 0
     seq: Count = 0  # the newest event it has written in this epoch; 0 is none, or not told
+    sockets: Annotated[tuple[SocketTelemetry, ...], Meta(max_length=SOCKETS_MAX)] = ()
     schema: Literal[1] = 1
 
 
@@ -247,8 +250,11 @@ EVENT_BODIES: Final[dict[str, type[Struct]]] = {
     "inventory": InventoryBody,
     "slot.flag": SlotFlagBody,
     "boot": BootBody,
+    "socket.step": SocketBody,
 }
-EventBody = StepBody | BatteryBody | AlarmBody | InventoryBody | SlotFlagBody | BootBody
+EventBody = (
+    StepBody | BatteryBody | AlarmBody | InventoryBody | SlotFlagBody | BootBody | SocketBody
+)
 
 
 class Event(Struct, frozen=True, kw_only=True):

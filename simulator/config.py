@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, field, structs
 from simulator.errors import ConfigError
 from simulator.models.cabinet import PACE_MAX, PackOrder
 from simulator.models.outfit import FACTORY, Outfit
-from simulator.models.wiring import SLOTS_MAX
+from simulator.models.wiring import SLOTS_MAX, SOCKETS_MAX
 
 Baud = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
 Soc = Annotated[float, Meta(ge=0, le=100)]
@@ -29,6 +29,7 @@ EXAMPLE: Final = """\
 [cabinet]
 id = "DH-0001"
 slots = 12                   # 1 to 12
+sockets = 0                  # of a charging area beside it, 0 to 8
 
 [physics]
 seed = 1                     # same seed, same cells, same run
@@ -67,6 +68,7 @@ class CabinetSection(Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{3,32}$")] = "DH-0001"
     slots: Annotated[int, Meta(ge=1, le=SLOTS_MAX)] = SLOTS_MAX
+    sockets: Annotated[int, Meta(ge=0, le=SOCKETS_MAX)] = 0
 
 
 class PackSection(Struct, frozen=True, forbid_unknown_fields=True):

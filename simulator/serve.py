@@ -51,6 +51,7 @@ def build(config: Config, clock: Clock) -> Ticker:
     cabinet = Cabinet(
         cabinet_id=config.cabinet.id,
         slots_count=config.cabinet.slots,
+        sockets_count=config.cabinet.sockets,
         seed=config.physics.seed,
         ambient_c=config.physics.ambient_c,
         pace=config.physics.speed,

@@ -31,7 +31,7 @@ from cabinet.core.engine import (
     Outcome,
     State,
 )
-from cabinet.core.model import Effect, Output, SetCharger, SetOutput, SetSlotAc
+from cabinet.core.model import Effect, Output, SetCharger, SetOutput, SetSlotAc, SetSocket
 from cabinet.core.records import JournalRow, Restored, Write
 from protocols.messages import DesiredList, Result, Telemetry
 
@@ -131,10 +131,11 @@ class Acting:
             self._missed[type(document).__name__, chunk] = event
 
     def _protect(self, outcome: Outcome) -> Turn:
-        """Chargers off, and of a decision that could not be written what makes safe."""
+        """Chargers and sockets off, and of a decision that could not be written what makes safe."""
         safe: list[Effect] = [effect for effect in outcome.effects if protects(effect)]
         slots = range(1, self.engine.config.slots + 1)
         safe += [SetCharger(slot, on=False) for slot in slots]
+        safe += [SetSocket(each.number, on=False) for each in self.engine.config.sockets]
         for effect in safe:
             if effect not in self._made_safe:
                 yield Do(effect)
@@ -200,7 +201,12 @@ class Acting:
 def protects(effect: Effect) -> bool:
     """Whether an effect only ever makes safe, so that it needs no journal."""
     match effect:
-        case SetCharger(on=on) | SetSlotAc(on=on) | SetOutput(output=Output.CONTACTOR, on=on):
+        case (
+            SetCharger(on=on)
+            | SetSlotAc(on=on)
+            | SetSocket(on=on)
+            | SetOutput(output=Output.CONTACTOR, on=on)
+        ):
             return not on
         case SetOutput(output=Output.SIREN | Output.EXTINGUISHER, on=on):
             return on

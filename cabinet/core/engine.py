@@ -29,6 +29,7 @@ from cabinet.core import (
     engine_offline,
     engine_orders,
     engine_report,
+    engine_sockets,
     safety,
 )
 from cabinet.core import swap_model as swap
@@ -204,6 +205,8 @@ class Engine:
                 engine_claims.expire(draft)
             if draft.durable.holds:
                 engine_holds.track(draft, draft.sight())
+        if draft.config.sockets:
+            engine_sockets.track(draft, image)
         raise_and_clear(draft, sight)
         self._power(draft)
 
@@ -225,6 +228,7 @@ class Engine:
         if image is None:
             return
         engine_orders.hold_power(draft)
+        engine_sockets.hold_power(draft)
         sight = draft.sight()
         engine_orders.order_chargers(draft, image, sight)
 

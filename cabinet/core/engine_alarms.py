@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cabinet.core import engine_sockets
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Standing
 from cabinet.core.engine_view import Sight
@@ -59,6 +60,7 @@ def _standing(draft: Draft, sight: Sight) -> list[Standing]:
         found.append(Standing("keypad-locked", None, "info"))
     if state.image is not None:
         found += [Standing(f"offline-{name}") for name in sorted(state.image.devices_offline)]
+    found += [Standing(*fault) for fault in engine_sockets.alarms(state)]
     found += [Standing("unidentified", slot) for slot in _unnamed(draft, sight)]
     found += [Standing("door-left-open", slot) for slot in _left_open(draft, sight)]
     return found

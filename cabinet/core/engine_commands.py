@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-from cabinet.core import commands, engine_claims, engine_holds, engine_manual, safety
+from cabinet.core import (
+    commands,
+    engine_claims,
+    engine_holds,
+    engine_manual,
+    engine_sockets,
+    safety,
+)
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Hold, Token, Verify
 from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
@@ -37,6 +44,7 @@ from protocols.messages import (
     Result,
     signing_bytes,
 )
+from protocols.sockets import SocketArgs, SocketStartArgs, SocketStopArgs
 
 #: More packs than any network has within reach of one cabinet.
 LIST_ITEMS_MAX: Final = 500_000
@@ -230,6 +238,12 @@ def _quarantine(draft: Draft, command: Command, args: CommandArgs, _sight: Sight
     return "done", None, ""
 
 
+def _socket(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, SocketStartArgs | SocketStopArgs | SocketArgs)
+    refusal = engine_sockets.ordered(draft, args)
+    return ("done", None, "") if refusal is None else ("refused", refusal, "")
+
+
 def _alarm_clear(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
     assert isinstance(args, AlarmArgs)
     cleared = safety.clear(draft.state.safety, args.code, args.slot)
@@ -264,6 +278,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "swap.give-back": _swap_give_back,
     "pack.hold": _pack_hold,
     "pack.release": _pack_release,
+    "socket.start": _socket,
+    "socket.stop": _socket,
+    "socket.clear": _socket,
 }
 
 

@@ -18,7 +18,15 @@ from cabinet.core.engine_model import (
     encode_durable,
 )
 from cabinet.core.engine_view import Eye, Sight
-from cabinet.core.model import Effect, Indicate, SetCharger, SetOutput, SetSlotAc, Unlock
+from cabinet.core.model import (
+    Effect,
+    Indicate,
+    SetCharger,
+    SetOutput,
+    SetSlotAc,
+    SetSocket,
+    Unlock,
+)
 from cabinet.core.records import EventRow, JournalRow, ResultRow, SnapshotRow, Write
 from protocols.messages import Event, Result, raw
 
@@ -28,6 +36,7 @@ _URGENCY: Final[dict[type, int]] = {
     SetSlotAc: 1,
     Unlock: 3,
     SetCharger: 4,
+    SetSocket: 4,
     Indicate: 5,
 }
 
@@ -154,6 +163,6 @@ class Draft:
 
 
 def _urgency(effect: Effect) -> int:
-    if isinstance(effect, SetCharger) and not effect.on:
+    if isinstance(effect, SetCharger | SetSocket) and not effect.on:
         return 2
     return _URGENCY[type(effect)]

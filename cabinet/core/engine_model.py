@@ -20,6 +20,9 @@ from cabinet.core.offline import Memory, OfflineLimits, Waits
 from cabinet.core.records import Lists, Write
 from cabinet.core.safety_limits import Limits
 from cabinet.core.safety_state import SafetyState, Verdict
+from cabinet.core.sockets import SocketLimits, Track
+from cabinet.core.sockets import State as SocketState
+from cabinet.core.sockets_power import Share
 from cabinet.core.swap_model import Claim, Idle, SwapLimits
 from cabinet.core.swap_model import State as SwapState
 from protocols.messages import (
@@ -73,6 +76,8 @@ class EngineConfig:
     unnamed_ms: int = 10_000  # a pack that has not told its serial by then is flagged
     second_scan_ms: int = 300_000  # for so long a faulted transaction can be gone on with
     hold_leave_full: int = 1  # so many full packs are never kept for riders on the way
+    sockets: tuple[SocketLimits, ...] = ()  # of the charging area beside it
+    probed_sockets: frozenset[int] = frozenset()  # those whose temperature is watched
 
 
 # --- durable ------------------------------------------------------------------------------------
@@ -134,6 +139,7 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: DesiredPlan | None = None
     config: DesiredConfig | None = None
     offline: Memory = Memory()
+    sockets: dict[int, SocketState] = {}  # those that are not idle
 
 
 _DURABLE: Final = msgspec.json.Decoder(Durable)
@@ -167,6 +173,7 @@ class Issued(Struct, frozen=True):
     chargers_at_ms: Mapping[int, int] = msgspec.field(default_factory=dict)
     slot_ac: Mapping[int, bool] = msgspec.field(default_factory=dict)
     outputs: Mapping[Output, bool] = msgspec.field(default_factory=dict)
+    sockets: Mapping[int, bool] = msgspec.field(default_factory=dict)
     decided_at_ms: int | None = None  # when orders were last computed
     basis: object = None  # what they were computed from
 
@@ -193,6 +200,8 @@ class State(Struct, frozen=True):
         default_factory=dict
     )  # reason to count, for metrics
     waits: Waits = msgspec.field(default_factory=Waits)  # of the keypad
+    sockets: Mapping[int, Track] = msgspec.field(default_factory=dict)
+    sockets_share: Share = Share()
 
 
 # --- inputs -------------------------------------------------------------------------------------

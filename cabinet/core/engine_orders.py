@@ -55,7 +55,7 @@ def hold_power(draft: Draft) -> None:
 def order_chargers(draft: Draft, image: Image, sight: Sight) -> None:
     """Decide about once a second, tell what changed, and repeat what was not obeyed."""
     demand = Demand(
-        power_limit_w=power_limit_w(draft.state, draft.config, draft.now),
+        power_limit_w=_left_w(draft),
         target_soc_pct=charge_soc_pct(draft.state, draft.config, draft.now),
         excluded=sight.no_charge,
         pack=draft.config.pack,
@@ -92,6 +92,15 @@ def order_chargers(draft: Draft, image: Image, sight: Sight) -> None:
             basis=basis,
         )
     )
+
+
+def _left_w(draft: Draft) -> int:
+    """What the sockets leave of the plan, and in the worst case of the breaker."""
+    taken, cap_w = draft.state.sockets_share, draft.state.verdict.power_cap_w
+    plan_w = power_limit_w(draft.state, draft.config, draft.now) - taken.expected_w
+    if taken.bound_w:
+        plan_w = min(plan_w, cap_w - taken.bound_w)
+    return max(0, plan_w)
 
 
 def _setting(order: Order) -> SetCharger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cabinet.core import engine_sockets
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import power_limit_w
 from cabinet.core.engine_view import Sight, look
@@ -49,6 +50,7 @@ def telemetry(
         active_swap=active,
         epoch=state.durable.epoch,
         seq=state.durable.seq,
+        sockets=engine_sockets.telemetry(state, config, now),
     )
 
 

@@ -120,12 +120,13 @@ class InputReading(Struct, frozen=True):
 
 
 class MeterReading(Struct, frozen=True):
-    """The cabinet's energy meter."""
+    """An energy meter: the cabinet's, or a socket's."""
 
     at_ms: int
     power_w: float
     energy_wh: float
     voltage_v: float | None = None
+    current_a: float | None = None
 
 
 class ClimateReading(Struct, frozen=True):
@@ -136,6 +137,15 @@ class ClimateReading(Struct, frozen=True):
     humidity_pct: float
 
 
+class SocketImage(Struct, frozen=True):
+    """One socket of the charging area. ``live``: its relay is held, as far as the board told."""
+
+    number: int
+    live: bool = False
+    meter: MeterReading | None = None
+    probe: ClimateReading | None = None
+
+
 class Image(Struct, frozen=True):
     """The whole cabinet as last read; never changes during a decision."""
 
@@ -144,6 +154,7 @@ class Image(Struct, frozen=True):
     meter: MeterReading | None = None
     climate: ClimateReading | None = None
     devices_offline: frozenset[str] = frozenset()  # names from the config
+    sockets: tuple[SocketImage, ...] = ()
 
     def slot(self, number: int) -> SlotImage:
         """The slot with this number (1-based); raise KeyError when there is none."""
@@ -201,6 +212,14 @@ class SetOutput:
 
 
 @dataclass(frozen=True, slots=True)
+class SetSocket:
+    """Hold (renew) or drop the lease of one socket's relay."""
+
+    socket: int
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Indicate:
     """Show something at a slot (light) and say it (prompt key, spoken or shown by the kiosk)."""
 
@@ -209,4 +228,4 @@ class Indicate:
     prompt: str = ""
 
 
-Effect: TypeAlias = Unlock | SetCharger | SetSlotAc | SetOutput | Indicate
+Effect: TypeAlias = Unlock | SetCharger | SetSlotAc | SetOutput | SetSocket | Indicate

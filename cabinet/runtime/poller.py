@@ -21,6 +21,7 @@ from cabinet.core.model import (
     SetCharger,
     SetOutput,
     SetSlotAc,
+    SetSocket,
     Unlock,
     UnlockResult,
 )
@@ -33,12 +34,14 @@ from cabinet.runtime.wires_keeper import Keeper
 from cabinet.runtime.wires_picture import Picture
 from cabinet.runtime.wires_poll import Poll
 from cabinet.runtime.wires_slot import BmsWires, ChargerWires
+from cabinet.runtime.wires_sockets import SocketWires
 from protocols.messages import Presence
 
 log = logging.getLogger(__name__)
 
 DOOR_PERIOD_S: Final = 0.2  # boards with a door or a cabinet-wide input
 PRESENCE_PERIOD_S: Final = 0.4
+RELAYS_PERIOD_S: Final = 2.0  # boards without any input in use: only to see that they are there
 METER_PERIOD_S: Final = 2.0
 CLIMATE_PERIOD_S: Final = 10.0
 WATCH_PERIOD_S: Final = 0.25
@@ -80,6 +83,14 @@ class Wires:
         self._chargers = {slot.number: self._charger(slot.number) for slot in config.slots}
         self._bms = {slot.number: self._one_bms(slot.number) for slot in config.slots}
         self._powered: frozenset[int] = frozenset()
+        self._of_sockets = {name for each in config.sockets for name in (each.meter, each.probe)}
+        self._sockets = SocketWires(
+            config.sockets,
+            {each.number: self._lease(each.relay) for each in config.sockets},
+            {name: self._driver(config.device(name)) for name in self._of_sockets if name},
+            self._picture,
+            self.changed.set,
+        )
 
     def image(self) -> Image:
         """Everything as last read."""
@@ -119,6 +130,8 @@ class Wires:
                     self._outputs[output].want(on)
                 else:
                     log.debug("this cabinet has no %s", output)
+            case SetSocket():
+                self._sockets.want(effect)
             case Indicate(slot=slot):
                 self.indications[slot] = effect
         return None
@@ -128,6 +141,7 @@ class Wires:
         for slot, charger in self._chargers.items():
             charger.keeper.want(SetCharger(slot, on=False))
         await _settled([charger.keeper for charger in self._chargers.values()])
+        self._sockets.drop()
         for lease in self._leases():
             lease.want(False)  # noqa: FBT003 - the goal itself
         await _settled(self._leases())
@@ -166,7 +180,9 @@ class Wires:
     def _board(self, device: DeviceConfig) -> BoardWires:
         doors = {slot.door.board for slot in self._config.slots}
         quick = doors | {channel.board for channel in self._config.inputs.values()}
-        period_s = DOOR_PERIOD_S if device.name in quick else PRESENCE_PERIOD_S
+        seen = quick | {slot.presence.board for slot in self._config.slots}
+        period_s = PRESENCE_PERIOD_S if device.name in seen else RELAYS_PERIOD_S
+        period_s = DOOR_PERIOD_S if device.name in quick else period_s
         station = self._stations[device.name]
         return BoardWires(self._driver(device), station, period_s, self._on_levels)
 
@@ -196,7 +212,8 @@ class Wires:
         return BmsWires(slot, self._driver(device), station, self._on_bms)
 
     def _leases(self) -> list[Keeper[bool]]:
-        return [self._contactor.keeper, *(lease.keeper for lease in self._ac.values())]
+        slots = (lease.keeper for lease in self._ac.values())
+        return [self._contactor.keeper, *slots, *self._sockets.keepers]
 
     def _has_mains(self, slot: int) -> bool:
         return self._contactor.is_live and self._ac[slot].is_live
@@ -212,8 +229,11 @@ class Wires:
             for bms in self._bms.values():
                 group.create_task(bms.run(), name=bms.station.name)
             for device in self._config.devices:
-                if device.traits.role in {Role.METER, Role.CLIMATE}:
+                single = device.traits.role in {Role.METER, Role.CLIMATE}
+                if single and device.name not in self._of_sockets:
                     group.create_task(self._single(device).run(), name=device.name)
+            for name, work in self._sockets.works().items():
+                group.create_task(work, name=name)
             watch = Poll(self._watch, lambda: WATCH_PERIOD_S)
             group.create_task(watch.run(), name="watch")
             group.create_task(self._announce(), name="announce")
@@ -271,6 +291,7 @@ class Wires:
         for slot in powered - self._powered:
             self._chargers[slot].power_came()
         self._powered = powered
+        self._sockets.watch()
         missing, before = self._missing(), self.image().devices_offline
         if self._picture.offline(missing):
             for name in sorted(missing - before):
@@ -296,6 +317,7 @@ class Wires:
         # Outputs first: a charger that has lost its mains cannot confirm anything.
         await _within(SAFE_TIMEOUT_S, [charger.stop() for charger in self._chargers.values()])
         channels = [slot.ac for slot in self._config.slots]
+        channels += [socket.relay for socket in self._config.sockets]
         channels.append(self._config.outputs[Output.CONTACTOR])
         drops = [
             self._boards[channel.board].drop(channel.channel)

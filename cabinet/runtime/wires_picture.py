@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from cabinet.core.model import (
     InputReading,
     MeterReading,
     SlotImage,
+    SocketImage,
 )
 from protocols.messages import Door, Presence
 
@@ -45,6 +46,7 @@ class Picture:
         self._inputs: dict[Input, InputReading] = {}
         self._meter: MeterReading | None = None
         self._climate: ClimateReading | None = None
+        self._sockets = {each.number: SocketImage(each.number) for each in config.sockets}
         self._offline: frozenset[str] = frozenset()
         self._image: Image | None = None
         self._slot_configs: Mapping[int, SlotConfig] = {s.number: s for s in config.slots}
@@ -59,6 +61,7 @@ class Picture:
                 meter=self._meter,
                 climate=self._climate,
                 devices_offline=self._offline,
+                sockets=tuple(self._sockets.values()),
             )
         return self._image
 
@@ -134,6 +137,13 @@ class Picture:
         """The climate sensor's reading."""
         self._climate = reading
         self._image = None
+
+    def socket(self, number: int, **told: Any) -> bool:
+        """What is known of a socket (fields of ``SocketImage``); whether it is another than before."""
+        old = self._sockets[number]
+        self._sockets[number] = replace(old, **told)
+        self._image = None
+        return old != self._sockets[number]
 
     def offline(self, names: frozenset[str]) -> bool:
         """The devices that do not answer though they should; whether that is news."""

@@ -24,6 +24,7 @@ from simulator.control.schemas import (
     SpeedBody,
     State,
 )
+from simulator.control.sockets import add_sockets
 from simulator.control.state import pack_state, slot_state, snapshot
 from simulator.control.trace import WireTrace, add_trace
 from simulator.errors import FaultError, HandsError, UnknownNameError
@@ -55,6 +56,7 @@ def create_app(
     _add_hands(app, ticker)
     _add_mishaps(app, ticker)
     add_faults(app, ticker)
+    add_sockets(app, ticker)
     if scan is not None:
         _add_scanner(app, scan)
     if trace is not None:

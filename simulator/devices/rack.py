@@ -19,11 +19,15 @@ from simulator.devices.waveshare import WaveshareBoard
 from simulator.models.cabinet import Cabinet
 from simulator.models.outfit import BUS_LOCKS, BUS_METER, LIGHT_BOARD, LOCK_BOARD, RELAY_LOCKS
 from simulator.models.slot import Slot
+from simulator.models.wiring import SOCKET_BOARD
 from simulator.wires.bus import BusDevice, ModbusBus
 from simulator.wires.frames import FrameLine
 
 METER_UNIT: Final = 10
 CLIMATE_UNIT: Final = 20
+#: On the charging area's own line: board 1, meters from 11 on.
+SOCKET_BOARD_UNIT: Final = 1
+SOCKET_METER_UNIT: Final = 10
 
 Reserved = Literal["zeros", "exception"]
 
@@ -39,6 +43,7 @@ class Rack:
     bus_chargers: ModbusBus
     packs: dict[int, BmsPort]
     frames: dict[str, FrameLine]
+    bus_sockets: ModbusBus | None = None
 
     @classmethod
     def of(cls, cabinet: Cabinet, catch_up: Callable[[], None], reserved: Reserved) -> Rack:
@@ -54,7 +59,26 @@ class Rack:
                 for slot in (cabinet.slots if jbd else ())
             },
             frames=_frames(cabinet, catch_up),
+            bus_sockets=_sockets(cabinet, catch_up, reserved),
         )
+
+
+def _sockets(
+    cabinet: Cabinet, catch_up: Callable[[], None], reserved: Reserved
+) -> ModbusBus | None:
+    """The charging area's line; None without sockets."""
+    if not cabinet.sockets:
+        return None
+    name, board = f"board-{SOCKET_BOARD}", cabinet.boards[SOCKET_BOARD]
+    devices: list[BusDevice] = [WaveshareBoard(name, SOCKET_BOARD_UNIT, board, RELAY_LOCKS)]
+    devices += [
+        EnergyMeter(
+            f"socket-meter-{each.number}", SOCKET_METER_UNIT + each.number, each.meter, reserved
+        )
+        for each in cabinet.sockets
+    ]
+    devices.append(ClimateSensor("area-climate", CLIMATE_UNIT, cabinet.area))
+    return ModbusBus(devices, cabinet.silent, catch_up)
 
 
 def _common(cabinet: Cabinet, reserved: Reserved) -> list[BusDevice]:
@@ -63,7 +87,7 @@ def _common(cabinet: Cabinet, reserved: Reserved) -> list[BusDevice]:
     devices: list[BusDevice] = [
         WaveshareBoard(f"board-{number}", number, board, types.get(number, RELAY_LOCKS))
         for number, board in cabinet.boards.items()
-        if number != LOCK_BOARD
+        if number not in {LOCK_BOARD, SOCKET_BOARD}
     ]
     if not outfit.has_meter_line:
         meter = EnergyMeter("meter", METER_UNIT, cabinet.meter, reserved, outfit.meter_device)

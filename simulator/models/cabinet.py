@@ -17,17 +17,21 @@ from simulator.models.outfit import FACTORY, LIGHT_BOARD, LOCK_BOARD, Outfit
 from simulator.models.pack import PROTECTIONS, Pack, PackSpec
 from simulator.models.relay import RelayBoard
 from simulator.models.slot import Slot
+from simulator.models.socket import Socket
 from simulator.models.truth import Kind, TruthLog
 from simulator.models.wiring import (
     ALARM_PINS,
     BOARDS,
     OUTPUT_PINS,
     SLOTS_MAX,
+    SOCKET_BOARD,
     Alarm,
     LockRelay,
     MainsRelay,
     Output,
     Pin,
+    Role,
+    SocketRelay,
     device_names,
     door_pin,
     mirror_pins,
@@ -63,6 +67,7 @@ class Cabinet:
 
     cabinet_id: str = "DH-0001"
     slots_count: int = SLOTS_MAX
+    sockets_count: int = 0
     seed: int = 1
     ambient_c: float = 25.0
     pace: float = 1.0
@@ -80,20 +85,26 @@ class Cabinet:
     mains: bool = True
     contacts: Contacts = field(init=False)
     _mirrors: dict[Pin, tuple[Pin, ...]] = field(init=False)
-    _roles: dict[Pin, LockRelay | MainsRelay | Output] = field(init=False)
+    sockets: tuple[Socket, ...] = field(init=False)
+    area: Climate = field(init=False)  # of the sockets
+    _roles: dict[Pin, Role] = field(init=False)
 
     def __post_init__(self) -> None:
         numbers = range(1, self.slots_count + 1)
         self.slots = tuple(Slot(number, self.log, air_c=self.ambient_c) for number in numbers)
         for slot in self.slots:
             slot.charger.temp_c = self.ambient_c
-        self._roles = roles(self.slots_count, self.outfit)
+        self._roles = roles(self.slots_count, self.outfit, self.sockets_count)
+        self.sockets = tuple(Socket(n, self.log) for n in range(1, self.sockets_count + 1))
+        self.area = Climate(temp_c=self.ambient_c)
         self.boards = {board: RelayBoard(partial(self._relay, board)) for board in BOARDS}
         extra = {LOCK_BOARD: self.outfit.lock_board, LIGHT_BOARD: self.outfit.light_board}
         for number, type_ in extra.items():
             if type_ is not None:
                 relays, inputs = type_.relays or type_.locks, type_.inputs
                 self.boards[number] = RelayBoard(partial(self._relay, number), relays, inputs)
+        if self.sockets:
+            self.boards[SOCKET_BOARD] = RelayBoard(partial(self._relay, SOCKET_BOARD))
         self._mirrors = {
             pin: mirror_pins(pin, self.slots_count, self.outfit)
             for slot in self.slots
@@ -117,6 +128,8 @@ class Cabinet:
             ends = [end for board in self.boards.values() if (end := board.next_end_s) is not None]
             turn_s = self.contacts.next_turn_s
             step = min([left, *ends] if turn_s is None else [left, turn_s, *ends])
+            for socket in self.sockets:
+                socket.advance(step, self.log.sim_s, mains=self.mains)
             self._physics(step * self.pace)
             self.log.sim_s += step
             for board in self.boards.values():
@@ -141,7 +154,8 @@ class Cabinet:
         """What the cabinet draws from the mains."""
         if not self.mains:
             return 0.0
-        return STANDBY_W + sum(slot.charger.ac_power_w for slot in self.slots)
+        area_w = sum(socket.power_w for socket in self.sockets)
+        return STANDBY_W + area_w + sum(slot.charger.ac_power_w for slot in self.slots)
 
     # --- hands --------------------------------------------------------------------------------
 
@@ -150,6 +164,12 @@ class Cabinet:
         if not 1 <= number <= len(self.slots):
             raise UnknownNameError(f"slot {number}: this cabinet has slots 1 to {len(self.slots)}")
         return self.slots[number - 1]
+
+    def socket(self, number: int) -> Socket:
+        """The socket with this number; raise UnknownNameError when there is none."""
+        if not 1 <= number <= len(self.sockets):
+            raise UnknownNameError(f"socket {number}: this cabinet has {len(self.sockets)}")
+        return self.sockets[number - 1]
 
     def insert(self, number: int, order: PackOrder) -> Pack:
         """A hand puts a pack into a slot whose door is open; raise HandsError when it cannot."""
@@ -222,7 +242,7 @@ class Cabinet:
 
     def set_silent(self, device: str, *, silent: bool) -> None:
         """Make a device deaf and dumb; raise UnknownNameError when there is none of that name."""
-        if device not in device_names(self.slots_count, self.outfit):
+        if device not in device_names(self.slots_count, self.outfit, self.sockets_count):
             raise UnknownNameError(f"device {device}: there is none of that name")
         if silent != (device in self.silent):
             (self.silent.add if silent else self.silent.discard)(device)
@@ -234,6 +254,8 @@ class Cabinet:
             self.mains = on
             self.log.add(Kind.MAINS, on=on)
             self.set_silent("meter", silent=not on)
+            for socket in self.sockets:
+                self.set_silent(f"socket-meter-{socket.number}", silent=not on)
             for slot in self.slots:
                 self._power(slot)
 
@@ -276,6 +298,8 @@ class Cabinet:
                 self._sync_slot(self.slots[number - 1])
             case MainsRelay(number):
                 self._power(self.slots[number - 1])
+            case SocketRelay(number):
+                self.sockets[number - 1].switch(on=on)
             case Output.CONTACTOR:
                 for slot in self.slots:
                     self._power(slot)
@@ -334,12 +358,14 @@ def _spec(spec: PackSpec, order: PackOrder) -> PackSpec:
     )
 
 
-def _role_name(role: LockRelay | MainsRelay | Output | None) -> tuple[str, int | None]:
+def _role_name(role: Role | None) -> tuple[str, int | None]:
     match role:
         case LockRelay(slot):
             return "lock", slot
         case MainsRelay(slot):
             return "slot-ac", slot
+        case SocketRelay(number):
+            return f"socket-{number}", None
         case Output():
             return role.value, None
         case None:

@@ -29,9 +29,8 @@ class Mishaps:
     ) -> None:
         self._cabinet = cabinet
         count = cabinet.slots_count
-        self.table = FaultTable(
-            line_devices(count, cabinet.outfit) if lines is None else lines, count
-        )
+        wired = line_devices(count, cabinet.outfit, cabinet.sockets_count)
+        self.table = FaultTable(wired if lines is None else lines, count)
 
     def begin(self, order: FaultOrder, now_s: float) -> Fault:
         """Let a fault stand.

@@ -33,6 +33,9 @@ class Kind(StrEnum):
     FROZEN = "frozen"
     FAULT = "fault"
     MAINS = "mains"
+    PLUGGED = "plugged"
+    UNPLUGGED = "unplugged"
+    SOCKET_SPOILT = "socket-spoilt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from simulator.models.outfit import (
 SLOTS_MAX: Final = 12
 BOARDS: Final = (1, 2, 3, 4)
 PER_BOARD: Final = 8
+#: The charging area has a line of its own, with one board of relays for its sockets.
+SOCKET_BOARD: Final = 7
+SOCKETS_MAX: Final = PER_BOARD
 
 
 class Output(StrEnum):
@@ -60,7 +63,14 @@ class MainsRelay:
     slot: int
 
 
-Role: TypeAlias = LockRelay | MainsRelay | Output
+@dataclass(frozen=True, slots=True)
+class SocketRelay:
+    """A socket of the charging area."""
+
+    socket: int
+
+
+Role: TypeAlias = LockRelay | MainsRelay | SocketRelay | Output
 
 
 def door_pin(slot: int) -> Pin:
@@ -87,6 +97,11 @@ ALARM_PINS: Final = {
 }
 
 
+def socket_pin(socket: int) -> Pin:
+    """The relay of a socket."""
+    return Pin(SOCKET_BOARD, socket - 1)
+
+
 def mirror_pins(pin: Pin, slots: int, outfit: Outfit) -> tuple[Pin, ...]:
     """Inputs of the lock board that see the same as a door contact or a presence switch."""
     board = outfit.lock_board
@@ -100,8 +115,8 @@ def mirror_pins(pin: Pin, slots: int, outfit: Outfit) -> tuple[Pin, ...]:
     return ()
 
 
-def roles(slots: int, outfit: Outfit = FACTORY) -> dict[Pin, Role]:
-    """What every wired relay does, in a cabinet of this many slots."""
+def roles(slots: int, outfit: Outfit = FACTORY, sockets: int = 0) -> dict[Pin, Role]:
+    """What every wired relay does, in a cabinet of this many slots and sockets."""
     table: dict[Pin, Role] = {pin: output for output, pin in OUTPUT_PINS.items()}
     board = outfit.lock_board
     if board is not None:
@@ -110,10 +125,13 @@ def roles(slots: int, outfit: Outfit = FACTORY) -> dict[Pin, Role]:
     for slot in range(1, slots + 1):
         table[door_pin(slot)] = LockRelay(slot)
         table[presence_pin(slot)] = MainsRelay(slot)
+    table.update({socket_pin(number): SocketRelay(number) for number in range(1, sockets + 1)})
     return table
 
 
-def line_devices(slots: int, outfit: Outfit = FACTORY) -> dict[str, tuple[str, ...]]:
+def line_devices(
+    slots: int, outfit: Outfit = FACTORY, sockets: int = 0
+) -> dict[str, tuple[str, ...]]:
     """Every line, and the devices that hang on it."""
     common = [f"board-{board}" for board in BOARDS]
     if outfit.light_board is not None:
@@ -129,9 +147,12 @@ def line_devices(slots: int, outfit: Outfit = FACTORY) -> dict[str, tuple[str, .
         lines[BUS_LOCKS] = (f"board-{LOCK_BOARD}",)
     if outfit.has_meter_line:
         lines[BUS_METER] = meter
+    if sockets:
+        meters = (f"socket-meter-{number}" for number in range(1, sockets + 1))
+        lines["bus-sockets"] = (f"board-{SOCKET_BOARD}", *meters, "area-climate")
     return lines
 
 
-def device_names(slots: int, outfit: Outfit = FACTORY) -> tuple[str, ...]:
+def device_names(slots: int, outfit: Outfit = FACTORY, sockets: int = 0) -> tuple[str, ...]:
     """Every device that can be silenced."""
-    return tuple(name for line in line_devices(slots, outfit).values() for name in line)
+    return tuple(name for line in line_devices(slots, outfit, sockets).values() for name in line)

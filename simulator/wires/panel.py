@@ -88,6 +88,10 @@ def connectors(
         listener: hears every byte on every line.
     """
     table = FaultTable({}, 0) if faults is None else faults
+    area = []
+    if rack.bus_sockets is not None:
+        end = _End(table, listener)
+        area = [_modbus("bus-sockets", rack.bus_sockets, wire, wire.bus_a_baud, end)]
     return [
         _modbus("bus-a", rack.bus_a, wire, wire.bus_a_baud, _End(table, listener)),
         _modbus(
@@ -98,6 +102,7 @@ def connectors(
             for number, port in rack.packs.items()
         ),
         *(_framed(line, wire, _End(table, listener)) for line in rack.frames.values()),
+        *area,
     ]
 
 

@@ -32,6 +32,7 @@ from cabinet.core.model import (
     SetCharger,
     SetOutput,
     SetSlotAc,
+    SetSocket,
     Unlock,
     UnlockResult,
 )
@@ -303,6 +304,8 @@ class Node:
                 self.rack.ac[slot] = on
             case SetOutput(output, on):
                 self.rack.outputs[output] = on
+            case SetSocket():
+                pass  # these cabinets have no sockets
             case Indicate(slot, _, prompt):
                 if slot is not None:
                     self.rack.bays[slot].prompt = prompt

@@ -34,7 +34,9 @@ from cabinet.core.model import (
     SetCharger,
     SetOutput,
     SetSlotAc,
+    SetSocket,
     SlotImage,
+    SocketImage,
     Unlock,
     UnlockResult,
 )
@@ -102,6 +104,7 @@ class Rig:
     power_w: float = 50.0
     group_keys: tuple[bytes, ...] = ()
     jump_ms: int = 0  # how far the wall clock is off
+    plugs: dict[int, float] = field(default_factory=dict)  # watts that each socket would draw
 
     def __post_init__(self) -> None:
         if not self.holes:
@@ -126,6 +129,8 @@ class Rig:
         self.chargers: dict[int, SetCharger] = {}
         self.ac: dict[int, bool] = {}
         self.outputs: dict[Output, bool] = {}
+        self.sockets: dict[int, bool] = {}
+        self.socket_wh = dict.fromkeys(self.plugs, 1000.0)
         self.command_seq = 0
         self.boots = 0
         self.disk: Restored = self.restored
@@ -140,7 +145,7 @@ class Rig:
     def boot(self) -> None:
         """Start the daemon on what is on the disk; all devices have fallen to safe."""
         self.boots += 1
-        self.chargers, self.ac, self.outputs = {}, {}, {}
+        self.chargers, self.ac, self.outputs, self.sockets = {}, {}, {}, {}
         for hole in self.holes.values():
             hole.last_bms = None
         self.state: State = self.engine.initial(self.disk, f"boot-{self.boots}")
@@ -167,7 +172,14 @@ class Rig:
             meter=MeterReading(self.now_ms, self.power_w, 1_000.0),
             climate=ClimateReading(self.now_ms, 25.0, 40.0),
             devices_offline=self.offline,
+            sockets=tuple(self._socket(number) for number in self.plugs),
         )
+
+    def _socket(self, number: int) -> SocketImage:
+        live = self.sockets.get(number, False)
+        power_w = self.plugs[number] if live else 0.0
+        meter = MeterReading(self.now_ms, power_w, self.socket_wh[number])
+        return SocketImage(number, live=live, meter=meter)
 
     def _slot(self, number: int, hole: Hole) -> SlotImage:
         if not hole.blind:
@@ -238,10 +250,14 @@ class Rig:
                 self.ac[slot] = on
             case SetOutput(output, on):
                 self.outputs[output] = on
+            case SetSocket(socket, on):
+                self.sockets[socket] = on
 
     def run(self, ms: int, every_ms: int = 100) -> Rig:
         for _ in range(0, ms, every_ms):
             self.now_ms += every_ms
+            for number, on in self.sockets.items():
+                self.socket_wh[number] += self.plugs[number] * on * every_ms / 3_600_000
             self.feed(Observed(self.image()))
         return self
 

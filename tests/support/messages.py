@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from protocols import messages as m
+from protocols.sockets import SocketBody, SocketState, SocketStep, SocketTelemetry
 
 BODIES: Final[list[Struct]] = [
     m.StepBody(
@@ -29,6 +30,10 @@ BODIES: Final[list[Struct]] = [
     ),
     m.SlotFlagBody(slot=4, flag="out-of-service", active=True, detail="lock"),
     m.BootBody(software="0.1.0", resumed="01J0SWAP"),
+    SocketBody(
+        socket=1, step=SocketStep.ENDED, session="01J0SOCK", rider_id="RABCDEFGHJKLM",
+        energy_wh=412, duration_s=9_000, meter_wh=81_234, reason="full",
+    ),
 ]  # fmt: skip
 
 REPORTS: Final[list[Struct]] = [
@@ -51,6 +56,12 @@ REPORTS: Final[list[Struct]] = [
         ),
         power_w=216.0, energy_wh=1_234.0, temp_c=-7.5, humidity_pct=54.6, power_limit_w=3_000,
         plan_version=3, alarms=("flood",), active_swap="01J0SWAP",
+        sockets=(
+            SocketTelemetry(
+                socket=1, state=SocketState.ON, power_w=151.5, power_max_w=500,
+                session="01J0SOCK", energy_wh=17, duration_s=400, temp_c=31.5,
+            ),
+        ),
     ),
     m.Event(
         epoch=1, seq=17, boot_id="b-1", mono_ms=5_000, wall_ms=1_790_000_000_000, wall_synced=True,

@@ -129,12 +129,16 @@ async def gather_errors(*work: Awaitable[object]) -> list[object]:
 class CabinetBench:
     """A simulated cabinet as a process, and our wires on its ports, inside ``async with``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sockets: int = 0) -> None:
+        self.sockets = sockets
         self.run_dir = directory / "run"
         self.run_dir.mkdir()
         self.clock = SystemClock()
         text = example_config(
-            run_dir=self.run_dir, data_dir=directory / "data", credentials_dir=None
+            run_dir=self.run_dir,
+            data_dir=directory / "data",
+            credentials_dir=None,
+            sockets=sockets,
         )
         self.config = parse(text, directory / "cabinet.toml", {})
         self.wires = Wires(self.config, self.clock, DRIVERS)
@@ -143,7 +147,7 @@ class CabinetBench:
         self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> CabinetBench:
-        self._process = _start_simulator(self.run_dir)
+        self._process = _start_simulator(self.run_dir, self.sockets)
         await until((self.run_dir / "ready.json").exists, "the simulator's ports", 15)
         await self._group.__aenter__()
         self.task = self._group.create_task(self.wires.run())
@@ -176,6 +180,10 @@ class CabinetBench:
         """The simulator's state."""
         return await asyncio.to_thread(self._call, "GET", "/state", None)
 
+    async def get(self, path: str) -> Any:
+        """Read from the simulator's control API."""
+        return await asyncio.to_thread(self._call, "GET", path, None)
+
     def _call(self, method: str, path: str, body: object) -> Any:
         url = json.loads((self.run_dir / "ready.json").read_text())["http"]
         data = None if body is None else json.dumps(body).encode()
@@ -189,9 +197,11 @@ class CabinetBench:
             return json.loads(reply.read() or b"null")
 
 
-def _start_simulator(run_dir: Path) -> subprocess.Popen[bytes]:
+def _start_simulator(run_dir: Path, sockets: int) -> subprocess.Popen[bytes]:
     program = "from simulator.main import app; app()"
-    arguments = ("cabinet", "--run-dir", str(run_dir), "--http", "0")
+    config = run_dir.parent / "simulator.toml"
+    config.write_text(f"[cabinet]\nsockets = {sockets}\n", encoding="utf-8")
+    arguments = ("cabinet", "--run-dir", str(run_dir), "--http", "0", "--config", str(config))
     return subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
 
 

@@ -36,6 +36,7 @@ class FaceMeter:
             power_w=facts.power_w,
             energy_wh=facts.import_kwh * WH_PER_KWH,
             voltage_v=facts.voltage_v,
+            current_a=facts.current_a or None,  # not every meter tells it
         )
 
 
