@@ -11,6 +11,7 @@ setup_packages=(
 tests_packages=(
   "mbpoll|command -v mbpoll|an independent Modbus client that reads the simulated cabinet"
   "mosquitto|test -x /usr/sbin/mosquitto || command -v mosquitto|the second broker that the tests run against, on a free port"
+  "prometheus|command -v promtool|its promtool checks the alert rules and what the programs export"
   "chromium|command -v chromium|the browser that drives the rider's page"
   "fonts-noto-cjk|fc-list :lang=zh-cn 2>/dev/null | grep -q . || dpkg -s fonts-noto-cjk 2>/dev/null | grep -q '^Status: install ok installed'|Chinese letters in the browser's screenshots"
 )

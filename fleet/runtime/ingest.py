@@ -267,6 +267,7 @@ class Ingest:
         while True:
             await self._clock.sleep(LATEST_WRITE_S)
             self._metrics.set_cabinets(self._live.online_count(), len(self._live.ids()))
+            self._metrics.set_alarms(self._live.alarm_counts())
             rows = self._live.drain()
             if not rows:
                 continue

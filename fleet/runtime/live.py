@@ -6,6 +6,7 @@ The store holds a copy, written once a second, so that a restart shows something
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -191,6 +192,14 @@ class LivePicture:
             lon=record.lon,
         )
 
+    def alarm_counts(self) -> Counter[str]:
+        """By alarm code, the cabinets that last told of it; silence does not end an alarm."""
+        counts: Counter[str] = Counter()
+        for live in self._live.values():
+            if live.telemetry is not None and live.telemetry.alarms:
+                counts.update({_alarm_kind(alarm) for alarm in live.telemetry.alarms})
+        return counts
+
     def online_count(self) -> int:
         """Cabinets that are connected and have told something lately."""
         return sum(
@@ -215,3 +224,9 @@ def _offline(status: Status) -> Status:
         software=status.software,
         slots=status.slots,
     )
+
+
+def _alarm_kind(alarm: str) -> str:
+    """An alarm of telemetry without its slot, and without the name of a device that is silent."""
+    code = alarm.partition(":")[0]
+    return "device-offline" if code.startswith("offline-") else code

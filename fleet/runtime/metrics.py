@@ -5,10 +5,25 @@ Aggregates only: series per cabinet would block the loop at tens of thousands of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _COMMIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 _SWAP_BUCKETS_S = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+#: Always there, so that a rule about them has something to look at, and never crowded out.
+_ALARM_CODES: Final = (
+    "smoke",
+    "flood",
+    "e-stop",
+    "over-temperature",
+    "temperature-rise",
+    "slot-air-trip",
+    "cell-hot",
+    "door-left-open",
+)
+ALARM_CODES_MAX: Final = 60
 
 
 class FleetMetrics:
@@ -44,6 +59,14 @@ class FleetMetrics:
         self.cabinets = Gauge(
             "cabinet_up", "Cabinets by connection state", ["state"], registry=self.registry
         )
+        self.alarms = Gauge(
+            "cabinet_alarms_standing",
+            "Cabinets that tell of an alarm, by its code",
+            ["code"],
+            registry=self.registry,
+        )
+        self._alarm_codes = list(_ALARM_CODES)
+        self.set_alarms({})
         self.events = Counter(
             "ingest_events_total",
             "Events received, by verdict",
@@ -90,6 +113,16 @@ class FleetMetrics:
         """Update the aggregate of connection states."""
         self.cabinets.labels("online").set(online)
         self.cabinets.labels("offline").set(total - online)
+
+    def set_alarms(self, counts: Mapping[str, int]) -> None:
+        """Update the standing alarms. Codes come from outside: beyond a number they are ``other``."""
+        for code in sorted(counts):
+            if code not in self._alarm_codes and len(self._alarm_codes) < ALARM_CODES_MAX:
+                self._alarm_codes.append(code)
+        known = {code: counts.get(code, 0) for code in self._alarm_codes}
+        known["other"] = sum(counts.values()) - sum(known.values())
+        for code, number in known.items():
+            self.alarms.labels(code).set(number)
 
     def render(self) -> bytes:
         """The text format of Prometheus."""
