@@ -47,6 +47,9 @@ class CabinetConfig:
     offer_soc_pct: int
     columns: int  # of doors as they stand; 0: by their number
     clock: ClockSource
+    profile: str  # "production" or "demo"
+    clock_rate: int  # above 1 only in a demonstration: how fast the day of the plans runs
+    clock_origin_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def check(values: Mapping[str, Any], report: Report) -> None:
     _power(values, devices, report)
     _leases(values["wiring"], report)
     _fleet(values["fleet"], report)
+    _clock(values["cabinet"], report)
 
 
 def read_safety(raw: object, report: Report) -> dict[str, Any]:
@@ -342,3 +343,19 @@ def _fleet(fleet: Entry | None, report: Report) -> None:
         "is missing",
         'add credentials_dir = "credentials" and run cabinetd enrol, or give a url',
     )
+
+
+def _clock(cabinet: Entry | None, report: Report) -> None:
+    """A fast clock is for demonstrations: real packs and tariffs live in real time."""
+    if cabinet is None or cabinet["clock_rate"] in {None, 1}:
+        return
+    path: Path = ("cabinet", "clock_rate")
+    rate = cabinet["clock_rate"]
+    if cabinet["profile"] != "demo":
+        remedy = 'set clock_rate = 1, or profile = "demo" where nothing real hangs on it'
+        report.add(path, f"is {rate}, but cabinet.profile is {cabinet['profile']!r}", remedy)
+    elif cabinet["clock"] != "host":
+        what = f"is {rate}, but cabinet.clock is {str(cabinet['clock'])!r}"
+        report.add(
+            path, what, 'set clock = "host": the age of a plan is told by the wall clock alone'
+        )

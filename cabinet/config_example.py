@@ -31,6 +31,8 @@ offer_soc_pct = 90          # and offered to riders from this
 columns = 0                 # of doors on the kiosk page; 0 = by their number
 clock = "kernel"            # who vouches for the wall clock: kernel (NTP), rtc (NTP, then a battery
                             # clock for two weeks), host (a container whose host keeps it right)
+profile = "production"      # "demo" allows clock_rate above 1 (and clock_origin_ms): a day of plans
+clock_rate = 1              # that runs so much faster than real time
 """
 
 FLEET: Final = """

@@ -7,6 +7,7 @@ from typing import Final
 from cabinet.config_devices import TRAITS, ClockSource, Protocol
 from cabinet.config_schema import Flag, Item, Number, Table, Tables, Text
 from cabinet.core.model import Input, Output
+from protocols.fastclock import RATE_MAX
 from protocols.messages import SLOTS_MAX
 from protocols.sockets import SOCKETS_MAX
 
@@ -42,6 +43,9 @@ CABINET: Final = Table(
         "offer_soc_pct": Number(20, 100, default=90, unit="%"),
         "columns": Number(0, 8, default=0),
         "clock": Text(default=ClockSource.KERNEL, choices=tuple(ClockSource)),
+        "profile": Text(default="production", choices=("production", "demo")),
+        "clock_rate": Number(1, RATE_MAX, default=1),
+        "clock_origin_ms": Number(0, 1 << 53, default=0, unit="ms"),
     }
 )
 

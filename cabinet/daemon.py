@@ -44,11 +44,14 @@ from cabinet.runtime.uplink import Uplink
 from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, UplinkStatus
 from cabinet.web.app import create_app
 from cabinet.web.kiosk import KioskPages
+from protocols.fastclock import FastClock
 
 log = logging.getLogger(__name__)
 
 SESSION_FILE: Final = "session"
 CLOCK_FILE: Final = "clock-synced"
+#: From a decision to a charger that has followed it, in real time.
+PLAN_LEAD_MS: Final = 3_000
 WEB_STOP_S: Final = 1
 
 
@@ -124,6 +127,7 @@ class _Daemon:
             images=self._wires,
             clock=clock,
             store_error=trouble,
+            day=FastClock(config.cabinet.clock_rate, config.cabinet.clock_origin_ms),
         )
         self._renewal: Renewal | None = None
         self._uplink = self._make_uplink(store, restored)
@@ -323,6 +327,7 @@ def _engine_config(config: Config, software: str, epoch: int) -> EngineConfig:
         slots=cabinet.slots,
         software=software,
         epoch=epoch,
+        plan_lead_ms=PLAN_LEAD_MS * cabinet.clock_rate,
         pack=pack_limits,
         breaker_w=cabinet.breaker_w,
         power_default_w=cabinet.power_default_w,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fleet.adapters.clock import SystemClock
+from fleet.adapters.clock import DayClock
 from fleet.adapters.grid_file import GridFile
 from fleet.config import FleetConfig
 from fleet.core.balance.generate import generate
@@ -21,6 +21,7 @@ from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.planner import Planner
 from fleet.stores import Stores
+from protocols.fastclock import FastClock
 
 
 def make_planner(
@@ -28,11 +29,15 @@ def make_planner(
     stores: Stores,
     *,
     live: LivePicture,
-    clock: SystemClock,
+    clock: DayClock,
+    fast: FastClock,
     metrics: FleetMetrics,
     desired: DesiredPublisher,
 ) -> Planner:
-    """The loop for the configured grid; raise ConfigError naming what is wrong with it."""
+    """The loop for the configured grid; raise ConfigError naming what is wrong with it.
+
+    ``clock`` is that of the tariff's day.
+    """
     balance = config.balance
     try:
         zone = ZoneInfo(config.pages.timezone)
@@ -47,6 +52,7 @@ def make_planner(
             cabinets=grid.ids,
             interval_s=balance.interval_s,
             zone=zone,
+            fast=fast,
         )
 
     try:
@@ -62,6 +68,7 @@ def make_planner(
             zone=zone,
             interval_s=balance.interval_s,
             every_s=balance.every_s,
+            rate=fast.rate,
             metrics=BalanceMetrics(metrics.registry),
         )
     except InvalidError as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+from fleet.config_keys import SECTIONS, Key, Value
 from fleet.errors import ConfigError
 
 ENV_PREFIX: Final = "FLEETD__"
@@ -85,9 +86,14 @@ class BalanceConfig:
 
 @dataclass(frozen=True, slots=True)
 class FleetConfig:
-    """All of it. Relative paths have been resolved against the folder of the file."""
+    """All of it. Relative paths have been resolved against the folder of the file.
+
+    ``clock_rate`` above 1 is for demonstrations: how fast the day of tariffs and plans runs.
+    """
 
     data_dir: Path
+    clock_rate: int
+    clock_origin_ms: int
     http: HttpConfig
     broker: BrokerConfig
     enrol: EnrolConfig
@@ -99,138 +105,7 @@ class FleetConfig:
     operator_token_file: Path
 
 
-_Value = str | int | bool
-_WANTED: Final = {bool: "true or false", int: "a whole number", str: "text in quotes"}
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    name: str
-    default: _Value
-    doc: str
-    choices: tuple[str, ...] = ()
-    low: int = 0
-    high: int = 65_535
-
-    def check(self, value: object) -> str | None:
-        """What is wrong with the value, or None."""
-        kind = type(self.default)
-        if type(value) is not kind:
-            return f"is {value!r}, expected {_WANTED[kind]}"
-        if isinstance(value, int) and not self.low <= value <= self.high:
-            return f"is {value}, expected {self.low} to {self.high}"
-        if self.choices and value not in self.choices:
-            return f"is {value!r}, expected one of {', '.join(self.choices)}"
-        return None
-
-
-_SECTIONS: Final[Mapping[str, tuple[_Key, ...]]] = {
-    "fleet": (
-        _Key(
-            "data_dir",
-            "fleet-data",
-            "Database, keys and broker files. Relative paths start at the folder of this file.",
-        ),
-    ),
-    "http": (
-        _Key("host", "127.0.0.1", "Where the pages listen; 0.0.0.0 for all interfaces."),
-        _Key("port", 8080, "0 takes any free port."),
-        _Key(
-            "public_url",
-            "",
-            'What the QR codes lead to, such as "https://swap.example.cn"; empty: host and port.',
-        ),
-        _Key("tls_cert_file", "", "Certificate and key for https; empty behind a proxy."),
-        _Key("tls_key_file", "", ""),
-    ),
-    "broker": (
-        _Key(
-            "mode",
-            "embedded",
-            "embedded: started by fleetd; external: your own.",
-            choices=("embedded", "external"),
-        ),
-        _Key("host", "127.0.0.1", "Where the embedded one listens, or the external one is."),
-        _Key("port", 8883, "0 takes any free port (embedded only)."),
-        _Key(
-            "tls",
-            True,  # noqa: FBT003 - a default value
-            "Encryption, and a client certificate for everybody. false: passwords; loopback only.",
-        ),
-        _Key(
-            "public_url",
-            "",
-            'What cabinets are told, such as "mqtts://swap.example.cn:8883"; empty: the host of '
-            "http.public_url, and the port above.",
-        ),
-        _Key("prefer", "auto", "Which to embed.", choices=("auto", "nats", "mosquitto")),
-        _Key("username", "", "External only: the fleet's user there."),
-        _Key("password_file", "", "External only: a file that holds its password."),
-        _Key("ca_file", "", "External only: who vouches for it; empty: our own authority."),
-        _Key("cert_file", "", "External only: our client certificate and key; empty: of our own."),
-        _Key("key_file", "", ""),
-    ),
-    "enrol": (
-        _Key("host", "127.0.0.1", "Where cabinets join (HTTPS); 0.0.0.0 for all interfaces."),
-        _Key(
-            "port", 8443, "0 takes any free port; tokens can then be made while fleetd runs only."
-        ),
-        _Key(
-            "public_url",
-            "",
-            'What tokens lead to, such as "https://swap.example.cn:8443"; empty: the host of '
-            "http.public_url, and the port above.",
-        ),
-    ),
-    "store": (
-        _Key(
-            "url",
-            "",
-            'Empty: SQLite in data_dir. Or "postgresql://user:password@host/database".',
-        ),
-    ),
-    "sms": (
-        _Key(
-            "sender",
-            "console",
-            "console prints login codes and keeps them in data_dir/sms.jsonl; for trials only.",
-            choices=("console",),
-        ),
-    ),
-    "operator": (
-        _Key(
-            "token_file",
-            "",
-            "Opens /ops/login?token=…; empty: data_dir/operator.token, made at the first start.",
-        ),
-    ),
-    "pages": (
-        _Key(
-            "locale", "zh", "Language of the pages before a visitor chooses.", choices=("zh", "en")
-        ),
-        _Key("timezone", "Asia/Shanghai", "Of the times shown."),
-        _Key("support_phone", "", "Shown where a rider is stuck."),
-    ),
-    "limits": (
-        _Key(
-            "starts_per_minute",
-            20,
-            "Taps of one rider that may move a door, start or reopen; more are told to wait.",
-            low=1,
-            high=10_000,
-        ),
-    ),
-    "balance": (
-        _Key(
-            "grid_file",
-            "",
-            "Regions, feeders, tariffs (`fleetd grid check`); empty: cabinets charge by their own.",
-        ),
-        _Key("interval_s", 900, "Steps of the plan; a divisor of an hour.", low=60, high=3_600),
-        _Key("every_s", 300, "How often it is planned anew.", low=10, high=3_600),
-    ),
-}
 
 
 @dataclass(slots=True)
@@ -272,7 +147,7 @@ def parse(text: str, source: str, folder: Path, env: Mapping[str, str]) -> Fleet
         raise ConfigError(f"{source}: is not TOML: {error}") from error
     report = _Report(source, _line_index(text))
     values = {
-        (section, key.name): key.default for section, keys in _SECTIONS.items() for key in keys
+        (section, key.name): key.default for section, keys in SECTIONS.items() for key in keys
     }
     _read_document(document, values, report)
     _read_env(env, values, report)
@@ -286,7 +161,7 @@ def parse(text: str, source: str, folder: Path, env: Mapping[str, str]) -> Fleet
 def example() -> str:
     """A commented configuration with every key at its default."""
     lines = ["# fleetd's configuration. Every key may be left out; these are the defaults."]
-    for section, keys in _SECTIONS.items():
+    for section, keys in SECTIONS.items():
         lines += ["", f"[{section}]"]
         for key in keys:
             choices = f" One of: {', '.join(key.choices)}." if len(key.choices) > 1 else ""
@@ -296,23 +171,23 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _literal(value: _Value) -> str:
+def _literal(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _read_document(
-    document: Mapping[str, Any], values: dict[tuple[str, str], _Value], report: _Report
+    document: Mapping[str, Any], values: dict[tuple[str, str], Value], report: _Report
 ) -> None:
     for section, table in document.items():
-        if section not in _SECTIONS:
-            report.add(section, f"is not a section{_nearest(section, _SECTIONS)}")
+        if section not in SECTIONS:
+            report.add(section, f"is not a section{_nearest(section, SECTIONS)}")
             continue
         if not isinstance(table, dict):
             report.add(section, f"is a value; write it as a section: [{section}]")
             continue
-        keys = {key.name: key for key in _SECTIONS[section]}
+        keys = {key.name: key for key in SECTIONS[section]}
         for name, value in table.items():
             full = f"{section}.{name}"
             if name not in keys:
@@ -324,9 +199,9 @@ def _read_document(
 
 
 def _read_env(
-    env: Mapping[str, str], values: dict[tuple[str, str], _Value], report: _Report
+    env: Mapping[str, str], values: dict[tuple[str, str], Value], report: _Report
 ) -> None:
-    known = {f"{s}.{key.name}": (s, key) for s, keys in _SECTIONS.items() for key in keys}
+    known = {f"{s}.{key.name}": (s, key) for s, keys in SECTIONS.items() for key in keys}
     for name in sorted(env):
         if not name.startswith(ENV_PREFIX):
             continue
@@ -342,16 +217,16 @@ def _read_env(
             values[section, key.name] = value
 
 
-def _from_env(raw: str, key: _Key) -> _Value:
+def _from_env(raw: str, key: Key) -> Value:
     """The text as the type of the key, where it can be read as such."""
     if isinstance(key.default, bool):
         return {"true": True, "false": False}.get(raw, raw)
-    if isinstance(key.default, int) and re.fullmatch(r"-?[0-9]{1,9}", raw):
+    if isinstance(key.default, int) and re.fullmatch(r"-?[0-9]{1,16}", raw):
         return int(raw)
     return raw
 
 
-def _cross_check(values: Mapping[tuple[str, str], _Value], report: _Report) -> None:
+def _cross_check(values: Mapping[tuple[str, str], Value], report: _Report) -> None:
     if bool(values["http", "tls_cert_file"]) != bool(values["http", "tls_key_file"]):
         report.add("http.tls_key_file", "and tls_cert_file go together: give both or neither")
     url = str(values["http", "public_url"])
@@ -365,6 +240,13 @@ def _cross_check(values: Mapping[tuple[str, str], _Value], report: _Report) -> N
             report.add(
                 f"broker.{name}", 'is for an external broker: leave it, or mode = "external"'
             )
+    if int(values["fleet", "clock_rate"]) > 1 and values["fleet", "profile"] != "demo":
+        report.add(
+            "fleet.clock_rate",
+            f"is {values['fleet', 'clock_rate']}, but fleet.profile is "
+            f"{values['fleet', 'profile']!r}: real cabinets and tariffs live in real time; set "
+            'clock_rate = 1, or profile = "demo" where nothing real hangs on it',
+        )
     if 3_600 % int(values["balance", "interval_s"]):
         report.add(
             "balance.interval_s",
@@ -373,7 +255,7 @@ def _cross_check(values: Mapping[tuple[str, str], _Value], report: _Report) -> N
     _check_tls(values, report)
 
 
-def _check_tls(values: Mapping[tuple[str, str], _Value], report: _Report) -> None:
+def _check_tls(values: Mapping[tuple[str, str], Value], report: _Report) -> None:
     host = values["broker", "host"]
     if not values["broker", "tls"]:
         if host not in _LOOPBACK:
@@ -411,6 +293,8 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
     data_dir = path("fleet", "data_dir") or folder.resolve()
     return FleetConfig(
         data_dir=data_dir,
+        clock_rate=values["fleet", "clock_rate"],
+        clock_origin_ms=values["fleet", "clock_origin_ms"],
         http=HttpConfig(
             host=values["http", "host"],
             port=values["http", "port"],

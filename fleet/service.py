@@ -20,7 +20,7 @@ import uvicorn
 from fleet import places
 from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
-from fleet.adapters.clock import SystemClock
+from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.mqtt import MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
@@ -44,6 +44,7 @@ from fleet.runtime.swaps import SwapService
 from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
 from protocols import signing, topics
+from protocols.fastclock import FastClock
 from protocols.topics import Leaf
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class _Fleet:
         self._config = config
         self._stores = stores
         self._clock = clock
+        self.fast = FastClock(config.clock_rate, config.clock_origin_ms)
+        self.day = DayClock(self.fast)  # of tariffs and plans; nothing else goes by it
         self._broker = broker
         self._device = device
         self._data_dir = config.data_dir
@@ -275,7 +278,8 @@ class _Fleet:
                 config,
                 stores,
                 live=fleet.live,
-                clock=clock,
+                clock=fleet.day,
+                fast=fleet.fast,
                 metrics=fleet.metrics,
                 desired=fleet.desired,
             )
@@ -317,7 +321,7 @@ class _Fleet:
                 hub=self.order_hub,
                 clock=self._clock,
             ),
-            balance=BalanceService(self.planner, self._clock) if self.planner else None,
+            balance=BalanceService(self.planner, self.day) if self.planner else None,
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,

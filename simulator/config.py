@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from simulator.errors import ConfigError
-from simulator.models.cabinet import PACE_MAX, PackOrder
+from simulator.models.cabinet import CLOCK_RATE_MAX, PACE_MAX, PackOrder
 from simulator.models.outfit import FACTORY, Outfit
 from simulator.models.wiring import SLOTS_MAX, SOCKETS_MAX
 
@@ -35,6 +35,7 @@ sockets = 0                  # of a charging area beside it, 0 to 8
 seed = 1                     # same seed, same cells, same run
 ambient_c = 25.0             # the street
 speed = 1.0                  # charge, heat and energy run this much faster; boards and doors do not
+clock_rate = 1               # a day on a fast clock: charge and energy once more, heat does not
 tick_ms = 100
 
 [wire]
@@ -99,6 +100,7 @@ class PhysicsSection(Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 1
     ambient_c: Annotated[float, Meta(ge=-40, le=60)] = 25.0
     speed: Annotated[float, Meta(gt=0, le=PACE_MAX)] = 1.0
+    clock_rate: Annotated[int, Meta(ge=1, le=CLOCK_RATE_MAX)] = 1
     tick_ms: Annotated[int, Meta(ge=10, le=1_000)] = 100
 
 

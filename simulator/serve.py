@@ -55,6 +55,7 @@ def build(config: Config, clock: Clock) -> Ticker:
         seed=config.physics.seed,
         ambient_c=config.physics.ambient_c,
         pace=config.physics.speed,
+        clock_rate=config.physics.clock_rate,
         outfit=config.devices.outfit,
         log=TruthLog(wall_ms=clock.wall_ms),
     )

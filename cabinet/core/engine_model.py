@@ -52,6 +52,12 @@ class Now:
     mono_ms: int
     wall_ms: int
     wall_synced: bool
+    day_ms: int | None = None  # what plans go by, where that is not the wall clock (demonstrations)
+
+    @property
+    def plan_ms(self) -> int:
+        """What the validity and the steps of plans are held against."""
+        return self.wall_ms if self.day_ms is None else self.day_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,7 @@ class EngineConfig:
     left_open_ms: int = 120_000  # a door open this long is an alarm, swap or not
     unnamed_ms: int = 10_000  # a pack that has not told its serial by then is flagged
     second_scan_ms: int = 300_000  # for so long a faulted transaction can be gone on with
+    plan_lead_ms: int = 3_000  # a lower step is obeyed from then: what chargers need to follow
     hold_leave_full: int = 1  # so many full packs are never kept for riders on the way
     sockets: tuple[SocketLimits, ...] = ()  # of the charging area beside it
     probed_sockets: frozenset[int] = frozenset()  # those whose temperature is watched

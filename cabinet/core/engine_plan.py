@@ -4,6 +4,9 @@ A plan is worth something only inside its validity. By the wall clock that is pl
 clock is not known to be right, the plan counts for its own length from its receipt in this boot,
 and then only with its smallest step, since nobody can tell which step it is. Otherwise the safe
 local default holds. Nothing ever goes above the breaker.
+
+Chargers follow within seconds, and a limit of the grid holds from its first: the lower of two steps is
+obeyed ``plan_lead_ms`` before it begins.
 """
 
 from __future__ import annotations
@@ -34,8 +37,13 @@ def power_limit_w(state: State, config: EngineConfig, now: Now) -> int:
     if not now.wall_synced:
         planned_w = min(plan.power_w) if _within_age(state, now) else default_w
         return max(0, min(planned_w, config.breaker_w))
-    index = _index(state, now, len(plan.power_w))
-    planned_w = default_w if index is None else plan.power_w[index]
+    planned_w = min(
+        default_w if index is None else plan.power_w[index]
+        for index in (
+            _index(state, now.plan_ms, len(plan.power_w)),
+            _index(state, now.plan_ms + config.plan_lead_ms, len(plan.power_w)),
+        )
+    )
     return max(0, min(planned_w, config.breaker_w))
 
 
@@ -45,7 +53,7 @@ def target_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
     plan = state.durable.plan
     if plan is None or not plan.target_soc_pct or not now.wall_synced:
         return _clamp(default_pct)
-    index = _index(state, now, len(plan.target_soc_pct))
+    index = _index(state, now.plan_ms, len(plan.target_soc_pct))
     return _clamp(default_pct if index is None else plan.target_soc_pct[index])
 
 
@@ -62,12 +70,12 @@ def _clamp(target_pct: int) -> int:
     return max(TARGET_MIN_PCT, min(TARGET_MAX_PCT, target_pct))
 
 
-def _index(state: State, now: Now, steps: int) -> int | None:
-    """The plan's step by the wall clock; None outside its validity."""
+def _index(state: State, at_ms: int, steps: int) -> int | None:
+    """The plan's step at a time; None outside its validity."""
     plan = state.durable.plan
-    if plan is None or not plan.valid_from_ms <= now.wall_ms < plan.valid_until_ms:
+    if plan is None or not plan.valid_from_ms <= at_ms < plan.valid_until_ms:
         return None
-    index = (now.wall_ms - plan.valid_from_ms) // (plan.step_s * 1000)
+    index = (at_ms - plan.valid_from_ms) // (plan.step_s * 1000)
     return index if index < steps else None
 
 

@@ -17,6 +17,7 @@ from cabinet.core.model import Effect, Image, Unlock, UnlockResult
 from cabinet.core.records import Restored, Write
 from cabinet.errors import DeviceRefusedError, LinkError, StoreError
 from cabinet.ports import Clock
+from protocols.fastclock import REAL, FastClock
 from protocols.messages import Telemetry
 
 log = logging.getLogger(__name__)
@@ -75,12 +76,14 @@ class Pump:
         images: Images,
         clock: Clock,
         store_error: str | None = None,
+        day: FastClock = REAL,
     ) -> None:
         self._acting = Acting(engine, state, store_error)
         self._store = store
         self._actuator = actuator
         self._images = images
         self._clock = clock
+        self._day = day
         self._queue: asyncio.Queue[Input] = asyncio.Queue(maxsize=QUEUE_MAX)
         self._wake = asyncio.Event()
         self._listeners: list[Listener] = []
@@ -106,8 +109,9 @@ class Pump:
 
     def now(self) -> Now:
         """The present time, as decisions get it."""
-        wall_ms = int(self._clock.now_utc().timestamp() * 1000)
-        return Now(self._clock.monotonic_ms(), max(0, wall_ms), self._clock.wall_synced())
+        wall_ms = max(0, int(self._clock.now_utc().timestamp() * 1000))
+        day_ms = None if self._day == REAL else self._day.day_ms(wall_ms)
+        return Now(self._clock.monotonic_ms(), wall_ms, self._clock.wall_synced(), day_ms)
 
     def listen(self, listener: Listener) -> None:
         """Call this after every adopted decision; it must not block."""

@@ -1,4 +1,4 @@
-"""`make demo`: a whole cabinet on this machine, until Ctrl-C; or one whole swap, then an exit code."""
+"""`make demo`: a whole cabinet on this machine, until Ctrl-C; or one whole swap or day, then an exit code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import typer
 
 from deploy.demo import lan
 from deploy.demo.clients import texts_to
+from deploy.demo.day import CLOCK_RATE, HOURS, Day, options_for, run_day
 from deploy.demo.errors import DemoError
 from deploy.demo.processes import LOOPBACK, require_free
 from deploy.demo.stack import Options, Stack, Tls
@@ -26,6 +27,7 @@ from deploy.demo.waiting import now_s
 
 EXIT_FAILED: Final = 1
 WHOLE_RUN_S: Final = 150  # --swap and --jam end by then, come what may
+DAY_START_S: Final = 345  # for everything but the day itself, compiling the planner included
 WATCH_EVERY_S: Final = 0.5
 
 
@@ -33,6 +35,13 @@ def main(
     *,
     swap: Annotated[bool, typer.Option(help="Play one whole swap, check it, and end.")] = False,
     jam: Annotated[bool, typer.Option(help="Play a swap with jammed doors; exits 1.")] = False,
+    day: Annotated[
+        bool, typer.Option(help="Play a whole day on a fast clock; exits 1 above a limit.")
+    ] = False,
+    hours: Annotated[int, typer.Option(min=1, max=HOURS, help="Of --day.")] = HOURS,
+    clock_rate: Annotated[
+        int, typer.Option(min=2, max=120, help="Of --day: times faster than real time.")
+    ] = CLOCK_RATE,
     lan_mode: Annotated[
         bool, typer.Option("--lan", help="HTTPS on the LAN address, for a real phone.")
     ] = False,
@@ -54,6 +63,7 @@ def main(
             _run(
                 swap=swap or jam,
                 jam=jam,
+                day=Day.planned(clock_rate, hours) if day else None,
                 lan_mode=lan_mode,
                 ca_dir=ca_dir,
                 port=port,
@@ -69,12 +79,14 @@ def _run(
     *,
     swap: bool,
     jam: bool,
+    day: Day | None,
     lan_mode: bool,
     ca_dir: Path | None,
     port: int | None,
     broker: str,
     open_browser: bool,
 ) -> None:
+    deadline_s = WHOLE_RUN_S if swap else _day_within_s(day) if day else 0
     host = lan.lan_address() if lan_mode else LOOPBACK
     if port is not None:
         require_free(port, host, "--port")
@@ -82,20 +94,24 @@ def _run(
     run_dir = Path(tempfile.mkdtemp(prefix="yizhan-"))
     tls = lan.make_tls(ca_dir or run_dir / "ca", host) if lan_mode else None
     options = Options(broker=broker, http_host=host, public_host=host, http_port=port, tls=tls)
+    if day:
+        options = options_for(day, options, run_dir)
     stack = Stack(run_dir, options, say=lambda line: typer.echo(f"  {line}"))
     try:
-        if swap:
-            signal.alarm(WHOLE_RUN_S)
+        if deadline_s:
+            signal.alarm(deadline_s)
         typer.echo(f"Starting in {run_dir}")
         started_s = now_s()
         stack.start()
         typer.echo(f"Ready after {now_s() - started_s:.1f} s.\n")
         if swap:
             _one_swap(stack, jam=jam)
+        elif day:
+            run_day(stack, day, typer.echo)
         else:
             _until_interrupt(stack, tls, open_browser=open_browser)
     except KeyboardInterrupt:
-        raise DemoError(f"interrupted, or not done within {WHOLE_RUN_S} s") from None
+        raise DemoError(f"interrupted, or not done within {deadline_s} s") from None
     except DemoError as error:
         kept = Path(tempfile.mkdtemp(prefix="yizhan-log-"))
         shutil.copytree(run_dir / "log", kept, dirs_exist_ok=True)
@@ -106,6 +122,10 @@ def _run(
         typer.echo("Stopping …")
         stack.stop()
         shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _day_within_s(day: Day) -> int:
+    return DAY_START_S + day.hours * 3_600 // day.fast.rate
 
 
 def _until_interrupt(stack: Stack, tls: Tls | None, *, open_browser: bool) -> None:

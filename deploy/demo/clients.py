@@ -97,11 +97,10 @@ class SimClient:
 class RiderClient:
     """A rider's phone: logs in by phone and code, starts swaps, follows them."""
 
-    def __init__(self, base_url: str, *, sms_file: Path, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, base_url: str, *, sms_file: Path, verify: ssl.SSLContext | bool = True
+    ) -> None:
         self._sms_file = sms_file
-        verify: ssl.SSLContext | bool = True
-        if ca_file is not None:
-            verify = ssl.create_default_context(cafile=str(ca_file))
         self._http = httpx2.Client(
             base_url=base_url, timeout=HTTP_TIMEOUT_S, verify=verify, trust_env=False
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import ssl
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -38,6 +39,14 @@ class Tls:
     ca_file: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Rider:
+    """A rider with a pack on the bike."""
+
+    phone: str
+    serial: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What differs between the demo and the tests that reuse it."""
@@ -47,6 +56,7 @@ class Options:
     slots: int = 12
     phone: str = "+8613800138000"
     rider_serial: str | None = "YZ48-000101"  # the pack on the rider's bike
+    more_riders: tuple[Rider, ...] = ()
     broker: str = "auto"  # "nats", "mosquitto"
     http_host: str = LOOPBACK  # where fleetd listens
     public_host: str = LOOPBACK  # what the URLs name
@@ -77,6 +87,7 @@ class Stack:
         self.enrol_port = free_port()
         self.cabinet_port = free_port()
         self.rider_id = ""
+        self._holders: dict[str, str] = {}  # packs that riders have
         self.cabinet_row: dict[str, Any] = {}
         self._sim: SimClient | None = None
         self._rider: RiderClient | None = None
@@ -162,10 +173,12 @@ class Stack:
 
     def new_phone(self) -> RiderClient:
         """Another phone, without a session."""
+        return RiderClient(self.fleet_url, sms_file=self.sms_file, verify=self.trust())
+
+    def trust(self) -> ssl.SSLContext | bool:
+        """Whom a client of fleetd believes."""
         tls = self.options.tls
-        return RiderClient(
-            self.fleet_url, sms_file=self.sms_file, ca_file=tls.ca_file if tls else None
-        )
+        return ssl.create_default_context(cafile=str(tls.ca_file)) if tls else True
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -255,16 +268,23 @@ class Stack:
             *("--slots", str(options.slots), "--lat", "39.9402", "--lon", "116.3897", "--json"),
         )
         self.cabinet_row = json.loads(added)
-        rider = self.fleet("rider", "add", "--phone", options.phone, "--json")
-        self.rider_id = json.loads(rider)["id"]
+        self.rider_id = self._add_rider(options.phone, options.rider_serial)
+        for rider in options.more_riders:
+            self._add_rider(rider.phone, rider.serial)
+
+    def _add_rider(self, phone: str, serial: str | None) -> str:
+        added = self.fleet("rider", "add", "--phone", phone, "--json")
+        rider_id: str = json.loads(added)["id"]
+        if serial:
+            self._holders[serial] = f"rider:{rider_id}"
+        return rider_id
 
     def _import_packs(self) -> None:
         holders = {
             serial: f"slot:{self.options.cabinet_id}:{slot}"
             for slot, serial in self.sim.serials().items()
         }
-        if self.options.rider_serial:
-            holders[self.options.rider_serial] = f"rider:{self.rider_id}"
+        holders |= self._holders
         path = self.run_dir / "packs.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -27,6 +27,7 @@ class Played:
 
     swap_id: str
     serial_in: str
+    soc_in_pct: float = OLD_PACK_SOC_PCT
     serial_out: str | None = None
     slot_in: int | None = None
     slot_out: int | None = None
@@ -60,20 +61,29 @@ class Hands:
         )
 
 
-def play(stack: Stack, rider: RiderClient, say: Callable[[str], None]) -> Played:
+def play(
+    stack: Stack,
+    rider: RiderClient,
+    say: Callable[[str], None],
+    *,
+    serial: str | None = None,
+    soc_pct: float = OLD_PACK_SOC_PCT,
+) -> Played:
     """Tap, follow the swap and do by hand what each step asks for; return what was seen.
+
+    The rider brings ``serial`` (None: the first rider's pack) with this much left in it.
 
     Raises:
         SwapFailedError: the swap ended otherwise than completed, or did not end in time.
     """
-    serial_in = stack.options.rider_serial
+    serial_in = serial or stack.options.rider_serial
     if serial_in is None:
         raise DemoError("the rider has no pack to give back")
     started_s = now_s()
     first = rider.start(stack.options.cabinet_id)
-    played = Played(swap_id=first["id"], serial_in=serial_in)
+    played = Played(swap_id=first["id"], serial_in=serial_in, soc_in_pct=soc_pct)
     hands = Hands(stack.sim)
-    say(f"swap {played.swap_id}: the rider has {serial_in} at {OLD_PACK_SOC_PCT:g} %")
+    say(f"swap {played.swap_id}: the rider has {serial_in} at {soc_pct:g} %")
     for view in _views(rider, played.swap_id, Deadline.after(SWAP_WITHIN_S), stack.check_alive):
         step = view["step"]
         if step is None or (played.steps and played.steps[-1] == step):
@@ -160,7 +170,7 @@ def _act(
     """What the rider does at a step."""
     if view["step"] == "await-return":
         played.slot_in = view["slot_in"]
-        hands.give(view["slot_in"], played.serial_in)
+        hands.give(view["slot_in"], played.serial_in, played.soc_in_pct)
         say(f"           hands: {played.serial_in} into slot {view['slot_in']}, door shut")
     elif view["step"] == "await-pickup":
         played.slot_out = view["slot_out"]

@@ -6,6 +6,8 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
+from protocols.fastclock import FastClock
+
 
 class SystemClock:
     """The machine's clocks, as ``fleet.ports.Clock``."""
@@ -25,3 +27,18 @@ class SystemClock:
     async def sleep(self, delay_s: float) -> None:
         """Sleep on the monotonic clock."""
         await asyncio.sleep(delay_s)
+
+
+class DayClock(SystemClock):
+    """The clock of tariffs and plans: its wall clock is the day's, all else is the machine's."""
+
+    def __init__(self, fast: FastClock) -> None:
+        self._fast = fast
+
+    def now_utc(self) -> datetime:
+        """The time of the day that is shown."""
+        return datetime.fromtimestamp(self.wall_ms() / 1_000, UTC)
+
+    def wall_ms(self) -> int:
+        """The same in Unix milliseconds."""
+        return self._fast.day_ms(super().wall_ms())

@@ -49,6 +49,7 @@ class BalanceService:
             now_ms=now_ms,
             plan=self._note(),
             alarms=tuple(sorted(planner.alarms)),
+            clock_rate=planner.rate,
             points=tuple(self._point(scope, *each) for each in series),
         )
 

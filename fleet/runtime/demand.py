@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from fleet.core.balance.forecast import SWAPS_A_DAY, Forecast, Forecaster
+from protocols.fastclock import REAL, FastClock
 
 HISTORY_DAYS: Final = 28
 FORECAST_DAYS: Final = 3  # today and what 24 hours and the horizon's spare reach into
@@ -44,11 +45,13 @@ class Demand:
         cabinets: Sequence[str],
         interval_s: int,
         zone: tzinfo,
+        fast: FastClock = REAL,
     ) -> None:
         self._rows = rows
         self._ages = ages
         self._place = {cabinet: place for place, cabinet in enumerate(cabinets)}
         self._interval_ms = interval_s * 1_000
+        self._fast = fast  # the ledger books in real time
         self._zone = zone
         prior = np.full(len(cabinets), SWAPS_A_DAY)
         self._forecaster = Forecaster(prior, interval_s=interval_s)
@@ -62,7 +65,8 @@ class Demand:
         ages = await self._ages.registered_ms() if day < today else {}
         since = np.full(len(self._place), now_ms)
         for cabinet, place in self._place.items():
-            since[place] = ages.get(cabinet, now_ms)
+            age_ms = ages.get(cabinet)
+            since[place] = now_ms if age_ms is None else self._fast.day_ms(age_ms)
         learnt = 0
         while day < today:
             learnt += await self._learn(day, since)
@@ -76,7 +80,11 @@ class Demand:
         if not there.any():
             return 0
         counts = np.zeros((len(self._place), self._forecaster.intervals))
-        rows = await self._rows.taken_by_interval(begin, end, self._interval_ms)
+        rows = await self._rows.taken_by_interval(
+            self._fast.real_ms(begin),
+            self._fast.real_ms(end),
+            max(self._interval_ms // self._fast.rate, 1),
+        )
         for cabinet, interval, count in rows:
             place = self._place.get(cabinet)
             if place is not None:  # a day may be an hour longer than the profile

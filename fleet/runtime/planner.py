@@ -97,8 +97,13 @@ class Planner:
         interval_s: int,
         every_s: int,
         metrics: BalanceMetrics,
+        rate: int = 1,
     ) -> None:
-        """Read the grid; raise InvalidError."""
+        """Read the grid; raise InvalidError.
+
+        ``clock``'s wall clock is that of the tariff's day, which runs ``rate`` times as fast as its
+        monotonic one: intervals and runs go by the former, deadlines and ages by the latter.
+        """
         self._grids = grids
         self._last = last
         self._make_demand = demand
@@ -110,6 +115,9 @@ class Planner:
         self.zone = zone
         self.interval_s = interval_s
         self._every_s = every_s
+        self.rate = rate
+        self._run_s = every_s / rate  # real seconds from run to run
+        self._sample_ms = max(SAMPLE_MS // rate, 1)
         self._metrics = metrics
         self.grid = grids.load()
         self.ring = Ring(len(self.grid.ids), interval_s * 1_000)
@@ -171,7 +179,7 @@ class Planner:
     async def _watch(self) -> None:
         while True:
             now_ms = self._clock.monotonic_ms()
-            if self._looked_ms is None or now_ms - self._looked_ms >= SAMPLE_MS:
+            if self._looked_ms is None or now_ms - self._looked_ms >= self._sample_ms:
                 self._looked_ms = now_ms
                 try:
                     self.look()
@@ -240,13 +248,11 @@ class Planner:
                 zone=self.zone,
                 peak_w=peak_w,
             )
-            return problem, self._solve(
-                problem.instance, warm, clock_s, self._every_s * SOLVE_SHARE
-            )
+            return problem, self._solve(problem.instance, warm, clock_s, self._run_s * SOLVE_SHARE)
 
         started_ms = self._clock.monotonic_ms()
         solving = asyncio.ensure_future(asyncio.to_thread(work))
-        timer = asyncio.ensure_future(self._clock.sleep(self._every_s * LATE_SHARE))
+        timer = asyncio.ensure_future(self._clock.sleep(self._run_s * LATE_SHARE))
         try:
             await asyncio.wait({solving, timer}, return_when=asyncio.FIRST_COMPLETED)
             if not solving.done():

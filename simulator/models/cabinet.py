@@ -1,7 +1,9 @@
 """The whole cabinet: boards drive slots, slots drive the meter, and nothing else knows the wiring.
 
-Two paces: board timers and doors run as time comes in; charge, heat and energy run ``pace`` times
-faster, because a daemon on the wires renews its leases by its own clock, whatever the physics does.
+Three paces: board timers and doors run as time comes in; charge, heat and energy run ``pace`` times
+faster, because a daemon on the wires renews its leases by its own clock, whatever the physics does. In
+a day on a fast clock charge and energy run another ``clock_rate`` times faster, but heat does not: the
+daemon's rules on rising temperatures count real seconds, and would rightly stop what warms so fast.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from simulator.models.wiring import (
 #: Physics never steps further than this at once; its fastest time constant is 120 s.
 STEP_MAX_S: Final = 5.0
 PACE_MAX: Final = 3_600.0
+CLOCK_RATE_MAX: Final = 600
 #: Packs that left the cabinet and are remembered, should they come back.
 AWAY_MAX: Final = 1_000
 
@@ -71,6 +74,7 @@ class Cabinet:
     seed: int = 1
     ambient_c: float = 25.0
     pace: float = 1.0
+    clock_rate: int = 1
     log: TruthLog = field(default_factory=TruthLog)
     frozen: bool = False
     outfit: Outfit = FACTORY
@@ -130,7 +134,7 @@ class Cabinet:
             step = min([left, *ends] if turn_s is None else [left, turn_s, *ends])
             for socket in self.sockets:
                 socket.advance(step, self.log.sim_s, mains=self.mains)
-            self._physics(step * self.pace)
+            self._physics(step * self.pace * self.clock_rate)
             self.log.sim_s += step
             for board in self.boards.values():
                 board.advance(step)
@@ -142,10 +146,11 @@ class Cabinet:
         while left > 0.0:
             step = min(left, STEP_MAX_S)
             for slot in self.slots:
-                slot.advance(step, self.climate.temp_c)
+                slot.advance(step, self.climate.temp_c, step / self.clock_rate)
             self.physics_s += step
             air = [slot.air_c for slot in self.slots]
-            self.climate.advance(step, self.ambient_c, air, fan=self.output(Output.FAN))
+            heat_s = step / self.clock_rate
+            self.climate.advance(heat_s, self.ambient_c, air, fan=self.output(Output.FAN))
             self.meter.advance(step, self.physics_s, self.power_w)
             left -= step
 

@@ -108,15 +108,15 @@ class Charger:
             self.sense_v = self.voltage_v
         self._protect()
 
-    def advance(self, dt_s: float, air_c: float) -> None:
-        """Count charge and energy, warm up and cool down."""
+    def advance(self, dt_s: float, air_c: float, heat_s: float | None = None) -> None:
+        """Count charge and energy, warm up and cool down (for ``heat_s``; None: the same)."""
         hours = dt_s / 3_600.0
         self.charge_ah += self.current_a * hours
         self.energy_wh += self.power_w * hours
         if self.held_temp_c is not None:
             return
         flow_w = self.loss_w + COOLING_W_PER_K * (air_c - self.temp_c)
-        self.temp_c += flow_w * dt_s / HEAT_CAPACITY_J_PER_K
+        self.temp_c += flow_w * (dt_s if heat_s is None else heat_s) / HEAT_CAPACITY_J_PER_K
 
     @property
     def is_too_hot(self) -> bool:

@@ -207,8 +207,13 @@ class Pack:
             if volt >= BALANCE_START_V and volt - low >= BALANCE_SPREAD_V
         )
 
-    def advance(self, dt_s: float, current_a: float, air_c: float) -> None:
-        """Let ``current_a`` (in is positive) flow for ``dt_s`` in air of this temperature."""
+    def advance(
+        self, dt_s: float, current_a: float, air_c: float, heat_s: float | None = None
+    ) -> None:
+        """Let ``current_a`` (in is positive) flow for ``dt_s`` in air of this temperature.
+
+        ``heat_s`` is the time in which it warms; None: the same.
+        """
         self.current_a = current_a
         heat_w = current_a * current_a * SERIES_OHM + self.slow_v * self.slow_v / SLOW_OHM
         hours = dt_s / 3_600.0
@@ -220,7 +225,7 @@ class Pack:
         self.slow_v = self.slow_v * keep + current_a * SLOW_OHM * (1.0 - keep)
         if not self.hold_temp:
             flow_w = heat_w + COOLING_W_PER_K * (air_c - self.temp_c)
-            self.temp_c += flow_w * dt_s / HEAT_CAPACITY_J_PER_K
+            self.temp_c += flow_w * (dt_s if heat_s is None else heat_s) / HEAT_CAPACITY_J_PER_K
         if self.voltage_v >= BALANCE_START_V * self.spec.series:
             keep = math.exp(-dt_s / BALANCE_TAU_S)
             self._spread = tuple(delta * keep for delta in self._spread)

@@ -112,18 +112,19 @@ class Slot:
             serial, soc_pct = (pack.serial, pack.soc_pct) if pack else (None, None)
             self.log.add(kind, self.number, serial=serial, soc_pct=soc_pct)
 
-    def advance(self, dt_s: float, cabinet_air_c: float) -> None:
-        """Let charge and heat flow."""
+    def advance(self, dt_s: float, cabinet_air_c: float, heat_s: float | None = None) -> None:
+        """Let charge flow, and heat for ``heat_s``; None: for as long."""
+        heat_s = dt_s if heat_s is None else heat_s
         pack, charger = self.pack, self.charger
         warm_w = WALL_W_PER_K * (cabinet_air_c - self.air_c) + LOSS_SHARE * charger.loss_w
         if pack is not None:
             warm_w += COOLING_W_PER_K * (pack.temp_c - self.air_c)
             before = pack.protection
-            pack.advance(dt_s, charger.current_a, self.air_c)
+            pack.advance(dt_s, charger.current_a, self.air_c, heat_s)
             if pack.protection != before:
                 self.tell_protection()
-        charger.advance(dt_s, self.air_c)
-        self.air_c += warm_w * dt_s / AIR_CAPACITY_J_PER_K
+        charger.advance(dt_s, self.air_c, heat_s)
+        self.air_c += warm_w * heat_s / AIR_CAPACITY_J_PER_K
         self.settle()
 
     def tell_protection(self) -> None:

@@ -20,6 +20,7 @@ from fleet.runtime.demand import Demand
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
 from fleet.runtime.planner import Planner
+from protocols.fastclock import REAL
 from protocols.messages import (
     DesiredPlan,
     Door,
@@ -163,7 +164,9 @@ def half_power(instance: Instance, _warm: Plan | None, _clock: Any, _limit_s: fl
 class Rig:
     """A planner with everything around it in memory."""
 
-    def __init__(self, solve: Any = half_power, text: str = GRID) -> None:
+    def __init__(self, solve: Any = half_power, text: str = GRID, rate: int = 1) -> None:
+        self.rate = rate
+        self.fast = REAL
         self.clock = HandClock()
         self.text = text
         self.dirty = False
@@ -193,6 +196,7 @@ class Rig:
             zone=ZONE,
             interval_s=900,
             every_s=300,
+            rate=self.rate,
             metrics=BalanceMetrics(self.registry),
         )
 
@@ -201,7 +205,7 @@ class Rig:
         return plan
 
     def _demand(self, of: Grid) -> Demand:
-        return Demand(self, self, cabinets=of.ids, interval_s=900, zone=ZONE)
+        return Demand(self, self, cabinets=of.ids, interval_s=900, zone=ZONE, fast=self.fast)
 
     def tell(
         self,

@@ -25,6 +25,7 @@ ROOT: Final = Path(__file__).parents[2]
 SWAP_WITHIN_S: Final = 120.0
 READY_WITHIN_S: Final = 90.0
 STOPPED_WITHIN_S: Final = 20.0
+DAY_WITHIN_S: Final = 420.0  # one minute of it is the hour; the planner may have to be compiled
 
 
 @pytest.fixture
@@ -48,6 +49,14 @@ def test_jammed_doors_exit_1(mark: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the swap ended as" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(DAY_WITHIN_S + 30)
+def test_an_hour_of_the_day_stays_within_its_limits(mark: str) -> None:
+    done = run_demo("--day", "--hours", "1", within_s=DAY_WITHIN_S, mark=mark)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^OK: 4 intervals checked, 0 violations, ", done.stdout, re.MULTILINE)
 
 
 def test_ctrl_c_leaves_nothing_behind(mark: str, tmp_path: Path) -> None:

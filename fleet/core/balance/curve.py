@@ -44,6 +44,7 @@ class CurveView(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     plan: PlanNote | None
     alarms: tuple[str, ...]
+    clock_rate: int = 1  # of a demonstration: how much faster than real time the day runs
     points: tuple[CurvePoint, ...]
 
 

@@ -29,6 +29,12 @@ def test_encryption_is_the_default() -> None:
     assert not config("", {"FLEETD__BROKER__TLS": "false"}).broker.tls
 
 
+def test_a_fast_clock_needs_a_demonstration() -> None:
+    fast = config('[fleet]\nprofile = "demo"\nclock_rate = 60\nclock_origin_ms = 1772553600000')
+    assert (fast.clock_rate, fast.clock_origin_ms) == (60, 1_772_553_600_000)
+    assert config("").clock_rate == 1
+
+
 FAULTS = [
     ('[broker]\ntls = false\nhost = "0.0.0.0"', "2", "broker.tls", "is not this machine"),
     ('[broker]\nmode = "external"\ntls = false\nhost = "mq.example"', "3", "broker.tls", "in"),
@@ -40,6 +46,8 @@ FAULTS = [
     ('[broker]\npublic_url = "mqtt://x:1"', "2", "broker.public_url", "mqtts://host:port"),
     ('[enrol]\npublic_url = "https://x"', "2", "enrol.public_url", "https://host:port"),
     ('[enrol]\npublic_url = "https://x:1/path"', "2", "enrol.public_url", "https://host:port"),
+    ("[fleet]\nclock_rate = 60", "2", "fleet.clock_rate", "fleet.profile is 'production'"),
+    ("[fleet]\nclock_rate = 0", "2", "fleet.clock_rate", "1 to 600"),
     ("[enrol]\nport = 70000", "2", "enrol.port", "0 to 65535"),
 ]
 

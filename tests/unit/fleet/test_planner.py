@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from fleet.core.balance.instance import Instance, Plan
 from fleet.errors import NotFoundError
 from fleet.runtime.balance import BalanceService
 from fleet.runtime.planner import EARLY_GAP_MS, LATE_SHARE, LOOKS
+from protocols.fastclock import FastClock
 from tests.support.balance_rig import GRID, NOW_MS, Rig, half_power, until
 
 pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
@@ -298,6 +300,30 @@ async def test_it_learns_each_day_once(rig: Rig) -> None:
     rig.clock.move(day)
     await rig.planner.attempt()
     assert len(rig.asked) == days + 1
+
+
+async def test_on_a_fast_clock_the_ledger_is_asked_in_real_time(rig: Rig) -> None:
+    rig.fast = FastClock.showing(NOW_MS, at_ms=NOW_MS - 8 * 86_400_000, rate=60)
+    rig.planner = rig.make()
+    await rig.planner.attempt()
+    day_ms = 86_400_000 // 60
+    assert rig.asked
+    assert {until - since for since, until in rig.asked} == {day_ms}
+    assert all(until <= NOW_MS - 8 * 86_400_000 for _, until in rig.asked)
+
+
+async def test_a_run_on_a_fast_clock_has_its_share_of_real_time() -> None:
+    given: list[float] = []
+
+    def solve(instance: Instance, _warm: Any, _clock: Any, limit_s: float) -> Plan:
+        given.append(limit_s)
+        return half_power(instance, _warm, _clock, limit_s)
+
+    for rate in (1, 60):
+        rig = Rig(solve, rate=rate)
+        await rig.planner.attempt()
+        assert (await BalanceService(rig.planner, rig.clock).curve("fleet")).clock_rate == rate
+    assert given == [90.0, 1.5], "three tenths of five minutes, of that day"
 
 
 async def test_the_curve(rig: Rig) -> None:

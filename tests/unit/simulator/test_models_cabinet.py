@@ -286,6 +286,22 @@ def test_pace_speeds_the_physics_and_not_the_boards() -> None:
     assert cabinet.physics_s == pytest.approx(600.0)
 
 
+def test_a_fast_clock_moves_charge_and_energy_but_neither_heat_nor_boards() -> None:
+    fast, real = charging_cabinet(lease_s=8.0), charging_cabinet(lease_s=8.0)
+    fast.clock_rate = 60
+    fast.advance(10.0)
+    real.advance(10.0)
+    quick, slow = fast.slot(1).pack, real.slot(1).pack
+    assert quick is not None
+    assert slow is not None
+    assert quick.charged_ah == pytest.approx(60.0 * slow.charged_ah)
+    assert fast.meter.import_kwh == pytest.approx(60.0 * real.meter.import_kwh, rel=0.02)
+    assert fast.log.sim_s == pytest.approx(10.0)
+    warmed = [cabinet.slot(1).charger.temp_c - 25.0 for cabinet in (fast, real)]
+    assert 0.0 < warmed[0] == pytest.approx(warmed[1], rel=0.05)
+    assert quick.temp_c - 25.0 < 0.1, "or the daemon would stop it as warming too fast"
+
+
 def test_freeze_stops_everything_and_hands_still_work() -> None:
     cabinet = charging_cabinet(lease_s=8.0)
     pulse(cabinet, 2)

@@ -54,6 +54,21 @@ def test_the_deployed_example_is_this_one() -> None:
     assert (root / "deploy/cabinet.example.toml").read_text() == EXAMPLE
 
 
+def test_a_fast_clock_is_refused_but_in_a_demonstration() -> None:
+    fast = EXAMPLE.replace("clock_rate = 1 ", "clock_rate = 60 ")
+    demo = fast.replace('profile = "production"', 'profile = "demo"      ')
+    [told] = problems(fast)
+    assert "cabinet.clock_rate" in told
+    assert "cabinet.profile is 'production'" in told
+    assert f":{line_of(fast, 'clock_rate =')}:" in told
+    [told] = problems(demo)
+    assert "cabinet.clock_rate" in told
+    assert 'set clock = "host"' in told
+    config = parse(demo.replace('clock = "kernel"', 'clock = "host"'), FILE, {})
+    assert (config.cabinet.clock_rate, config.cabinet.profile) == (60, "demo")
+    assert parse(EXAMPLE, FILE, {}).cabinet.clock_rate == 1
+
+
 def test_an_example_without_a_fleet() -> None:
     text = example_config("DH-0007", run_dir=Path('/tmp/a "b"'), credentials_dir=None, web_port=0)
     config = parse(text, FILE, {})

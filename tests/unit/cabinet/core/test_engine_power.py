@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 
 from cabinet.core.engine_model import (
@@ -69,6 +71,35 @@ def test_a_plan_step_is_chosen_by_the_wall_clock() -> None:
     start = WALL_MS + rig.now_ms
     rig.feed(DocumentReceived(plan(valid_from_ms=start - 3_600_000, power_w=(100, 200, 300))))
     assert limit_w(rig) == 200
+
+
+def test_a_lower_step_is_obeyed_somewhat_before_it_begins_and_a_higher_one_is_not() -> None:
+    rig = Rig().ready()
+    lead_ms = rig.engine.config.plan_lead_ms
+    start = WALL_MS + rig.now_ms - 60_000
+    rig.feed(DocumentReceived(plan(valid_from_ms=start, step_s=120, power_w=(900, 200, 800, 700))))
+    wall_ms = start - WALL_MS
+    for at_ms, watts in (
+        (120_000 - lead_ms - 1, 900),
+        (120_000 - lead_ms, 200),
+        (120_000, 200),
+        (240_000 - 1, 200),
+        (240_000, 800),
+        (360_000 - lead_ms, 700),
+    ):
+        rig.now_ms = wall_ms + at_ms
+        assert limit_w(rig) == watts, at_ms
+
+
+def test_a_plan_goes_by_the_day_that_is_shown_where_there_is_one() -> None:
+    rig = Rig().ready()
+    day_ms = WALL_MS + 10**10
+    rig.feed(DocumentReceived(plan(valid_from_ms=day_ms, valid_until_ms=day_ms + 7_200_000)))
+    assert limit_w(rig) == 1_000
+    shown = dataclasses.replace(rig.now, day_ms=day_ms + 60_000)
+    told = rig.engine.telemetry(rig.state, shown)
+    assert told.power_limit_w == 500
+    assert told.wall_ms == rig.now.wall_ms, "what is recorded is real time"
 
 
 def test_with_an_untrusted_clock_a_plan_counts_from_its_receipt_by_its_least_step() -> None:
