@@ -19,6 +19,7 @@ from fleet.runtime.desired import DesiredPublisher
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
 from fleet.stores import Stores
 from protocols.fastclock import FastClock
@@ -61,6 +62,7 @@ def make_planner(
             last=live.last,
             demand=demand,
             held=HeldPlans(stores.cabinets, live.last, clock),
+            peaks=Peaks(stores.meta, zone),
             publish=desired.publish_plans,
             solve=solve_within,
             prepare=prepare,

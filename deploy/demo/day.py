@@ -25,7 +25,7 @@ from deploy.demo.day_verdict import Point, Reading, Verdict, judge
 from deploy.demo.errors import DemoError
 from deploy.demo.stack import Options, Rider, Stack
 from deploy.demo.swap import play
-from deploy.demo.waiting import now_s, until
+from deploy.demo.waiting import Deadline, now_s, until
 from fleet.core.balance.generate import HOURLY_PRICE, HOURLY_SWAPS
 from protocols.fastclock import FastClock
 
@@ -51,7 +51,10 @@ LOOK_EVERY_S: Final = 0.5
 SILENT_MAX_S: Final = 30.0
 LAST_WITHIN_S: Final = 60.0
 SHARE: Final = 1 / sum(HOURLY_SWAPS)
-TURNED_AWAY: Final = ("no-full-battery", "no-empty-slot")
+#: Why a rider leaves, and why one waits for a moment: the swap before is just ending.
+TURNED_AWAY: Final = ('"no-full-battery"', '"no-empty-slot"')
+NOT_YET: Final = ('"busy"', '"open-swap"')
+PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,8 @@ class Watcher(threading.Thread):
         curve = reply.json()
         plan = curve["plan"]
         self.seen.planned = plan is not None and plan["acknowledged"] >= 1
-        self.seen.alarms.update(curve["alarms"])
+        if self.seen.planned:  # before, the planner is being compiled, and therefore late
+            self.seen.alarms.update(curve["alarms"])
         now_ms = curve["now_ms"]
         for point in curve["points"]:
             if point["start_ms"] <= now_ms:
@@ -250,19 +254,25 @@ class Riders:
     def come(self) -> None:
         """One rider comes and swaps, or finds nothing."""
         phone, serial = self._phones.pop(0)
-        try:
-            played = play(
-                self.stack, phone, _quiet, serial=serial, soc_pct=self._rng.uniform(*BACK_SOC_PCT)
-            )
-        except DemoError as error:
-            if not any(code in str(error) for code in TURNED_AWAY):
-                raise
-            self.tally.turned_away += 1
-            self._phones.append((phone, serial))
-            return
-        assert played.serial_out is not None
-        self.tally.served += 1
-        self._phones.append((phone, played.serial_out))
+        soc_pct = self._rng.uniform(*BACK_SOC_PCT)
+        patience = Deadline.after(PATIENCE_S)
+        while True:
+            try:
+                played = play(self.stack, phone, _quiet, serial=serial, soc_pct=soc_pct)
+            except DemoError as error:
+                if any(code in str(error) for code in TURNED_AWAY):
+                    self.tally.turned_away += 1
+                    self._phones.append((phone, serial))
+                    return
+                if patience.left_s() <= 0 or not any(code in str(error) for code in NOT_YET):
+                    raise
+                self.stack.check_alive()
+                time.sleep(LOOK_EVERY_S)
+            else:
+                assert played.serial_out is not None
+                self.tally.served += 1
+                self._phones.append((phone, played.serial_out))
+                return
 
 
 def run_day(stack: Stack, day: Day, say: Callable[[str], None]) -> None:

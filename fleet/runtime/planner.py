@@ -29,6 +29,7 @@ from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
+from fleet.runtime.peaks import Peaks
 from protocols.messages import DesiredPlan
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Planner:
         last: Callable[[str], Last | None],
         demand: Callable[[Grid], Demand],
         held: HeldPlans,
+        peaks: Peaks,
         publish: Callable[[Sequence[DesiredPlan]], Awaitable[None]],
         solve: Solve,
         prepare: Callable[[], None],
@@ -108,6 +110,7 @@ class Planner:
         self._last = last
         self._make_demand = demand
         self._held = held
+        self._peaks = peaks
         self._publish = publish
         self._solve = solve
         self._prepare = prepare
@@ -132,8 +135,6 @@ class Planner:
         self._has_plan = np.zeros(len(self.grid.ids), bool)
         self._away = np.zeros(len(self.grid.feeders), np.int64)  # looks away from the plan
         self._over = np.zeros(len(self.grid.feeders) + len(self.grid.regions), np.int64)
-        self._peak_w = np.zeros(len(self.grid.regions))
-        self._peak_month = -1
         self._arrange()
 
     def _arrange(self) -> None:
@@ -146,17 +147,19 @@ class Planner:
 
     async def run(self) -> None:
         """Plan and watch until cancelled."""
-        await self._recall()
+        await self.recall()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="balance-watch")
             group.create_task(self._plan(), name="balance-plan")
 
-    async def _recall(self) -> None:
+    async def recall(self) -> None:
+        """Take up what was published and measured before a restart."""
         while True:
             try:
                 await self._held.recall()
+                await self._peaks.recall()
             except FleetError as error:
-                log.warning("balance: no plans from the store: %s; trying again", error)
+                log.warning("balance: no plans and peaks from the store: %s; trying again", error)
                 await self._clock.sleep(TICK_S)
             else:
                 return
@@ -230,7 +233,8 @@ class Planner:
         await demand.catch_up(self._clock.wall_ms())
         now_ms = self._clock.wall_ms()
         sites = [self._held.site(cabinet) for cabinet in grid.ids]
-        peak_w, warm = self._peaks(now_ms), self._warm(now_ms)
+        peak_w, warm = self._peaks.highest(grid, self.ring, now_ms), self._warm(now_ms)
+        await self._peaks.keep()
         stopping = False
 
         def clock_s() -> float:
@@ -325,20 +329,6 @@ class Planner:
             each[:, len(starts) - gone :] = 0
         return Plan(moved[0], moved[1], plan.cost, plan.lower_bound, plan.solve_s)
 
-    def _peaks(self, now_ms: int) -> Floats:
-        """The highest mean of an interval of each region this month, as far as is known [R]."""
-        month = horizon.month_of(now_ms, self.zone)
-        if month != self._peak_month:
-            self._peak_month = month
-            self._peak_w = np.array([float(each.peak_so_far_w) for each in self.grid.regions])
-        current_ms = now_ms - now_ms % (self.interval_s * 1_000)
-        for region in range(len(self.grid.regions)):
-            rows = np.flatnonzero(self._region_of[self._feeder_of] == region)
-            for start_ms, _, actual_w in self.ring.means(rows, now_ms):
-                if start_ms < current_ms and actual_w is not None:
-                    self._peak_w[region] = max(self._peak_w[region], actual_w)
-        return self._peak_w.copy()
-
     def expected_w(self, wall_ms: int) -> Ints:
         """What each cabinet should take at most at a moment [N]."""
         orders = self.orders
@@ -405,7 +395,6 @@ class Planner:
         self.grid = grid
         self._away = np.zeros(len(grid.feeders), np.int64)
         self._over = np.zeros(len(grid.feeders) + len(grid.regions), np.int64)
-        self._peak_month = -1
         self._arrange()
         self.early("the grid has changed")
 

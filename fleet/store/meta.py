@@ -46,6 +46,17 @@ class MetaStore:
             denials = await _get(connection, DENIALS)
             return int(cabinets or 0), int(batteries or 0) + int(denials or 0)
 
+    async def note(self, name: str) -> str | None:
+        """A small fact by its name, None when there is none."""
+        async with self._database.read() as connection:
+            return await _get(connection, name)
+
+    async def keep_note(self, name: str, text: str) -> None:
+        """Keep a small fact."""
+        async with self._database.write() as connection:
+            known = await _get(connection, name)
+            await _set(connection, name, text, exists=known is not None)
+
 
 async def bump(connection: AsyncConnection, name: str) -> None:
     """Raise a revision within a transaction."""

@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from fleet.core.balance import rush
 from fleet.core.balance.envelopes import (
     PackCurve,
     Slots,
@@ -42,7 +43,6 @@ GAP: Final = 0.002
 #: The charge rule keeps every bound, so that packs draw a little less than a cabinet may: allow it.
 MARGIN: Final = 0.015
 MARGIN_W: Final = 15.0
-OPEN_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Tuning:
     perfect: bool = False
     lost_price: float = 2.0
     worth_min: float = 0.02
-    low: float = 0.75
-    few: int = 2
+    low: float = rush.EARLY_SOC
+    few: int = rush.FEW_PACKS
 
 
 class Ours:
@@ -88,9 +88,8 @@ class Ours:
     def target(self, now: Now) -> Floats:
         """Lower where ready packs run out although all are charged at once."""
         if now.step % PER_INTERVAL == 0:
-            ready = (now.soc >= now.ready).sum(axis=1)
-            rush = ready <= self._tuning.few
-            self._target = np.where(rush, self._tuning.low, now.target)
+            few = rush.few((now.soc >= now.ready).sum(axis=1), self._tuning.few)
+            self._target = np.where(few, self._tuning.low, now.target)
         return self._target
 
     def want_w(self, now: Now) -> Floats:
@@ -165,8 +164,8 @@ class Ours:
         self.solve_s += time.perf_counter() - started
         energy: Floats = self._plan.step_wh[:, 0].astype(float)
         waiting = ((now.soc >= 0) & (now.soc < now.ready)).sum(axis=1)
-        urgent = wanted[:, CHARGE - 1] >= waiting + 0.5
-        self._open = urgent & (energy >= OPEN_SHARE * instance.energy_max_wh[:, 0])
+        pressed = rush.urgent(wanted, waiting, CHARGE)
+        self._open = rush.opened(pressed, energy, instance.energy_max_wh[:, 0])
         return energy
 
     def _stock(self, interval: int) -> Callable[[Floats, Floats], Floats]:

@@ -19,6 +19,7 @@ from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
+from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
 from protocols.fastclock import REAL
 from protocols.messages import (
@@ -172,6 +173,7 @@ class Rig:
         self.dirty = False
         self.told: dict[str, Last] = {}
         self.stored: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
         self.saved: list[dict[str, tuple[int, str]]] = []
         self.published: list[DesiredPlan] = []
         self.swaps: list[tuple[str, int]] = []
@@ -189,6 +191,7 @@ class Rig:
             last=self.told.get,
             demand=self._demand,
             held=HeldPlans(self, self.told.get, self.clock),
+            peaks=Peaks(self, ZONE),
             publish=self._publish,
             solve=self._solve,
             prepare=lambda: None,
@@ -241,6 +244,14 @@ class Rig:
 
     def changed(self) -> bool:
         return self.dirty
+
+    async def note(self, name: str) -> str | None:
+        return self.notes.get(name)
+
+    async def keep_note(self, name: str, text: str) -> None:
+        if "store" in self.broken:
+            raise FleetError("no store", code="store")
+        self.notes[name] = text
 
     async def plans(self) -> dict[str, str]:
         return dict(self.stored)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from fleet.core.balance.rush import EARLY_SOC
 from fleet.errors import InvalidError
 
 DAY_MIN: Final = 1_440
@@ -79,6 +80,7 @@ class PackType:
     efficiency: float
     ready_pct: int  # at which a pack is charged
     back_pct: int  # of a returned pack, on the mean
+    early_pct: int  # from which packs are handed out where few are ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,14 @@ def _cabinets(table: _Table, feeders: Sequence[GridFeeder]) -> tuple[tuple[str, 
 
 
 def _pack(table: _Table) -> PackType:
+    ready_pct = table.whole("ready_pct", 50, 100, 95)
     pack = PackType(
         capacity_wh=table.whole("capacity_wh", 50, 100_000),
         charger_w=table.whole("charger_w", 10, 100_000),
         efficiency=table.number("efficiency", 0.5, 1.0),
-        ready_pct=table.whole("ready_pct", 50, 100, 95),
+        ready_pct=ready_pct,
         back_pct=table.whole("back_pct", 0, 49, 22),
+        early_pct=table.whole("early_pct", 50, ready_pct, min(round(EARLY_SOC * 100), ready_pct)),
     )
     table.done()
     return pack

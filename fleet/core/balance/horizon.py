@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance import envelopes
+from fleet.core.balance import envelopes, rush
 from fleet.core.balance.envelopes import EMPTY, PackCurve, Slots
 from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid, PackType
@@ -71,6 +71,12 @@ class Problem:
     follows: NDArray[np.bool_]  # [N]
     stubborn: NDArray[np.bool_]  # [N]
     reserve_w: Ints  # [N,T] charging of those that do not follow, at worst
+    few: NDArray[np.bool_]  # [N] hands packs out early
+    urgent: NDArray[np.bool_]  # [N] needs every pack soon
+    feeder_room_w: (
+        Floats  # [K] in the first interval, beside what is not planned; inf without limit
+    )
+    region_room_w: Floats  # [R]
 
 
 def standing(
@@ -141,8 +147,10 @@ def build(
     stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
     reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
-    low, high, step = _envelopes(grid, sites, forecast, price, interval_s=interval_s, share=share)
-    for values in (low, high, step):
+    low, high, step, few, urgent = _envelopes(
+        grid, sites, forecast, price, interval_s=interval_s, share=share
+    )
+    for values in (low, high, step, few, urgent):
         values[~follows] = 0
     feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
     region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
@@ -152,6 +160,8 @@ def build(
     np.add.at(region_fixed_w, region_of, fixed_w)
     hours = np.full(len(starts), interval_s / 3600)
     hours[0] *= share
+    feeder_w = feeder_limits(grid, len(starts))
+    region_w = region_limits(grid, minutes, interval_s)
     return Problem(
         instance=Instance(
             step_s=interval_s,
@@ -160,8 +170,8 @@ def build(
             step_max_wh=step,
             feeder_of_cabinet=feeder_of,
             region_of_feeder=region_of,
-            feeder_max_wh=_room_wh(feeder_limits(grid, len(starts)), fixed_w, hours),
-            region_max_wh=_room_wh(region_limits(grid, minutes, interval_s), region_fixed_w, hours),
+            feeder_max_wh=_room_wh(feeder_w, fixed_w, hours),
+            region_max_wh=_room_wh(region_w, region_fixed_w, hours),
             price_per_kwh=price,
             peak_price_per_kw=np.array([region.peak_price_per_kw for region in grid.regions]),
             peak_so_far_w=np.maximum(peak_w - region_fixed_w.mean(axis=1), 0.0),
@@ -172,6 +182,10 @@ def build(
         follows=follows,
         stubborn=stubborn,
         reserve_w=reserve_w,
+        few=few,
+        urgent=urgent,
+        feeder_room_w=_room_w(feeder_w, fixed_w),
+        region_room_w=_room_w(region_w, region_fixed_w),
     )
 
 
@@ -193,6 +207,13 @@ def region_limits(grid: Grid, minutes: Sequence[int], interval_s: int) -> Ints:
 def _room_wh(limits_w: Ints, fixed_w: Ints, hours: Floats) -> Ints:
     room = np.floor(np.maximum(limits_w - fixed_w, 0) * hours).astype(np.int64)
     return np.where(limits_w == NO_LIMIT, NO_LIMIT, room)
+
+
+def _room_w(limits_w: Ints, fixed_w: Ints) -> Floats:
+    """Of the first interval; inf where there is no limit."""
+    limit_w = limits_w[:, 0].astype(float)
+    room: Floats = np.where(limit_w == NO_LIMIT, np.inf, np.maximum(limit_w - fixed_w[:, 0], 0.0))
+    return room
 
 
 def _reserve(grid: Grid, site: Site, starts: NDArray[np.int64], interval_s: int) -> Ints:
@@ -227,8 +248,11 @@ def _envelopes(
     *,
     interval_s: int,
     share: float,
-) -> tuple[Ints, Ints, Ints]:
-    """Envelopes by the wall clock's intervals; made from now on, and then cut where those begin."""
+) -> tuple[Ints, Ints, Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Envelopes by the wall clock's intervals; made from now on, and then cut where those begin.
+
+    And where few packs are ready, and where all that are not are needed soon [N].
+    """
     intervals = price.shape[1]
     curve = pack_curve(grid.pack)
     slots = slot_arrays(sites, grid.power.breaker_w)
@@ -237,18 +261,26 @@ def _envelopes(
     shifted = Forecast(share * mean + (1.0 - share) * ahead, forecast.relative_variance)
     charge = max(int(np.ceil(curve.back[1] * 3600 / interval_s)), 1)
     worth = _worth(grid, price, interval_s, charge)
+    ready = envelopes.ready_packs(slots, curve.ready_soc)
+    packs = (slots.soc >= 0).sum(axis=1).astype(float)
     wanted = envelopes.needed(
         shifted,
         intervals,
-        envelopes.ready_packs(slots, curve.ready_soc),
-        (slots.soc >= 0).sum(axis=1).astype(float),
+        ready,
+        packs,
         stock=lambda mean, variance: priced_stock(mean, variance, worth),
         lead=np.zeros(len(sites), np.int64),
         charge=charge,
     )
     low, high, step = envelopes.cabinet_envelopes(slots, shifted, wanted, curve, interval_s)
     low, high = (np.floor(_cut(values, share)).astype(np.int64) for values in (low, high))
-    return np.minimum(low, high), high, np.ceil(_cut(step, share)).astype(np.int64)
+    return (
+        np.minimum(low, high),
+        high,
+        np.ceil(_cut(step, share)).astype(np.int64),
+        rush.few(ready) & (packs > 0),
+        rush.urgent(wanted, packs - ready, min(charge, intervals)),
+    )
 
 
 def _cut(values: Ints, share: float) -> Floats:
@@ -293,11 +325,27 @@ def slot_arrays(sites: Sequence[Site], breaker_w: int) -> Slots:
 
 
 def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
-    """Charging power to order of each cabinet [N,T]; those that do not follow have 0."""
+    """Charging power to order of each cabinet [N,T]; those that do not follow have 0.
+
+    In the first interval urgent sites that are given nearly all they can take are opened.
+    """
     hours = np.full(len(problem.starts_ms), problem.instance.step_s / 3600)
     hours[0] *= problem.share
     power = np.floor(plan.step_wh / hours + 1e-9).astype(np.int64)
     limited: Ints = np.minimum(power, grid.power.breaker_w)
+    instance = problem.instance
+    feeder_of, region_of = instance.feeder_of_cabinet, instance.region_of_feeder
+    feeder_w = np.bincount(feeder_of, limited[:, 0], len(problem.feeder_room_w))
+    region_w = np.bincount(region_of, feeder_w, len(problem.region_room_w))
+    limited[:, 0] = rush.open_power(
+        limited[:, 0],
+        rush.opened(problem.urgent, plan.step_wh[:, 0], instance.energy_max_wh[:, 0]),
+        np.full(len(limited), grid.power.breaker_w),
+        feeder_of=feeder_of,
+        feeder_room_w=problem.feeder_room_w - feeder_w,
+        region_of=region_of,
+        region_room_w=problem.region_room_w - region_w,
+    )
     return limited
 
 
@@ -329,13 +377,18 @@ def documents(
                 valid_until_ms=begin + count * interval_s * 1_000,
                 step_s=interval_s,
                 power_w=power,
-                target_soc_pct=_targets(grid, plan, row, count),
+                target_soc_pct=_targets(grid, problem, plan, row, count),
             )
         )
     return found
 
 
-def _targets(grid: Grid, plan: Plan, row: int, count: int) -> tuple[int, ...]:
-    """Packs wait below full, unless the cabinet is short: then what there is is charged on."""
+def _targets(grid: Grid, problem: Problem, plan: Plan, row: int, count: int) -> tuple[int, ...]:
+    """Packs wait below full, unless the cabinet is short: then what there is is charged on.
+
+    Where few are ready they are handed out before that.
+    """
+    if problem.few[row]:
+        return (grid.pack.early_pct,) * count
     short = bool(plan.shortfall_wh[row, : 2 * count].any())
     return ((100 if short else grid.pack.ready_pct),) * count

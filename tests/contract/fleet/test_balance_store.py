@@ -49,3 +49,11 @@ async def test_swaps_are_counted_by_cabinet_and_interval(town: Stores) -> None:
             )
     found = await town.swaps.taken_by_interval(T0_MS, T0_MS + 4 * STEP_MS, STEP_MS)
     assert sorted(found) == [(A, 0, 2), (A, 1, 1), (B, 3, 1)]
+
+
+async def test_a_note_is_kept_by_name_and_the_last_counts(town: Stores) -> None:
+    assert await town.meta.note("balance-peaks") is None
+    await town.meta.keep_note("balance-peaks", "{}")
+    await town.meta.keep_note("balance-peaks", '{"month": 24315}')
+    await town.meta.keep_note("other", "1")
+    assert await town.meta.note("balance-peaks") == '{"month": 24315}'
