@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
 
-.PHONY: help setup check test demo bench bench-balance mutants prove screenshots clean
+.PHONY: help setup check test peers demo bench bench-balance mutants prove screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ check: $(STAMP) ## lint, format, types, import rules, length of modules
 test: $(STAMP) ## all suites, with reduced counts (ARGS="tests/unit -k swap" narrows)
 	@deploy/dev/packages.sh tests
 	$(BIN)/pytest $(ARGS)
+
+peers: $(STAMP) ## other people's clients and simulators against our devices and drivers, as a table
+	@deploy/dev/packages.sh tests
+	$(BIN)/pytest tests/peers $(ARGS)
 
 demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "--lan" for a phone)
 	@$(BIN)/python -m deploy.demo $(ARGS)

@@ -226,8 +226,8 @@ def _told(command: int, pack: PackFacts) -> list[bytes] | None:
             return [pack.balance_bits.to_bytes(6, "little")]
         case 0x98:
             return [encode_faults(pack.protection)]
-        case 0x57 if pack.serial is not None:
-            code = pack.serial.encode("ascii")[: CODE_FRAMES * CHARS_PER_FRAME]
+        case 0x57:
+            code = (pack.serial or "").encode("ascii")[: CODE_FRAMES * CHARS_PER_FRAME]
             return _numbered(code.ljust(CODE_FRAMES * CHARS_PER_FRAME, b"\0"), CHARS_PER_FRAME)
         case _:
             return None

@@ -19,7 +19,7 @@ from deploy.demo.waiting import Deadline, until
 from tests.support.mbpoll import Mbpoll, MbpollError
 from tests.support.sim_process import Json, SimProcess
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.peer("mbpoll", "bus A as a whole")]
 
 METER: Final = 10
 CLIMATE: Final = 20

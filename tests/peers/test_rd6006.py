@@ -14,7 +14,7 @@ from deploy.demo.waiting import until
 from tests.support.mbpoll import Mbpoll, MbpollError
 from tests.support.sim_process import SimProcess
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.peer("rd6006", "riden-rd6006")]
 
 SLOT: Final = 7  # holds a pack at 44 %
 CONTACTOR: Final = (2, 4)

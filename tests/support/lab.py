@@ -21,6 +21,8 @@ from simulator.models.cabinet import Cabinet
 from simulator.serve import build
 from simulator.wires.panel import Panel, connectors
 
+PATIENCE_MS = 20_000
+SILENCE_MS = 50
 PACK = PackConfig(voltage_max_v=54.6, current_max_a=6.0, current_min_a=0.5, capacity_wh=960.0)
 
 
@@ -39,9 +41,20 @@ class Lab:
         self.group = asyncio.TaskGroup()
 
     def place(
-        self, line: str, address: int, protocol: Protocol, device: Any = None, number: str = ""
+        self,
+        line: str,
+        address: int,
+        protocol: Protocol,
+        device: Any = None,
+        number: str = "",
+        *,
+        silent: bool = False,
     ) -> Place:
-        """Where a driver works on one of the lines; the station is made for this one call."""
+        """Where a driver works on one of the lines; the station is made for this one call.
+
+        Whoever expects an answer waits for it as long as a busy machine may need; ``silent``: none
+        is expected.
+        """
         bus = self.buses.get(line)
         if bus is None:
             port = Line(str(self.run_dir / line), baud=self.bauds[line])
@@ -49,7 +62,7 @@ class Lab:
             self.group.create_task(bus.run(), name=line)
         station = bus.station(
             f"{line}-{len(tuple(bus.stations))}",
-            processing_ms=device.processing_ms if device else 150,
+            processing_ms=SILENCE_MS if silent else PATIENCE_MS,
             turnaround_ms=device.turnaround_ms if device else 0,
         )
         return Place(station, address, protocol, PACK, self.clock, number)

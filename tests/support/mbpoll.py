@@ -24,6 +24,7 @@ class Mbpoll:
 
     port: str | int
     baud: int = 9600
+    patience_s: float = 1.0
 
     def coils(self, device: int, first: int, count: int) -> list[bool]:
         """FC01."""
@@ -41,9 +42,9 @@ class Mbpoll:
         """FC04, unsigned."""
         return [int(text) for text in self._read(device, "3", first, count)]
 
-    def floats(self, device: int, first: int, count: int) -> list[str]:
-        """FC04, big-endian floats, as it prints them: six significant digits."""
-        return self._read(device, "3:float", first, count, "-B")
+    def floats(self, device: int, first: int, count: int, *, holding: bool = False) -> list[str]:
+        """FC04 or FC03, big-endian floats, as it prints them: six significant digits."""
+        return self._read(device, "4:float" if holding else "3:float", first, count, "-B")
 
     def set_coil(self, device: int, address: int, *, on: bool) -> None:
         """FC05 with 0xFF00 or 0x0000."""
@@ -67,7 +68,19 @@ class Mbpoll:
         else:
             line = ("-m", "tcp", "-p", str(self.port))
             where = "127.0.0.1"
-        what = ("-0", "-1", "-q", "-a", str(device), "-t", kind, "-r", str(first))
+        what = (
+            "-0",
+            "-1",
+            "-q",
+            "-o",
+            f"{self.patience_s:.2f}",
+            "-a",
+            str(device),
+            "-t",
+            kind,
+            "-r",
+            str(first),
+        )
         done = subprocess.run(
             (program, *line, *what, *more, where, *values),
             capture_output=True,

@@ -28,11 +28,13 @@ def of(role: Role, capability: Capability | None = None) -> list[str]:
     ]
 
 
-def driver(lab: Lab, type_: str, line: str, address: int, number: str = "") -> Any:
+def driver(
+    lab: Lab, type_: str, line: str, address: int, number: str = "", *, silent: bool = False
+) -> Any:
     device = DEVICES[type_]
     modbus = device.protocols & MODBUS
     protocol = Protocol.MODBUS_RTU if modbus else min(device.protocols)
-    return DRIVERS[type_](lab.place(line, address, protocol, device, number))
+    return DRIVERS[type_](lab.place(line, address, protocol, device, number, silent=silent))
 
 
 def config(**devices: str) -> Config:
@@ -59,7 +61,7 @@ async def test_a_meter_tells_what_is_drawn(tmp_path: Path, type_: str) -> None:
             by_number = driver(lab, type_, line, address, NUMBER)
             assert (await by_number.read()).energy_wh == reading.energy_wh
             with pytest.raises(LinkError):
-                await driver(lab, type_, line, address, "000000000001").read()
+                await driver(lab, type_, line, address, "000000000001", silent=True).read()
 
 
 @pytest.mark.parametrize("type_", of(Role.BMS))
@@ -111,7 +113,7 @@ async def test_a_charger_gives_what_it_is_told(tmp_path: Path, type_: str) -> No
         device = DEVICES[type_]
         assert device.addresses is not None
         slot = lab.cabinet.slot(7)
-        charger = driver(lab, type_, "bus-chargers", device.addresses[6])
+        charger = driver(lab, type_, "bus-chargers", device.addresses[6], silent=True)
         with pytest.raises(LinkError):
             await charger.read()  # no mains
         slot.charger.set_power(powered=True)

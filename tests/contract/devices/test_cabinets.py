@@ -1,0 +1,79 @@
+"""Whole cabinets of other devices: our wires on the simulated ones, from the example configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cabinet.adapters.clock import SystemClock
+from cabinet.adapters.devices import DRIVERS
+from cabinet.config import parse
+from cabinet.config_example import Choice, example_config
+from cabinet.core.model import Output, SetCharger, SetOutput, SetSlotAc, Unlock, UnlockResult
+from cabinet.runtime.poller import Wires
+from protocols.messages import Presence
+from simulator.config import Config, DevicesSection, WireSection
+from tests.support.lab import laboratory
+
+#: On a busy machine; nothing here takes more than some seconds of its own.
+WITHIN_S = 60.0
+
+
+async def until(condition: Callable[[], object], what: str) -> None:
+    end = asyncio.get_running_loop().time() + WITHIN_S
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, f"not within {WITHIN_S} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        Choice("kerong-kr-cu16", "mean-well-drs-480-48", "jk-bms", "dlt645-meter"),
+        Choice("lock-8a-12", "riden-rd6012", "daly-bms", "chint-dtsu666"),
+    ],
+    ids=lambda choice: choice.locks,
+)
+async def test_a_cabinet_of_other_devices_works(tmp_path: Path, choice: Choice) -> None:
+    devices = DevicesSection(
+        locks=choice.locks, chargers=choice.charger, bms=choice.bms, meter=choice.meter
+    )
+    simulated = Config(wire=WireSection(realistic_timing=False), devices=devices)
+    text = example_config(run_dir=tmp_path, data_dir=tmp_path, credentials_dir=None, choice=choice)
+    wires = Wires(parse(text, tmp_path / "cabinet.toml", {}), SystemClock(), DRIVERS)
+    async with laboratory(tmp_path, simulated) as lab:
+        lab.group.create_task(wires.run())
+        await until(wires.ready.is_set, "ready")
+        await wires.apply(SetOutput(Output.CONTACTOR, on=True))
+        for slot in lab.cabinet.slots:
+            await wires.apply(SetSlotAc(slot.number, on=True))
+
+        def all_told() -> bool:
+            image = wires.image()
+            packs = [slot for slot in image.slots if slot.presence is Presence.PRESENT]
+            return (
+                image.meter is not None
+                and image.climate is not None
+                and all(slot.charger for slot in image.slots)
+                and len(packs) == 9
+                and all(slot.bms and slot.bms.serial for slot in packs)
+            )
+
+        await until(all_told, "every device read")
+        serials = {slot.slot: slot.bms.serial for slot in wires.image().slots if slot.bms}
+        assert serials == {n: f"YZ48-{n:06d}" for n in range(1, 10)}
+
+        assert await wires.apply(Unlock(5, "a")) is UnlockResult.SENT
+        await until(lambda: lab.cabinet.slot(5).door.open, "the door is open")
+        await until(lambda: wires.image().slot(5).door.value == "open", "and seen to be")
+
+        await wires.apply(SetCharger(7, on=True, voltage_v=54.6, current_a=2.0))
+        charger = lab.cabinet.slot(7).charger
+        await until(lambda: charger.output_on and charger.current_a > 1.9, "slot 7 charges")
+        await until(
+            lambda: (bms := wires.image().slot(7).bms) and bms.current_a > 1.8, "its pack says so"
+        )
