@@ -33,7 +33,7 @@ from cabinet.core.sockets import SocketLimits
 from cabinet.core.swap_model import ACTIVE, job_of
 from cabinet.errors import ConfigError, StoreError, StoreFault
 from cabinet.fleet_link import FIRST_EPOCH, link_of, verify_of
-from cabinet.runtime.bus_metrics import Result
+from cabinet.runtime.bus_status import bus_status
 from cabinet.runtime.kiosk import KioskDesk
 from cabinet.runtime.metrics import Metrics
 from cabinet.runtime.poller import Wires
@@ -41,10 +41,12 @@ from cabinet.runtime.pump import Pump
 from cabinet.runtime.renewal import Renewal
 from cabinet.runtime.supervisor import Supervisor
 from cabinet.runtime.uplink import Uplink
-from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, UplinkStatus
+from cabinet.runtime.wires_trace import decoder_of
+from cabinet.status import BusStatus, Snapshot, SwapStatus, UplinkStatus
 from cabinet.web.app import create_app
 from cabinet.web.kiosk import KioskPages
 from protocols.fastclock import FastClock
+from cabinet.web.trace import TracePages
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +177,9 @@ class _Daemon:
         home = self._link.page_url.rstrip("/") if self._link else ""
         page_url = f"{home}/c/{cabinet.id}" if home else ""
         pages = KioskPages(self._kiosk, host=web.host, page_url=page_url)
-        app = create_app(self.snapshot, self._metrics.text, pages.routes())
+        trace = TracePages(self._wires.trace, decoder_of(self._config))
+        routes = [*pages.routes(), *trace.routes()]
+        app = create_app(self.snapshot, self._metrics.text, routes)
         return _QuietServer(
             uvicorn.Config(
                 app,
@@ -266,33 +270,9 @@ class _Daemon:
         )
 
     def _bus_status(self, name: str) -> BusStatus:
-        bus = self._wires.buses[name]
         port = next(item.port for item in self._config.buses if item.name == name)
-        missing = self._wires.image().devices_offline
-        devices = []
-        for station in bus.stations:
-            counts = {
-                result: bus.metrics.requests[station.name, result]
-                for result in Result
-                if (station.name, result) in bus.metrics.requests
-            }
-            good = counts.pop(Result.OK, 0)
-            devices.append(
-                DeviceStatus(
-                    name=station.name,
-                    silent=station.is_offline,
-                    missing=station.name in missing,
-                    good=good,
-                    bad=sum(counts.values()),
-                )
-            )
-        return BusStatus(
-            name=name,
-            port=port,
-            is_open=bus.is_open,
-            turn_age_ms=self._clock.monotonic_ms() - bus.last_turn_ms,
-            devices=tuple(devices),
-        )
+        bus, missing = self._wires.buses[name], self._wires.image().devices_offline
+        return bus_status(bus, port, missing, self._clock.monotonic_ms())
 
 
 def _turn_of(bus: Any) -> Callable[[], int]:

@@ -13,6 +13,7 @@ from cabinet.devices_command import devices
 from cabinet.enrol_command import enrol
 from cabinet.journal_commands import journal
 from cabinet.swap_commands import swap_table
+from cabinet.trace_command import trace
 
 app = typer.Typer(
     help="The daemon of one battery-swap cabinet.", no_args_is_help=True, add_completion=True
@@ -26,6 +27,9 @@ app.command(
     epilog="Example: cabinetd enrol --config /etc/yizhan/cabinet.toml --token-file token.txt"
 )(enrol)
 app.add_typer(journal, name="journal")
+app.command(
+    epilog="Example: cabinetd trace --config /etc/yizhan/cabinet.toml --line bus-a --follow"
+)(trace)
 app.command("swap-table", epilog="Example: cabinetd swap-table --diagram")(swap_table)
 
 

@@ -15,6 +15,10 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
     missing: bool  # does not answer and should
     good: int  # replies since start
     bad: int  # everything else since start
+    checksum: int = 0  # answers with a wrong checksum since start
+    late: int = 0  # answers after their time-out since start
+    retries: int = 0
+    state: str = "good"  # good, suspect, offline
 
 
 class BusStatus(Struct, frozen=True, kw_only=True):
@@ -24,6 +28,9 @@ class BusStatus(Struct, frozen=True, kw_only=True):
     port: str
     is_open: bool
     turn_age_ms: int
+    utilisation_pct: int = 0  # of the last ten seconds
+    queue_wait_ms: float = 0.0  # on average since start
+    echoes: bool = False  # the adapter hears itself
     devices: tuple[DeviceStatus, ...]
 
 

@@ -22,6 +22,8 @@ from cabinet.ports import Clock
 from cabinet.runtime.bus_health import Health, State
 from cabinet.runtime.bus_metrics import BusMetrics, Result
 from cabinet.runtime.line import Line, LineDownError, NoReplyError
+from protocols.decoding import diagnose
+from protocols.device import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,19 @@ GUARD_QUIET_S: Final = 0.010
 GUARD_MAX_S: Final = 0.060
 #: Reads of a device that just timed out wait this long: its late reply could pass for theirs.
 LATE_REPLY_S: Final = 0.250
+#: … and longer once a device was seen to answer later than that.
+LATE_REPLY_MAX_S: Final = 2.0
+LATE_MARGIN: Final = 1.5
+#: Bytes that nobody waits for are a late reply when a device missed its time this long ago.
+LATE_SEEN_MAX_S: Final = 5.0
 #: Each device has a few callers, each with one call at a time; more than this is a bug.
 QUEUE_MAX: Final = 256
 #: The loop turns at least this often, also with nothing to do or no port, for the watchdog.
 TURN_MAX_S: Final = 0.5
-#: A socket on which nothing answers for this long is opened anew; it may be half-open.
-SOCKET_DEAF_S: Final = 15.0
+#: A socket on which nothing answers for this long is opened anew, since it may be half-open; then
+#: after twice that time, and so on.
+DEAF_FIRST_S: Final = 15.0
+DEAF_MAX_S: Final = 300.0
 
 
 @dataclass(order=True, slots=True)
@@ -67,6 +76,7 @@ class Station:
         self.turnaround_s = turnaround_ms / 1_000
         self.health = Health()
         self.quiet_until = 0.0
+        self.late_s = LATE_REPLY_S
 
     @property
     def name(self) -> str:
@@ -90,8 +100,17 @@ class Station:
 class Bus:
     """The queue before one line. ``run`` must be running for anything to move."""
 
-    def __init__(self, name: str, line: Line, clock: Clock, *, turnaround_ms: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        line: Line,
+        clock: Clock,
+        *,
+        turnaround_ms: int = 0,
+        protocol: Protocol = Protocol.MODBUS_RTU,
+    ) -> None:
         self.name = name
+        self.protocol = protocol
         self.metrics = BusMetrics()
         self.last_turn_ms = clock.monotonic_ms()
         self._line = line
@@ -103,6 +122,19 @@ class Bus:
         self._stations: dict[str, Station] = {}
         self._last: Station | None = None
         self._heard_good_at = 0.0
+        self._deaf_s = DEAF_FIRST_S
+        self._missed_at: tuple[Station, float] | None = None  # and when it was asked
+        line.on_stray = self._on_stray
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait."""
+        return len(self._queue)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether its adapter hears itself."""
+        return bool(self._line.echoes)
 
     @property
     def is_open(self) -> bool:
@@ -219,8 +251,13 @@ class Bus:
     async def _serve(self, job: _Job) -> None:
         loop = asyncio.get_running_loop()
         self.metrics.queue_wait.add((loop.time() - job.asked_at) * 1_000)
+        if job.station.health.state is State.OFFLINE:
+            self.metrics.probes[job.station.name] += 1
         error: CabinetError | None = None
-        for _ in range(job.call.tries):
+        for turn in range(job.call.tries):
+            if turn:
+                self.metrics.retries[job.station.name] += 1
+                await self._keep_gap()
             started = loop.time()
             try:
                 reply = await self._transact(job)
@@ -230,7 +267,9 @@ class Bus:
                 _deliver(job, reply)
                 return
             finally:
-                self.metrics.busy_ms += (loop.time() - started) * 1_000
+                took_s = loop.time() - started
+                self.metrics.busy_ms += took_s * 1_000
+                self.metrics.usage.add(loop.time(), took_s)
             if isinstance(error, DeviceRefusedError) or not self._line.is_open:
                 break
         assert error is not None
@@ -249,7 +288,12 @@ class Bus:
                 wire_s = BITS_PER_BYTE * len(call.request) / self._line.baud
                 await self._line.tell(call.request, wire_s)
                 return b""
-            reply = await self._line.exchange(call.request, call.take, timeout_s)
+            if not call.is_read:
+                await self._line.learn_echo()
+            started = loop.time()
+            reply = await self._line.exchange(
+                call.request, call.take, timeout_s, strict=not call.is_read
+            )
         except LineDownError as error:
             counts[station.name, Result.LINE_DOWN] += 1
             raise LinkError(station.name, error.why, sent_maybe=error.sent_maybe) from error
@@ -260,10 +304,12 @@ class Bus:
         except NoReplyError as error:
             result = Result.GARBAGE if error.received else Result.TIMEOUT
             counts[station.name, result] += 1
-            await self._missed(station)
             why = f"no valid reply in {timeout_s * 1_000:.0f} ms"
             if error.received:
-                why += f", received {error.received[:32].hex(' ')}"
+                spoilt = diagnose(self.protocol, call.request, error.received)
+                self.metrics.spoilt[station.name, spoilt] += 1
+                why += f", received ({spoilt}) {error.received[:32].hex(' ')}"
+            await self._missed(station, started)
             raise LinkError(station.name, why) from error
         self.metrics.good(station.name, (loop.time() - started) * 1_000)
         self._good(station)
@@ -271,24 +317,40 @@ class Bus:
 
     def _good(self, station: Station) -> None:
         self._heard_good_at = asyncio.get_running_loop().time()
+        self._deaf_s = DEAF_FIRST_S
         if station.health.state is State.OFFLINE:
             log.debug("%s answers again", station.name)
         station.health.good()
 
-    async def _missed(self, station: Station) -> None:
+    def _on_stray(self, _data: bytes) -> None:
+        """Bytes for nobody: of a device that answers too late, or noise."""
+        self.metrics.strays += 1
+        if self._missed_at is None:
+            return
+        station, asked_at = self._missed_at
+        waited_s = asyncio.get_running_loop().time() - asked_at
+        if waited_s > LATE_SEEN_MAX_S:
+            return
+        self._missed_at = None
+        self.metrics.late[station.name] += 1
+        station.late_s = min(max(LATE_REPLY_S, LATE_MARGIN * waited_s), LATE_REPLY_MAX_S)
+
+    async def _missed(self, station: Station, asked_at: float) -> None:
         loop = asyncio.get_running_loop()
         before = station.health.state
         station.health.miss(self._clock.monotonic_ms())
         if station.health.state is State.OFFLINE and before is not State.OFFLINE:
             log.debug("%s does not answer", station.name)
-        station.quiet_until = loop.time() + LATE_REPLY_S
+        self._missed_at = (station, asked_at)
+        station.quiet_until = max(loop.time() + LATE_REPLY_S, asked_at + station.late_s)
         end = loop.time() + GUARD_MAX_S
         while self._line.is_open and loop.time() < end:
             wait_s = self._line.heard_at + GUARD_QUIET_S - loop.time()
             if wait_s <= 0:
                 break
             await asyncio.sleep(wait_s)
-        if self._line.is_socket and loop.time() - self._heard_good_at > SOCKET_DEAF_S:
+        if self._line.is_socket and loop.time() - self._heard_good_at > self._deaf_s:
+            self._deaf_s = min(2 * self._deaf_s, DEAF_MAX_S)
             self._line.lose("nothing answers through this socket")
 
     def _timeout_s(self, call: Call[Any], station: Station) -> float:

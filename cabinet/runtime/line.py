@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, TypeVar
 import serial
 
 from cabinet.errors import CabinetError, Retry
+from protocols.modbus import rtu
+from protocols.trace import Direction
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,20 @@ BUFFER_BYTES_MAX: Final = 4_096
 DRAIN_READS_MAX: Final = 64
 REOPEN_FIRST_S: Final = 0.1
 CONNECT_TIMEOUT_S: Final = 2.0
+#: A read that no device answers (its unit is a reserved one): what comes back is the line's own
+#: echo. Time for the adapter to give it back comes on top of the time on the wire.
+ECHO_PROBE: Final = rtu(0xF8, bytes.fromhex("0300000001"))
+ECHO_SLACK_S: Final = 0.030
+#: Answers without an echo before them until the line counts as one without.
+PLAIN_READS: Final = 2
+BITS_PER_BYTE: Final = 10
+
+#: Told every byte: which way, and whether anybody waited for it.
+Tap = Callable[[Direction, bytes, bool], None]
+
+
+def _no_tap(_direction: Direction, _data: bytes, _stray: bool) -> None:  # noqa: FBT001 - a Tap
+    """Nobody listens."""
 
 
 class LineDownError(CabinetError):
@@ -56,7 +72,7 @@ class NoReplyError(CabinetError):
 class _Port(Protocol):
     def write(self, data: bytes) -> None: ...
 
-    def drain(self) -> None: ...
+    def drain(self) -> bytes: ...
 
     def close(self) -> None: ...
 
@@ -65,7 +81,11 @@ class Line:
     """Owned by one task: exchanges never overlap.
 
     ``url`` is a device path, ``tcp://host:port`` (a serial line behind a socket) or
-    ``modbus-tcp://host:port``.
+    ``modbus-tcp://host:port``. ``tap`` is told everything that goes over it; ``on_stray`` what
+    came when nobody waited.
+
+    Some RS-485 adapters hear what they send. ``echoes`` is what the last exchange told of that,
+    None before the first: on such a line the echo of a write must not pass for its confirmation.
     """
 
     def __init__(
@@ -76,8 +96,13 @@ class Line:
         parity: str = "N",
         stopbits: int = 1,
         reopen_max_s: float = 2.0,
+        tap: Tap = _no_tap,
     ) -> None:
         self.url = url
+        self.echoes: bool | None = None
+        self._plain_reads = 0
+        self.on_stray: Callable[[bytes], None] | None = None
+        self._tap = tap
         self.baud = baud
         self._parity = parity
         self._stopbits = stopbits
@@ -120,18 +145,70 @@ class Line:
         if self._pause_s:
             log.info("port %s is back", self.url)
         self._pause_s = 0.0
+        self.echoes = None if self._may_echo else False
         self.heard_at = asyncio.get_running_loop().time()
         return True
 
+    async def learn_echo(self) -> None:
+        """Find out whether the line echoes, when nothing has told so yet.
+
+        Raises:
+            LineDownError: the line is not open, or was lost on the way.
+        """
+        if self.echoes is not None:
+            return
+        timeout_s = len(ECHO_PROBE) * BITS_PER_BYTE / self.baud + ECHO_SLACK_S
+
+        def take(received: bytes) -> bool | None:
+            return True if ECHO_PROBE in received else None
+
+        try:
+            await self._exchange(ECHO_PROBE, take, timeout_s)
+        except NoReplyError:
+            self.echoes = False
+        else:
+            self.echoes = True
+            log.warning("port %s hears its own requests: the adapter echoes", self.url)
+
     async def exchange(
-        self, request: bytes, take: Callable[[bytes], T | None], timeout_s: float
+        self,
+        request: bytes,
+        take: Callable[[bytes], T | None],
+        timeout_s: float,
+        *,
+        strict: bool = False,
     ) -> T:
         """Send a request and hand everything received since to ``take`` until it has a reply.
+
+        On a line that echoes, ``take`` gets what came after the echo; with ``strict`` it gets
+        nothing before an echo was seen.
 
         Raises:
             LineDownError: the line is not open, or was lost on the way.
             NoReplyError: ``take`` found no reply in time.
         """
+
+        def behind_echo(received: bytes) -> T | None:
+            if not self.echoes:
+                return take(received)
+            at = received.find(request)
+            if at < 0:
+                return None if strict else take(received)
+            return take(received[at + len(request) :])
+
+        try:
+            reply = await self._exchange(request, behind_echo, timeout_s)
+        except NoReplyError as error:
+            if not strict and request in error.received:
+                self._learn(echoed=True)
+            raise
+        if not strict:
+            self._learn(echoed=request in self._buffer)
+        return reply
+
+    async def _exchange(
+        self, request: bytes, take: Callable[[bytes], T | None], timeout_s: float
+    ) -> T:
         if self._port is None:
             raise LineDownError(self.url, "not open", sent_maybe=False)
         loop = asyncio.get_running_loop()
@@ -152,11 +229,12 @@ class Line:
                 done.set_exception(LineDownError(self.url, why, sent_maybe=True))
 
         try:
-            self._port.drain()
+            self._strayed(self._port.drain())
             self._buffer.clear()
             self._on_bytes, self._on_lost = look, lost
             self._port.write(request)
             self.heard_at = loop.time()
+            self._tap(Direction.OUT, request, False)  # noqa: FBT003 - a Tap
             async with asyncio.timeout(timeout_s):
                 return await done
         except TimeoutError:
@@ -166,6 +244,8 @@ class Line:
             raise LineDownError(self.url, str(error), sent_maybe=True) from error
         finally:
             self._on_bytes = self._on_lost = None
+            if self._buffer:
+                self._tap(Direction.IN, bytes(self._buffer), False)  # noqa: FBT003 - a Tap
 
     async def tell(self, request: bytes, wire_s: float) -> None:
         """Send what is not answered, and wait until it has gone out.
@@ -192,6 +272,8 @@ class Line:
             self._buffer += data
         if self._on_bytes:
             self._on_bytes()
+        else:
+            self._strayed(data)
 
     def lose(self, why: str) -> None:
         """The port went away: close it and come back to it later."""
@@ -205,6 +287,25 @@ class Line:
         port, self._port = self._port, None
         if port:
             port.close()
+
+    def _learn(self, *, echoed: bool) -> None:
+        """What a read told of the line's echo: one is proof, its absence must repeat itself."""
+        self._plain_reads = 0 if echoed else self._plain_reads + 1
+        if echoed and self._may_echo:
+            self.echoes = True
+        elif self._plain_reads >= PLAIN_READS:
+            self.echoes = False
+
+    @property
+    def _may_echo(self) -> bool:
+        """Whether there is a serial side at all; a Modbus TCP gateway keeps its echo to itself."""
+        return not self.url.startswith("modbus-tcp://")
+
+    def _strayed(self, data: bytes) -> None:
+        if data:
+            self._tap(Direction.IN, data, True)  # noqa: FBT003 - a Tap
+            if self.on_stray:
+                self.on_stray(data)
 
     def _rest(self, why: str) -> None:
         if not self._pause_s:  # once per outage
@@ -256,13 +357,16 @@ class _SerialPort:
             termios.tcflush(self._fd, termios.TCOFLUSH)
             raise OSError("the port takes no bytes")
 
-    def drain(self) -> None:
+    def drain(self) -> bytes:
+        stale = b""
         for _ in range(DRAIN_READS_MAX):
             try:
-                if not os.read(self._fd, READ_BYTES):
-                    return
+                if not (data := os.read(self._fd, READ_BYTES)):
+                    break
             except BlockingIOError:
-                return
+                break
+            stale = (stale + data)[-BUFFER_BYTES_MAX:]
+        return stale
 
     def close(self) -> None:
         self._loop.remove_reader(self._fd)
@@ -309,8 +413,9 @@ class _SocketPort(asyncio.Protocol):
             raise ConnectionResetError("closed by the other side")
         self._transport.write(data)
 
-    def drain(self) -> None:
+    def drain(self) -> bytes:
         """The loop has read what the socket had."""
+        return b""
 
     def close(self) -> None:
         transport, self._transport = self._transport, None

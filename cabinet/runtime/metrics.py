@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cabinet.core.engine import Outcome
 from cabinet.core.records import EventRow, JournalRow
 from cabinet.runtime.bus import Bus
-from cabinet.runtime.bus_metrics import BUCKETS_MS
-from cabinet.runtime.bus_metrics import Histogram as BusHistogram
+from cabinet.runtime.bus_families import bus_families
 from cabinet.status import Snapshot
 from protocols.messages import SlotState, Step, StepBody, event_body
 
@@ -36,39 +29,12 @@ class _Now(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The families."""
-        yield from self._bus_families()
+        yield from bus_families(self._buses)
         yield from self._cabinet_families(self._snapshot())
 
     def describe(self) -> Iterable[Metric]:
         """Nothing before the first reading."""
         return ()
-
-    def _bus_families(self) -> Iterable[Metric]:
-        requests = CounterMetricFamily(
-            "cabinet_bus_requests",
-            "Transactions on a bus, by how they ended.",
-            labels=("bus", "device", "result"),
-        )
-        busy = CounterMetricFamily(
-            "cabinet_bus_busy_seconds", "Time in which a bus was in use.", labels=("bus",)
-        )
-        wait = CounterMetricFamily(
-            "cabinet_bus_queue_wait_seconds", "Time requests waited for a bus.", labels=("bus",)
-        )
-        latency = HistogramMetricFamily(
-            "cabinet_bus_latency_seconds",
-            "From a request to its good reply.",
-            labels=("bus", "device"),
-        )
-        for name, bus in self._buses.items():
-            metrics = bus.metrics
-            for (device, result), count in metrics.requests.items():
-                requests.add_metric((name, device, result.value), count)
-            busy.add_metric((name,), metrics.busy_ms / 1000)
-            wait.add_metric((name,), metrics.queue_wait.sum_ms / 1000)
-            for device, histogram in metrics.latency.items():
-                latency.add_metric((name, device), _cumulated(histogram), histogram.sum_ms / 1000)
-        yield from (requests, busy, wait, latency)
 
     @staticmethod
     def _cabinet_families(now: Snapshot) -> Iterable[Metric]:
@@ -100,12 +66,6 @@ class _Now(Collector):
         for name, (text, value) in gauges.items():
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))
-
-
-def _cumulated(histogram: BusHistogram) -> list[tuple[str, float]]:
-    """Counts up to each bound in seconds, as Prometheus wants them."""
-    bounds = [str(bound_ms / 1000) for bound_ms in BUCKETS_MS] + ["+Inf"]
-    return list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))
 
 
 class Metrics:

@@ -35,7 +35,9 @@ from cabinet.runtime.wires_picture import Picture
 from cabinet.runtime.wires_poll import Poll
 from cabinet.runtime.wires_slot import BmsWires, ChargerWires
 from cabinet.runtime.wires_sockets import SocketWires
+from cabinet.runtime.wires_trace import tap_of
 from protocols.messages import Presence
+from protocols.trace import Ring
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Wires:
         self._clock = clock
         self._drivers = drivers
         self._picture = Picture(config)
+        self.trace = Ring()
         self.buses = {bus.name: self._bus(bus) for bus in config.buses}
         self._stations = {device.name: self._station(device) for device in config.devices}
         self._boards = {
@@ -155,8 +158,15 @@ class Wires:
             parity=bus.parity,
             stopbits=bus.stopbits,
             reopen_max_s=bus.reopen_max_s,
+            tap=tap_of(self.trace, bus.name, self._clock),
         )
-        return Bus(bus.name, line, self._clock, turnaround_ms=bus.turnaround_ms)
+        return Bus(
+            bus.name,
+            line,
+            self._clock,
+            turnaround_ms=bus.turnaround_ms,
+            protocol=bus.protocol,
+        )
 
     def _station(self, device: DeviceConfig) -> Station:
         return self.buses[device.bus].station(

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from cabinet.status import Snapshot
-from cabinet.web.texts import TEXTS
+from cabinet.status import BusStatus, Snapshot
+from cabinet.web.texts import TEXTS, language
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -40,7 +40,7 @@ def create_app(
     """The application; both callables are cheap and never block. ``more`` are the kiosk's routes."""
 
     async def page(request: Request) -> Response:
-        return HTMLResponse(render(snapshot(), _language(request)), headers=HEADERS)
+        return HTMLResponse(render(snapshot(), language(request)), headers=HEADERS)
 
     async def state(_request: Request) -> Response:
         body = msgspec.json.encode(snapshot())
@@ -69,14 +69,9 @@ def create_app(
     )
 
 
-def _language(request: Request) -> str:
-    asked = request.query_params.get("lang") or request.headers.get("accept-language", "zh")
-    return "en" if asked.lower().startswith("en") else "zh"
-
-
-def render(now: Snapshot, language: str) -> str:
+def render(now: Snapshot, chosen: str) -> str:
     """The status page as HTML; every value that came from a wire is escaped."""
-    text = TEXTS[language]
+    text = TEXTS[chosen]
     e = html.escape
     alarms = "".join(f'<p class="alarm">{e(code)}</p>' for code in now.telemetry.alarms)
     swap = ""
@@ -86,7 +81,7 @@ def render(now: Snapshot, language: str) -> str:
     limit = "–" if now.telemetry.power_limit_w is None else f"{now.telemetry.power_limit_w} W"
     link = text["connected"] if now.uplink.connected else text["disconnected"]
     return (
-        f'<!doctype html><html lang="{"en" if language == "en" else "zh-CN"}"><head>'
+        f'<!doctype html><html lang="{"en" if chosen == "en" else "zh-CN"}"><head>'
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="refresh" content="3"><title>{e(now.cabinet)}</title>'
         f"<style>{_STYLE}</style></head><body><main><h1>{e(now.name)} · {e(now.cabinet)}</h1>"
@@ -95,8 +90,9 @@ def render(now: Snapshot, language: str) -> str:
         f'<div class="slots">{"".join(_slots(now, text))}</div>'
         f'<h2>{text["wires"]}</h2><div class="wide"><table><tr><th>{text["bus"]}</th>'
         f"<th>{text['device']}</th><th>{text['state']}</th><th>{text['good']}</th>"
-        f"<th>{text['bad']}</th></tr>{''.join(_devices(now, text))}</table></div>"
-        "</main></body></html>"
+        f"<th>{text['bad']}</th><th>{text['checksum']}</th><th>{text['late']}</th></tr>"
+        f"{''.join(_devices(now, text))}</table></div>"
+        f'<p><a href="/trace?lang={chosen}">{text["trace"]}</a></p></main></body></html>'
     )
 
 
@@ -122,9 +118,15 @@ def _slots(now: Snapshot, text: dict[str, str]) -> list[str]:
 
 def _devices(now: Snapshot, text: dict[str, str]) -> list[str]:
     return [
-        f"<tr><td>{html.escape(bus.name)}</td><td>{html.escape(device.name)}</td>"
+        f"<tr><td>{_bus(bus, text)}</td><td>{html.escape(device.name)}</td>"
         f"<td>{text['missing' if device.missing else 'silent' if device.silent else 'answers']}"
-        f"</td><td>{device.good}</td><td>{device.bad}</td></tr>"
+        f"</td><td>{device.good}</td><td>{device.bad}</td><td>{device.checksum}</td>"
+        f"<td>{device.late}</td></tr>"
         for bus in now.buses
         for device in bus.devices
     ]
+
+
+def _bus(bus: BusStatus, text: dict[str, str]) -> str:
+    echo = f" · {text['echo']}" if bus.echoes else ""
+    return f"{html.escape(bus.name)} · {text['load']} {bus.utilisation_pct} %{echo}"

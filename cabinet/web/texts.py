@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from starlette.requests import Request
+
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "zh": {
         "swap": "进行中",
@@ -35,6 +37,14 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "faulted": "故障",
         "out-of-service": "停用",
         "unknown": "未知",
+        "trace": "总线报文",
+        "contains": "包含",
+        "show": "显示",
+        "nothing": "没有报文",
+        "load": "负载",
+        "checksum": "校验错",
+        "late": "迟到",
+        "echo": "适配器回显",
     },
     "en": {
         "swap": "Under way",
@@ -66,5 +76,19 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "faulted": "faulted",
         "out-of-service": "out of service",
         "unknown": "unknown",
+        "trace": "Frames on the wires",
+        "contains": "Contains",
+        "show": "Show",
+        "nothing": "no frames",
+        "load": "Load",
+        "checksum": "Checksum",
+        "late": "Late",
+        "echo": "adapter echoes",
     },
 }
+
+
+def language(request: Request) -> str:
+    """What the page is asked for in: ``zh`` unless the query or the browser prefers English."""
+    asked = request.query_params.get("lang") or request.headers.get("accept-language", "zh")
+    return "en" if asked.lower().startswith("en") else "zh"

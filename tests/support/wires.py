@@ -20,9 +20,10 @@ from cabinet.config import parse
 from cabinet.config_example import example_config
 from cabinet.core.model import Output, SetOutput, SetSlotAc
 from cabinet.runtime.bus import Bus
-from cabinet.runtime.line import Line
+from cabinet.runtime.line import ECHO_PROBE, Line
 from cabinet.runtime.poller import Wires
 from protocols.modbus import crc16
+from protocols.trace import Direction
 
 #: What the peer does with a request: bytes to send, each after a delay in seconds.
 Script = Callable[[bytes], list[tuple[float, bytes]]]
@@ -44,6 +45,7 @@ class PtyPeer:
         self.script = script
         self.requests: list[bytes] = []
         self.times: list[float] = []
+        self.hears_probe = False
         self._master = self._slave = -1
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -78,6 +80,8 @@ class PtyPeer:
             data = os.read(self._master, 4096)
         except (BlockingIOError, OSError):
             return
+        if data == ECHO_PROBE and not self.hears_probe:
+            return  # its unit is a reserved one: no device answers
         loop = asyncio.get_running_loop()
         self.requests.append(data)
         self.times.append(loop.time())
@@ -94,7 +98,13 @@ class BusBench:
     def __init__(self, directory: Path, script: Script, *, baud: int = 115_200) -> None:
         self.peer = PtyPeer(directory / "port", script)
         self.clock = SystemClock()
-        self.line = Line(str(self.peer.link), baud=baud, reopen_max_s=0.3)
+        self.trace: list[tuple[Direction, bytes, bool]] = []
+        self.line = Line(
+            str(self.peer.link),
+            baud=baud,
+            reopen_max_s=0.3,
+            tap=lambda *told: self.trace.append(told),
+        )
         self.bus = Bus("bench", self.line, self.clock)
         self._group = asyncio.TaskGroup()
         self._task: asyncio.Task[None] | None = None

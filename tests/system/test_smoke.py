@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import httpx2
 import pytest
 
 from deploy.demo.errors import DemoError
@@ -74,3 +75,12 @@ def test_the_trip_stands_after_the_smoke_has_gone_and_after_a_restart(stack: Sys
     assert any("smoke" in alarm for alarm in view["alarms"])
     assert not stack.charging()
     assert not stack.sim.state()["outputs"]["contactor"]
+
+
+def test_the_wires_of_the_running_cabinet_can_be_read_along(stack: SystemStack) -> None:
+    told = stack._run("cabinetd", "trace", "--config", str(stack.cabinet_config), "--line", "bus-a")
+    assert "board-1: read inputs 0 to 7" in told
+    page = httpx2.get(f"{stack.cabinet_url}/trace.json?contains=bms-01", trust_env=False).json()
+    assert any("%" in frame["text"] for frame in page["frames"])
+    metrics = stack.metrics()
+    assert metrics['cabinet_bus_open{bus="bus-a"}'] == 1.0

@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cabinet.core.engine import Outcome
 from cabinet.core.records import EventRow
-from cabinet.runtime.bus_metrics import BUCKETS_MS, BusMetrics, Result
+from cabinet.runtime.bus_health import Health
+from cabinet.runtime.bus_metrics import BUCKETS_MS, USAGE_S, BusMetrics, Result, Usage
 from cabinet.runtime.metrics import Metrics
 from cabinet.status import Snapshot, UplinkStatus
+from protocols.decoding import Spoilt
 from protocols.messages import Door, Presence, SlotState, SlotTelemetry, Telemetry
 from tests.support.cabinet_rig import Rig
 
@@ -60,11 +62,28 @@ def test_a_bus_tells_results_and_latency() -> None:
     for latency_ms in (1.5, 15.0, 5_000.0):
         counts.good("meter", latency_ms)
     counts.requests["meter", Result.TIMEOUT] += 2
-    bus: Any = SimpleNamespace(metrics=counts)
+    counts.spoilt["meter", Spoilt.CHECKSUM] += 4
+    counts.late["meter"] += 1
+    counts.retries["meter"] += 6
+    counts.queue_wait.add(12.0)
+    station = SimpleNamespace(name="meter", health=Health())
+    bus: Any = SimpleNamespace(
+        metrics=counts, is_open=True, echoes=True, queued=3, stations=[station]
+    )
     values = scraped(Metrics(snapshot, {"bus-a": bus}))
     where = {"bus": "bus-a", "device": "meter"}
     assert one(values, "cabinet_bus_requests_total", result="ok", **where) == 3
     assert one(values, "cabinet_bus_requests_total", result="timeout", **where) == 2
+    assert one(values, "cabinet_bus_spoilt_total", why="checksum", **where) == 4
+    assert one(values, "cabinet_bus_late_replies_total", **where) == 1
+    assert one(values, "cabinet_bus_retries_total", **where) == 6
+    assert one(values, "cabinet_bus_device_state", state="good", **where) == 1
+    assert one(values, "cabinet_bus_device_state", state="offline", **where) == 0
+    line = {"bus": "bus-a"}
+    assert one(values, "cabinet_bus_echoes", **line) == 1
+    assert one(values, "cabinet_bus_open", **line) == 1
+    assert one(values, "cabinet_bus_queue_length", **line) == 3
+    assert one(values, "cabinet_bus_wait_seconds_bucket", le="0.02", **line) == 1
     latency = "cabinet_bus_latency_seconds"
     assert one(values, f"{latency}_count", **where) == 3
     assert one(values, f"{latency}_sum", **where) == pytest.approx(5.0165)
@@ -92,3 +111,13 @@ def test_a_whole_swap_is_counted_once_with_its_steps() -> None:
     again = scraped(metrics)
     assert one(again, "swap_attempts_total", result="completed") == 1
     assert any(isinstance(row, EventRow) for row in rig.writes)
+
+
+def test_utilisation_is_that_of_the_last_whole_seconds() -> None:
+    usage = Usage()
+    for second in range(100, 100 + USAGE_S):
+        usage.add(second + 0.2, 0.1)
+        usage.add(second + 0.9, 0.15)
+    assert usage.share(100 + USAGE_S + 0.5) == pytest.approx(0.25)
+    assert usage.share(100 + 2 * USAGE_S) == 0.0
+    assert Usage().share(7.0) == 0.0
