@@ -46,6 +46,10 @@ def _no_tap(_direction: Direction, _data: bytes, _stray: bool) -> None:  # noqa:
     """Nobody listens."""
 
 
+def _nothing() -> None:
+    """Nobody waits for these bytes, and they are no surprise."""
+
+
 class LineDownError(CabinetError):
     """The port is missing or went away; ``sent_maybe`` as in ``LinkError``."""
 
@@ -256,13 +260,17 @@ class Line:
         if self._port is None:
             raise LineDownError(self.url, "not open", sent_maybe=False)
         try:
-            self._port.drain()
+            self._strayed(self._port.drain())
             self._buffer.clear()
+            self._on_bytes = _nothing  # an echo is no stray
             self._port.write(request)
+            self._tap(Direction.OUT, request, False)  # noqa: FBT003 - a Tap
+            await asyncio.sleep(wire_s)
         except OSError as error:
             self.lose(str(error))
             raise LineDownError(self.url, str(error), sent_maybe=True) from error
-        await asyncio.sleep(wire_s)
+        finally:
+            self._on_bytes = None
         self.heard_at = asyncio.get_running_loop().time()
 
     def received(self, data: bytes) -> None:
