@@ -16,13 +16,17 @@ from typing import Any
 
 from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
-from cabinet.config import parse
+from cabinet.adapters.devices.modbus import Modbus
+from cabinet.calls import Place, Urgency
+from cabinet.config import PackConfig, parse
+from cabinet.config_devices import Protocol
 from cabinet.config_example import example_config
 from cabinet.core.model import Output, SetOutput, SetSlotAc
-from cabinet.runtime.bus import Bus
+from cabinet.runtime.bus import Bus, Station
 from cabinet.runtime.line import ECHO_PROBE, Line
 from cabinet.runtime.poller import Wires
 from protocols.modbus import crc16
+from protocols.registers import Space
 from protocols.trace import Direction
 
 #: What the peer does with a request: bytes to send, each after a delay in seconds.
@@ -92,6 +96,24 @@ class PtyPeer:
                 self.send(answer)
 
 
+def words(unit: int, *values: int) -> bytes:
+    """An answer to FC03."""
+    return rtu(unit, 3, 2 * len(values), *(b for v in values for b in v.to_bytes(2)))
+
+
+def answering(request: bytes) -> list[tuple[float, bytes]]:
+    """Answers FC03 with the address asked for, and writes with their echo."""
+    if request[1] == 3:
+        count = request[5]
+        return [(0, words(request[0], *[int.from_bytes(request[2:4])] * count))]
+    return [(0, request)]
+
+
+def silent(_request: bytes) -> list[tuple[float, bytes]]:
+    """Answers nothing."""
+    return []
+
+
 class BusBench:
     """A bus on a pty with a scripted peer, running inside ``async with``."""
 
@@ -120,6 +142,22 @@ class BusBench:
         self._task.cancel()
         await self._group.__aexit__(None, None, None)
         self.peer.unplug()
+
+
+PACK = PackConfig(voltage_max_v=54.6, current_max_a=6.0, current_min_a=0.5, capacity_wh=960.0)
+PROCESSING_MS = 60
+
+
+def modbus_device(bench: BusBench, address: int) -> tuple[Modbus, Station]:
+    """A device on the bench's bus."""
+    station = bench.bus.station(f"device-{address}", processing_ms=PROCESSING_MS)
+    place = Place(station, address, Protocol.MODBUS_RTU, PACK, bench.clock)
+    return Modbus(place), station
+
+
+async def read_words(modbus: Modbus, address: int = 0, count: int = 1) -> tuple[int, ...]:
+    """Holding registers, at the pace of a reading."""
+    return await modbus.read_words(Space.HOLDING, address, count, Urgency.READING)
 
 
 async def until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
