@@ -45,8 +45,8 @@ from cabinet.runtime.wires_trace import decoder_of
 from cabinet.status import BusStatus, Snapshot, SwapStatus, UplinkStatus
 from cabinet.web.app import create_app
 from cabinet.web.kiosk import KioskPages
-from protocols.fastclock import FastClock
 from cabinet.web.trace import TracePages
+from protocols.fastclock import FastClock
 
 log = logging.getLogger(__name__)
 
