@@ -12,6 +12,7 @@ from cabinet.config_commands import check_config, example_config
 from cabinet.devices_command import devices
 from cabinet.enrol_command import enrol
 from cabinet.journal_commands import journal
+from cabinet.make_safe_command import make_safe
 from cabinet.swap_commands import swap_table
 from cabinet.trace_command import trace
 
@@ -30,6 +31,9 @@ app.add_typer(journal, name="journal")
 app.command(
     epilog="Example: cabinetd trace --config /etc/yizhan/cabinet.toml --line bus-a --follow"
 )(trace)
+app.command("make-safe", epilog="Example: cabinetd make-safe --config /etc/yizhan/cabinet.toml")(
+    make_safe
+)
 app.command("swap-table", epilog="Example: cabinetd swap-table --diagram")(swap_table)
 
 

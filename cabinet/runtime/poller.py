@@ -149,6 +149,10 @@ class Wires:
             lease.want(False)  # noqa: FBT003 - the goal itself
         await _settled(self._leases())
 
+    def not_made_safe(self) -> frozenset[str]:
+        """The boards that have not taken the order to switch everything off."""
+        return frozenset(name for name, board in self._boards.items() if not board.made_safe)
+
     # --- construction -------------------------------------------------------------------------
 
     def _bus(self, bus: BusConfig) -> Bus:

@@ -93,6 +93,11 @@ class BoardWires:
             for keeper in self._keepers:
                 group.create_task(keeper.run(), name=f"{self.name} relay")
 
+    @property
+    def made_safe(self) -> bool:
+        """Whether it has taken the order to switch everything off."""
+        return self._prepared.is_set()
+
     def lease(self, channel: int, lease_ms: int, renew_s: float) -> Lease:
         """A relay that drops by itself when nobody renews it."""
         lease = Lease(lease_ms)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pymodbus.client import ModbusSerialClient
 
 from cabinet.core.model import (
     Indicate,
@@ -17,6 +18,8 @@ from cabinet.core.model import (
     Unlock,
     UnlockResult,
 )
+from cabinet.make_safe_command import switch_off
+from protocols.maps.waveshare_relay import COIL_BASE
 from protocols.messages import Door, Presence
 from tests.support.wires import CabinetBench, until, until_truth
 
@@ -185,3 +188,31 @@ async def test_poll_round_of_the_full_cabinet(tmp_path: Path) -> None:
         assert worst["presence"] < 1_000
         assert worst["bms"] < 2_500
         assert worst["charger"] < 2_500
+
+
+async def test_everything_off_without_a_daemon(tmp_path: Path) -> None:
+    """What was left on, even without a lease, is off; a board that cannot be told is named."""
+    async with CabinetBench(tmp_path) as bench:
+        assert bench.task
+        bench.task.cancel()
+        await until_truth(bench, lambda s: not s["outputs"]["contactor"], "the lines are free")
+        await asyncio.wait([bench.task])
+        contactor = bench.config.outputs[Output.CONTACTOR]
+        board = bench.config.device(contactor.board)
+        await asyncio.to_thread(_switch_on, bench, board.address, contactor.channel)
+        await until_truth(bench, lambda s: s["outputs"]["contactor"], "left on")
+        assert await switch_off(bench.config, bench.clock) == ()
+        await until_truth(bench, lambda s: not s["outputs"]["contactor"], "off")
+        await bench.post(f"/devices/{board.name}/silent", silent=True)
+        assert await switch_off(bench.config, bench.clock) == (board.name,)
+
+
+def _switch_on(bench: CabinetBench, address: int, channel: int) -> None:
+    """With a client of somebody else's: the coil stays as it is set."""
+    bus = next(bus for bus in bench.config.buses if bus.name == "bus-a")
+    client = ModbusSerialClient(bus.port, baudrate=bus.baud, timeout=1)
+    assert client.connect()
+    try:
+        assert not client.write_coil(COIL_BASE + channel, True, device_id=address).isError()
+    finally:
+        client.close()
