@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cabinet.commission.commands import commission
 from cabinet.config_commands import check_config, example_config
 from cabinet.devices_command import devices
+from cabinet.diagnose_command import diagnose
 from cabinet.enrol_command import enrol
 from cabinet.journal_commands import journal
 from cabinet.make_safe_command import make_safe
@@ -34,6 +36,10 @@ app.command(
 app.command("make-safe", epilog="Example: cabinetd make-safe --config /etc/yizhan/cabinet.toml")(
     make_safe
 )
+app.add_typer(commission, name="commission")
+app.command(
+    epilog="Example: cabinetd diagnose --config /etc/yizhan/cabinet.toml --out bundle.tar.gz"
+)(diagnose)
 app.command("swap-table", epilog="Example: cabinetd swap-table --diagram")(swap_table)
 
 

@@ -47,6 +47,21 @@ def verify(message: Signed | Ticket, public_b64: str) -> bool:
     return True
 
 
+def sign_bytes(data: bytes, private_b64: str) -> str:
+    """The signature of plain bytes; raise MessageError when the key is no key."""
+    return _text(_private(private_b64).sign(data))
+
+
+def verify_bytes(data: bytes, signature_b64: str, public_b64: str) -> bool:
+    """Whether this key signed these bytes. Rubbish of any kind is False."""
+    try:
+        public = Ed25519PublicKey.from_public_bytes(_bytes(public_b64))
+        public.verify(_bytes(signature_b64), data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def _private(private_b64: str) -> Ed25519PrivateKey:
     try:
         return Ed25519PrivateKey.from_private_bytes(_bytes(private_b64))

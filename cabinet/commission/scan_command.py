@@ -1,0 +1,263 @@
+"""``cabinetd commission scan`` and ``address``: they need no configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cabinet.commission.ports import Port
+    from cabinet.commission.scanning import Scan
+    from cabinet.core.commission.inventory import PortFound
+    from cabinet.core.commission.proposal import Pin, Proposal
+
+_Yes = Annotated[bool, typer.Option("--yes", help="Do it.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Lang = Annotated[str, typer.Option("--lang", help="en or zh; else the terminal's.")]
+
+
+def scan(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Folders of ports, devices, tcp://host:port; else /dev/serial/by-path, /run/yizhan."
+        ),
+    ] = None,
+    *,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the proposed configuration here.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also over an existing file.")] = False,
+    cabinet_id: Annotated[str, typer.Option("--id", help="The cabinet's id.")] = "DH-0001",
+    data_dir: Annotated[
+        str, typer.Option("--data-dir", help="Journal and keys; relative to the configuration.")
+    ] = "cabinet-data",
+    addresses: Annotated[
+        str, typer.Option("--addresses", help="Modbus addresses to ask, like 1-247.")
+    ] = "1-32",
+    bauds: Annotated[
+        str, typer.Option("--bauds", help="Only these speeds, like 9600,115200.")
+    ] = "",
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Every speed, parity and address: minutes.")
+    ] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="Hold the chargers' mains relays on meanwhile.")
+    ] = False,
+    yes: _Yes = False,
+    as_json: _Json = False,
+    lang: _Lang = "",
+) -> None:
+    """Find every device on every port, without a configuration, and propose one.
+
+    Only reads are sent. Chargers are silent without mains: with --power and --yes the contactor's
+    and the slots' relays of the standard wiring are held on for the time of a second look; which
+    relays these are is told first. No lock relay is touched.
+    """
+    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415 - a quick --help
+    from cabinet.commission import terminal  # noqa: PLC0415
+    from cabinet.commission.ports import PlaceError, find  # noqa: PLC0415
+    from cabinet.commission.scanning import Scan  # noqa: PLC0415
+    from cabinet.core.commission.scan_plan import Wish, parse_addresses  # noqa: PLC0415
+    from protocols.devices import DEVICES  # noqa: PLC0415
+
+    language = terminal.language_of(lang)
+    if write is not None and write.exists() and not force:
+        terminal.usage(f"{write}: exists; --force replaces it")
+    try:
+        speeds = tuple(int(part) for part in bauds.split(",") if part.strip())
+        wish = Wish(parse_addresses(addresses), speeds, thorough)
+        ports = find(places or ())
+    except ValueError as error:
+        terminal.usage(f"--addresses or --bauds: {error}")
+    except PlaceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(terminal.EXIT_UNREACHABLE) from None
+    looker = Scan(tuple(DEVICES.values()), wish, SystemClock(), terminal.tell)
+    found, powered = _look(looker, ports, ask=power, yes=yes)
+    _conclude(
+        looker,
+        found,
+        _Wanted(write, cabinet_id, data_dir),
+        powered=powered,
+        as_json=as_json,
+        language=language,
+    )
+
+
+class _Wanted:
+    """What to write, if anything."""
+
+    def __init__(self, path: Path | None, cabinet: str, data_dir: str) -> None:
+        self.path, self.cabinet, self.data_dir = path, cabinet, data_dir
+
+
+def _look(
+    looker: Scan, ports: Sequence[Port], *, ask: bool, yes: bool
+) -> tuple[tuple[PortFound, ...], bool]:
+    """Everything that answers; whether the chargers had mains meanwhile."""
+    from cabinet.commission import terminal  # noqa: PLC0415
+    from cabinet.core.commission.findings import Cause  # noqa: PLC0415
+    from cabinet.core.commission.inventory import judge_scan  # noqa: PLC0415
+    from cabinet.core.commission.proposal import (  # noqa: PLC0415
+        place_boards,
+        power_pins,
+        slot_ports,
+    )
+    from cabinet.core.commission.scan_plan import estimate_s, plan  # noqa: PLC0415
+    from cabinet.errors import CabinetError  # noqa: PLC0415
+
+    most_s = estimate_s(plan(looker.types, looker.wish), looker.wish)
+    terminal.tell(
+        f"{len(ports)} ports side by side, reads only; a silent port takes at most {most_s:.0f} s"
+    )
+    found = terminal.run(looker.ports(ports))
+    told = judge_scan(found, looker.types, powered=False)
+    if not any(f.cause is Cause.NO_MAINS for f in told):
+        return found, False
+    boards = place_boards(found, looker.types)
+    pins = power_pins(boards, len(slot_ports(found, looker.types)))
+    if not pins:
+        terminal.tell("the chargers may lack mains, but the boards do not show the standard wiring")
+        return found, False
+    question = f"Give the chargers mains for a second look? It holds {_named(pins)}"
+    if not (ask or not yes) or not terminal.confirmed(question, yes=ask and yes):
+        return found, False
+    terminal.tell(f"mains on by {_named(pins)}")
+    try:
+        return terminal.run(looker.powered(found, pins)), True
+    except CabinetError as error:
+        typer.echo(f"mains could not be switched on: {error}", err=True)
+        return found, False
+
+
+def _named(pins: Sequence[Pin]) -> str:
+    by_board: dict[str, list[int]] = {}
+    for pin in pins:
+        by_board.setdefault(pin.board, []).append(pin.channel)
+    return ", ".join(
+        f"{board} relays {','.join(map(str, channels))}" for board, channels in by_board.items()
+    )
+
+
+def _conclude(
+    looker: Scan,
+    found: Sequence[PortFound],
+    wanted: _Wanted,
+    *,
+    powered: bool,
+    as_json: bool,
+    language: Any,
+) -> None:
+    """Print what was found, and propose, check and write the configuration."""
+    import msgspec  # noqa: PLC0415
+
+    from cabinet.commission import terminal  # noqa: PLC0415
+    from cabinet.core.commission.inventory import judge_scan  # noqa: PLC0415
+    from cabinet.core.commission.proposal import Names, propose  # noqa: PLC0415
+
+    findings = judge_scan(found, looker.types, powered=powered)
+    names = Names(wanted.cabinet, wanted.data_dir)
+    proposal = propose(found, looker.types, names)
+    written = _write(proposal, wanted.path)
+    code = terminal.exit_code(findings)
+    if not as_json and code != terminal.EXIT_UNREACHABLE:
+        for text in proposal.missing:
+            typer.echo(f"no configuration yet: {text}", err=True)
+        for text in proposal.assumed:
+            typer.echo(f"assumed: {text}", err=True)
+        if written:
+            typer.echo(f"written: {written}; next: cabinetd run --config {written}", err=True)
+        elif proposal.text:
+            typer.echo("a configuration can be proposed: add --write cabinet.toml", err=True)
+    more = {
+        "ports": msgspec.to_builtins(tuple(found)),
+        "config": written,
+        "missing": list(proposal.missing),
+        "assumed": list(proposal.assumed),
+    }
+    if wanted.path is not None and not written:
+        code = code or terminal.EXIT_FAILED
+    try:
+        terminal.finish("scan", findings, as_json=as_json, language=language, more=more)
+    except typer.Exit:
+        raise typer.Exit(code) from None
+
+
+def _write(proposal: Proposal, path: Path | None) -> str:
+    """Write what passes the daemon's own check; returns the path, or nothing."""
+    from cabinet.config import ConfigProblemsError, parse  # noqa: PLC0415
+
+    if path is None or not proposal.text:
+        return ""
+    try:
+        parse(proposal.text, path, {})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(proposal.text, encoding="utf-8")
+    except ConfigProblemsError as error:
+        typer.echo(f"the proposal does not pass, so it is not written:\n{error}", err=True)
+        return ""
+    except OSError as error:
+        typer.echo(f"{path}: cannot be written: {error}", err=True)
+        return ""
+    return str(path)
+
+
+def address(
+    port: Annotated[str, typer.Option("--port", help="Device or socket that the device is on.")],
+    kind: Annotated[str, typer.Option("--type", help="Its type, as in `cabinetd devices`.")],
+    old: Annotated[int, typer.Option("--from", min=1, max=247, help="Its present address.")],
+    new: Annotated[int, typer.Option("--to", min=1, max=247, help="The new one.")],
+    *,
+    baud: Annotated[
+        int | None,
+        typer.Option("--baud", min=300, max=1_000_000, help="Of the bus; else the type's own."),
+    ] = None,
+    parity: Annotated[str, typer.Option("--parity", help="N, E or O.")] = "N",
+    yes: _Yes = False,
+    as_json: _Json = False,
+    lang: _Lang = "",
+) -> None:
+    """Give one device another address on its bus, and check that it took it. Needs --yes.
+
+    What is at risk is told first. Without --yes nothing is sent.
+    """
+    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
+    from cabinet.commission import terminal  # noqa: PLC0415
+    from cabinet.commission.address import Change, change  # noqa: PLC0415
+    from cabinet.commission.ports import PlaceError, find, trouble  # noqa: PLC0415
+    from cabinet.core.commission.addressing import RULES, risks  # noqa: PLC0415
+    from cabinet.core.commission.findings import Check, bad  # noqa: PLC0415
+    from cabinet.core.commission.scan_plan import Setting  # noqa: PLC0415
+    from protocols.devices import DEVICES  # noqa: PLC0415
+
+    language = terminal.language_of(lang)
+    if kind not in RULES:
+        terminal.usage(
+            f"--type {kind}: its address is not set over the bus (switches, or its own panel); "
+            f"these can: {', '.join(RULES)}"
+        )
+    if old == new:
+        terminal.usage("--from and --to are the same")
+    if parity not in {"N", "E", "O"}:
+        terminal.usage(f"--parity {parity}: write N, E or O")
+    for text in risks(kind, old, new):
+        terminal.tell(f"at risk: {text}")
+    if not terminal.confirmed(f"Change {kind} from address {old} to {new}?", yes=yes):
+        terminal.usage("nothing was sent: say --yes")
+    try:
+        found = find([port])[0]
+    except PlaceError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(terminal.EXIT_UNREACHABLE) from None
+    if (wrong := trouble(found)) is not None:
+        finding = bad(Check.ADDRESS, found.name, wrong.cause, detail=wrong.detail)
+    else:
+        setting = Setting(baud or DEVICES[kind].baud, parity)
+        order = Change(found, setting, DEVICES[kind], old, new)
+        finding = terminal.run(change(order, SystemClock(), terminal.tell))
+    terminal.finish("address", [finding], as_json=as_json, language=language)
