@@ -76,6 +76,15 @@ class ScannerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceConfig:
+    """``[voice]``: recordings of the prompts, and the program that plays them."""
+
+    dir: Path
+    language: str
+    player: str
+
+
+@dataclass(frozen=True, slots=True)
 class WebConfig:
     """``[web]``: where the status page listens; port 0 takes any free one."""
 
@@ -158,6 +167,8 @@ class SlotConfig:
     ac: Channel
     charger: str
     bms: str
+    green: Channel | None = None  # the slot's lamps
+    red: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +194,7 @@ class Config:
     cabinet: CabinetConfig
     fleet: FleetConfig | None
     scanner: ScannerConfig | None
+    voice: VoiceConfig | None
     web: WebConfig
     safety: Mapping[str, int | float | bool]  # overrides of the core's limits, by name
     pack: PackConfig
@@ -337,6 +349,7 @@ def _build(
         ),
         fleet=FleetConfig(**fleet) if fleet else None,
         scanner=ScannerConfig(**scanner) if scanner else None,
+        voice=_voice(values["voice"], base),
         web=WebConfig(**values["web"]),
         safety=MappingProxyType(dict(safety)),
         pack=PackConfig(**values["pack"]),
@@ -360,8 +373,16 @@ def _device(raw: Mapping[str, Any]) -> DeviceConfig:
 
 
 def _slot(raw: Mapping[str, Any]) -> SlotConfig:
-    channels = {key: Channel(**raw[key]) for key in ("lock", "door", "presence", "ac")}
+    wired = ("lock", "door", "presence", "ac", "green", "red")
+    channels = {key: Channel(**raw[key]) for key in wired if raw[key] is not None}
     return SlotConfig(**{**raw, **channels})
+
+
+def _voice(raw: Mapping[str, Any] | None, base: Path) -> VoiceConfig | None:
+    if raw is None:
+        return None
+    folder = (base / Path(raw["dir"]).expanduser()).absolute()
+    return VoiceConfig(folder, raw["language"], raw["player"])
 
 
 def _socket(raw: Mapping[str, Any]) -> SocketConfig:

@@ -6,7 +6,7 @@ Values may be None where the schema already complained; such entries are passed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from cabinet.config_devices import TRAITS, Protocol, Role
 from cabinet.config_lines import Path
@@ -14,6 +14,15 @@ from cabinet.config_schema import Report, nearest
 from cabinet.core.safety import BOUNDS, Limits
 
 Entry = Mapping[str, Any]
+#: What each wire of a slot must end at.
+SLOT_CHANNELS: Final = {
+    "lock": "lock",
+    "door": "input",
+    "presence": "input",
+    "ac": "relay",
+    "green": "relay",
+    "red": "relay",
+}
 
 
 def check(values: Mapping[str, Any], report: Report) -> None:
@@ -190,8 +199,8 @@ def _channels(values: Mapping[str, Any], devices: Mapping[str, Entry], report: R
     relays: dict[tuple[str, int], Path] = {}
     inputs: dict[tuple[str, int], Path] = {}
     for index, slot in enumerate(values["slot"]):
-        for key, used in (("lock", relays), ("door", inputs), ("presence", inputs), ("ac", relays)):
-            kind = "lock" if key == "lock" else "relay" if used is relays else "input"
+        for key, kind in SLOT_CHANNELS.items():
+            used = inputs if kind == "input" else relays
             _channel(slot[key], ("slot", index, key), used, devices, report, kind=kind)
     for key, channel in values["inputs"].items():
         _channel(channel, ("inputs", key), inputs, devices, report, kind="input")

@@ -40,6 +40,9 @@ def example_config(
     charger: Annotated[str, typer.Option(help="Type of the chargers.")] = DEFAULT.charger,
     bms: Annotated[str, typer.Option(help="Type of the packs' boards.")] = DEFAULT.bms,
     meter: Annotated[str, typer.Option(help="Type of the energy meter.")] = DEFAULT.meter,
+    lights: Annotated[
+        str, typer.Option(help="Type of the board with the slots' lamps; none without.")
+    ] = DEFAULT.lights,
     sockets: Annotated[
         int, typer.Option(min=0, max=8, help="Sockets of a charging area beside it.")
     ] = 0,
@@ -48,12 +51,15 @@ def example_config(
 
     The types are those that ``cabinetd devices`` lists.
     """
-    given = {"locks": locks, "charger": charger, "bms": bms, "meter": meter}
+    given = {"locks": locks, "charger": charger, "bms": bms, "meter": meter, "lights": lights}
     for key, type_ in given.items():
         fitting = [name for name, traits in TRAITS.items() if traits.role is CHOICES[key]]
-        if type_ not in fitting:
+        if type_ not in fitting and (type_ or key != "lights"):
             raise typer.BadParameter(f"{type_!r} for --{key}: {nearest(type_, fitting)}")
-    choice = Choice(**given)
+    try:
+        choice = Choice(**given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     text = example_text(
         cabinet_id, run_dir=run_dir, data_dir=data_dir, choice=choice, sockets=sockets
     )

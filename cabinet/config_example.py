@@ -13,6 +13,8 @@ SLOTS: Final = 12
 BOARD: Final = 8
 #: The separate lock board, where there is one.
 LOCK_BOARD: Final = "board-5"
+#: And the one with a lamp or two per slot.
+LIGHT_BOARD: Final = "board-6"
 
 HEAD: Final = """\
 # cabinetd configuration. Check it with: cabinetd check-config FILE
@@ -52,6 +54,11 @@ telemetry_s = 5.0
 BODY: Final = """
 [scanner]                   # USB barcode scanner in serial mode; leave the table out without one
 port = "{run_dir}/scanner"
+
+# [voice]                   # a loudspeaker; the texts to record: cabinetd prompts --dir texts
+# dir = "voice"             # voice/zh/insert-battery-03.wav …
+# language = "zh"
+# player = "aplay"
 
 [web]                       # /kiosk for riders, status page, /metrics, /healthz
 host = "127.0.0.1"
@@ -107,6 +114,9 @@ lock = {{ board = "{door}", channel = {d} }}
 door = {{ board = "{door}", channel = {d} }}      # 1 = closed; invert = true turns it over
 presence = {{ board = "{there}", channel = {p} }}  # 1 = a pack stands in the slot
 ac = {{ board = "{pack}", channel = {c} }}
+"""
+
+SLOT_TAIL: Final = """\
 charger = "charger-{n:02}"
 bms = "bms-{n:02}"
 """
@@ -157,11 +167,15 @@ class Choice:
     charger: str = "riden-rd6006"
     bms: str = "jbd-bms"
     meter: str = "eastron-sdm120"
+    lights: str = ""  # none
 
     def __post_init__(self) -> None:
         for key, role in CHOICES.items():
-            if TRAITS[getattr(self, key)].role is not role:
-                raise ValueError(f"{getattr(self, key)} is no {role}")
+            name = getattr(self, key)
+            if (name or key != "lights") and TRAITS[name].role is not role:
+                raise ValueError(f"{name} is no {role}")
+        if self.lights and TRAITS[self.lights].relays < SLOTS:
+            raise ValueError(f"{self.lights} has fewer relays than the cabinet has slots")
 
 
 #: What each key of a choice must be.
@@ -170,6 +184,7 @@ CHOICES: Final = {
     "charger": Role.CHARGER,
     "bms": Role.BMS,
     "meter": Role.METER,
+    "lights": Role.BOARD,
 }
 DEFAULT: Final = Choice()
 
@@ -207,6 +222,8 @@ def example_config(
     parts += [_device(f"board-{n}", "waveshare-relay-d", "bus-a", n) for n in range(1, 5)]
     if locks.locks_face:
         parts.append(_device(LOCK_BOARD, locks.type, "bus-locks", locks.address))
+    if choice.lights:
+        parts.append(_device(LIGHT_BOARD, choice.lights, "bus-a", 6))
     if own_line:
         parts.append(_device("meter", meter.type, "bus-meter", None))
     else:
@@ -218,7 +235,10 @@ def example_config(
     address = None if bms.addresses is None else bms.address
     for n in range(1, SLOTS + 1):
         parts.append(_device(f"bms-{n:02}", bms.type, f"slot-{n:02}", address))
-    parts += [_slot(n, locks) for n in range(1, SLOTS + 1)]
+    parts += [
+        _slot(n, locks) + _lamps(n, choice.lights) + SLOT_TAIL.format(n=n)
+        for n in range(1, SLOTS + 1)
+    ]
     return "".join([*parts, *_sockets(sockets, run), TAIL])
 
 
@@ -244,6 +264,16 @@ def _slot(n: int, locks: Traits) -> str:
         if locks.inputs >= 2 * locks.locks:  # it also sees whether something is inside
             there, p = LOCK_BOARD, locks.locks + n - 1
     return SLOT.format(n=n, door=door, d=d, there=there, p=p, pack=pack, c=channel)
+
+
+def _lamps(n: int, lights: str) -> str:
+    if not lights:
+        return ""
+    half = TRAITS[lights].relays // 2
+    text = f'green = {{ board = "{LIGHT_BOARD}", channel = {n - 1} }}\n'
+    if half >= SLOTS:  # two colours
+        text += f'red = {{ board = "{LIGHT_BOARD}", channel = {half + n - 1} }}\n'
+    return text
 
 
 def _bus(name: str, run_dir: str, device: Traits) -> str:

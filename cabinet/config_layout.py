@@ -76,6 +76,15 @@ SCANNER: Final = Table(
     {"port": Text(), "baud": Number(300, 1_000_000, default=115_200)}, required=False
 )
 
+VOICE: Final = Table(
+    {
+        "dir": Text(),
+        "language": Text(default="zh", choices=("zh", "en")),
+        "player": Text(default="aplay"),
+    },
+    required=False,
+)
+
 WEB: Final = Table(
     {"host": Text(default="127.0.0.1"), "port": Number(0, 65_535, default=8080)},
     required=False,
@@ -136,6 +145,8 @@ SLOT: Final = Table(
         "door": _channel(),
         "presence": _channel(),
         "ac": _channel(),
+        "green": _channel(required=False),
+        "red": _channel(required=False),
         "charger": _name(),
         "bms": _name(),
     }
@@ -164,6 +175,7 @@ CONFIG: Final = Table(
         "cabinet": CABINET,
         "fleet": FLEET,
         "scanner": SCANNER,
+        "voice": VOICE,
         "web": WEB,
         "pack": PACK,
         "wiring": WIRING,

@@ -21,6 +21,7 @@ from cabinet.adapters.scanner import LineScanner
 from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
 from cabinet.adapters.store_schema import STORE_FILE
+from cabinet.adapters.voice import VoiceFiles
 from cabinet.config import Config, SocketConfig, load
 from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
@@ -112,7 +113,9 @@ class _Daemon:
         self._clock = clock
         self._started_ms = clock.monotonic_ms()
         self._software = version("yizhan")
-        self._wires = Wires(config, clock, DRIVERS)
+        voice = config.voice
+        self._voice = VoiceFiles(voice.dir, voice.language, voice.player) if voice else None
+        self._wires = Wires(config, clock, DRIVERS, self._voice)
         self._link = link_of(config)
         epoch = self._link.epoch if self._link else FIRST_EPOCH
         engine = Engine(
@@ -158,6 +161,8 @@ class _Daemon:
             "web": self._web(server, echo),
             "kiosk": self._kiosk.run(),
         }
+        if self._voice is not None:
+            services["voice"] = self._voice.run()
         if self._uplink is not None:
             services["uplink"] = self._uplink.run()
         if self._renewal is not None:

@@ -15,6 +15,7 @@ from cabinet.diagnose_command import diagnose
 from cabinet.enrol_command import enrol
 from cabinet.journal_commands import journal
 from cabinet.make_safe_command import make_safe
+from cabinet.prompts_command import prompts
 from cabinet.swap_commands import swap_table
 from cabinet.trace_command import trace
 
@@ -29,6 +30,7 @@ app.command("devices", epilog="Example: cabinetd devices --json")(devices)
 app.command(
     epilog="Example: cabinetd enrol --config /etc/yizhan/cabinet.toml --token-file token.txt"
 )(enrol)
+app.command("prompts", epilog="Example: cabinetd prompts --dir texts")(prompts)
 app.add_typer(journal, name="journal")
 app.command(
     epilog="Example: cabinetd trace --config /etc/yizhan/cabinet.toml --line bus-a --follow"

@@ -126,8 +126,16 @@ class Climate(Protocol):
 class Indicator(Protocol):
     """Slot lights."""
 
-    async def show(self, slot: int, light: str) -> None:
-        """Set the light of a slot."""
+    def show(self, slot: int, light: str) -> None:
+        """Set the light of a slot, and keep it so; returns at once."""
+        ...
+
+
+class Voice(Protocol):
+    """A loudspeaker."""
+
+    def say(self, prompt: str, slot: int | None) -> None:
+        """Speak a prompt by its key; returns at once, and a newer one replaces one that waits."""
         ...
 
 

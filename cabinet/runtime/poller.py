@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from cabinet.calls import Place
-from cabinet.config import BusConfig, Channel, Config, DeviceConfig
+from cabinet.config import BusConfig, Channel, Config, DeviceConfig, SlotConfig
 from cabinet.config_devices import Role
 from cabinet.core.model import (
     BmsReading,
@@ -26,8 +26,9 @@ from cabinet.core.model import (
     UnlockResult,
 )
 from cabinet.errors import CabinetError
-from cabinet.ports import Clock
+from cabinet.ports import Clock, Voice
 from cabinet.runtime.bus import Bus, Station
+from cabinet.runtime.indicator import RelayIndicator, SlotLamps
 from cabinet.runtime.line import Line
 from cabinet.runtime.wires_board import BoardWires, Lease
 from cabinet.runtime.wires_keeper import Keeper
@@ -63,7 +64,9 @@ class Wires:
     ``ready`` is set once every board was made safe and read, or is known not to answer.
     """
 
-    def __init__(self, config: Config, clock: Clock, drivers: Drivers) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, drivers: Drivers, voice: Voice | None = None
+    ) -> None:
         self.changed = asyncio.Event()
         self.ready = asyncio.Event()
         self.indications: dict[int | None, Indicate] = {}
@@ -80,6 +83,8 @@ class Wires:
             if device.traits.role is Role.BOARD
         }
         self._slots = {slot.number: slot for slot in config.slots}
+        self._lights = RelayIndicator({slot.number: self._lamps(slot) for slot in config.slots})
+        self._voice = voice
         self._contactor = self._lease(config.outputs[Output.CONTACTOR])
         self._outputs = {name: self._output(name, c) for name, c in config.outputs.items()}
         self._ac = {slot.number: self._lease(slot.ac) for slot in config.slots}
@@ -136,8 +141,15 @@ class Wires:
             case SetSocket():
                 self._sockets.want(effect)
             case Indicate(slot=slot):
-                self.indications[slot] = effect
+                self._indicate(effect)
         return None
+
+    def _indicate(self, effect: Indicate) -> None:
+        self.indications[effect.slot] = effect
+        if effect.slot is not None:
+            self._lights.show(effect.slot, effect.light)
+        if effect.prompt and self._voice is not None:
+            self._voice.say(effect.prompt, effect.slot)
 
     async def make_safe(self) -> None:
         """Chargers off and every lease dropped, and kept so; returns when done or out of time."""
@@ -224,6 +236,13 @@ class Wires:
         device = self._config.device(self._slots[slot].bms)
         station = self._stations[device.name]
         return BmsWires(slot, self._driver(device), station, self._on_bms)
+
+    def _lamps(self, slot: SlotConfig) -> SlotLamps:
+        green, red = (
+            None if lamp is None else self._boards[lamp.board].lamp(lamp.channel)
+            for lamp in (slot.green, slot.red)
+        )
+        return SlotLamps(green, red)
 
     def _leases(self) -> list[Keeper[bool]]:
         slots = (lease.keeper for lease in self._ac.values())

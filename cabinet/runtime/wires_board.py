@@ -22,6 +22,8 @@ PREPARE_RETRY_S: Final = 1.0
 PREPARE_REFUSED_RETRY_S: Final = 15.0
 #: Levels are written again at this pace: a board that restarted has forgotten them.
 LEVEL_RENEW_S: Final = 5.0
+#: Lamps too, but nothing depends on them, and a cabinet may have many.
+LAMP_RENEW_S: Final = 60.0
 
 
 class Board(ports.Lock, ports.Outlet, Protocol):
@@ -33,6 +35,10 @@ class Board(ports.Lock, ports.Outlet, Protocol):
 
     async def read_inputs(self, urgency: Urgency = Urgency.DOOR) -> tuple[bool, ...]:
         """The level of every input, in channel order."""
+        ...
+
+    async def light(self, channel: int, *, on: bool) -> None:
+        """Switch a lamp: everything else on the bus goes first."""
         ...
 
 
@@ -121,6 +127,14 @@ class BoardWires:
             await self._driver.set_relay(channel, on=on)
 
         return self._keep(f"relay {channel}", apply, lambda _: LEVEL_RENEW_S)
+
+    def lamp(self, channel: int) -> Keeper[bool]:
+        """A relay with a lamp."""
+
+        async def apply(on: bool) -> None:  # noqa: FBT001 - the goal itself
+            await self._driver.light(channel, on=on)
+
+        return self._keep(f"lamp {channel}", apply, lambda _: LAMP_RENEW_S)
 
     async def unlock(self, channel: int, pulse_ms: int) -> UnlockResult:
         """Pulse a lock once; the door is read right after."""

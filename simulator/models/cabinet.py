@@ -28,6 +28,7 @@ from simulator.models.wiring import (
     SLOTS_MAX,
     SOCKET_BOARD,
     Alarm,
+    Lamp,
     LockRelay,
     MainsRelay,
     Output,
@@ -367,6 +368,8 @@ def _role_name(role: Role | None) -> tuple[str, int | None]:
     match role:
         case LockRelay(slot):
             return "lock", slot
+        case Lamp(slot, colour):
+            return f"light-{colour}", slot
         case MainsRelay(slot):
             return "slot-ac", slot
         case SocketRelay(number):

@@ -70,7 +70,15 @@ class SocketRelay:
     socket: int
 
 
-Role: TypeAlias = LockRelay | MainsRelay | SocketRelay | Output
+@dataclass(frozen=True, slots=True)
+class Lamp:
+    """One lamp of a slot."""
+
+    slot: int
+    colour: str
+
+
+Role: TypeAlias = LockRelay | MainsRelay | SocketRelay | Lamp | Output
 
 
 def door_pin(slot: int) -> Pin:
@@ -118,6 +126,14 @@ def mirror_pins(pin: Pin, slots: int, outfit: Outfit) -> tuple[Pin, ...]:
 def roles(slots: int, outfit: Outfit = FACTORY, sockets: int = 0) -> dict[Pin, Role]:
     """What every wired relay does, in a cabinet of this many slots and sockets."""
     table: dict[Pin, Role] = {pin: output for output, pin in OUTPUT_PINS.items()}
+    lights = outfit.light_board
+    if lights is not None:
+        half = lights.relays // 2
+        green = range(1, min(slots, lights.relays) + 1)
+        table |= {Pin(LIGHT_BOARD, slot - 1): Lamp(slot, "green") for slot in green}
+        if half >= slots:
+            red = range(1, slots + 1)
+            table |= {Pin(LIGHT_BOARD, half + slot - 1): Lamp(slot, "red") for slot in red}
     board = outfit.lock_board
     if board is not None:
         locks = range(1, min(slots, board.locks) + 1)

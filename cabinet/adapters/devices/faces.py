@@ -201,6 +201,10 @@ class FaceLocks:
             self._name, f"no relay {channel} to switch {'on' if on else 'off'}"
         )
 
+    async def light(self, channel: int, *, on: bool) -> None:
+        """Refuse: it has no relays."""
+        await self.set_relay(channel, on=on)
+
     async def lease(self, channel: int, lease_ms: int) -> None:
         """Refuse: it has no relays."""
         raise DeviceRefusedError(self._name, f"no relay {channel} to hold for {lease_ms} ms")

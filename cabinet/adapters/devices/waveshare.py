@@ -64,6 +64,12 @@ class WaveshareRelay:
         value = board.ON if on else board.OFF
         await self._modbus.write_coil(board.COIL_BASE + channel, value, Urgency.SAFETY)
 
+    async def light(self, channel: int, *, on: bool) -> None:
+        """Switch a lamp: everything else on the bus goes first."""
+        self._check(channel)
+        value = board.ON if on else board.OFF
+        await self._modbus.write_coil(board.COIL_BASE + channel, value, Urgency.CLIMATE)
+
     async def all_off(self) -> None:
         """Every relay off; the first command to a board at start-up."""
         await self._modbus.write_coil(board.ALL_RELAYS, board.OFF, Urgency.SAFETY)

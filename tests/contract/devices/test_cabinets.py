@@ -12,7 +12,15 @@ from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
 from cabinet.config import parse
 from cabinet.config_example import Choice, example_config
-from cabinet.core.model import Output, SetCharger, SetOutput, SetSlotAc, Unlock, UnlockResult
+from cabinet.core.model import (
+    Indicate,
+    Output,
+    SetCharger,
+    SetOutput,
+    SetSlotAc,
+    Unlock,
+    UnlockResult,
+)
 from cabinet.runtime.poller import Wires
 from protocols.messages import Presence
 from simulator.config import Config, DevicesSection, WireSection
@@ -33,14 +41,24 @@ async def until(condition: Callable[[], object], what: str) -> None:
 @pytest.mark.parametrize(
     "choice",
     [
-        Choice("kerong-kr-cu16", "mean-well-drs-480-48", "jk-bms", "dlt645-meter"),
+        Choice(
+            "kerong-kr-cu16",
+            "mean-well-drs-480-48",
+            "jk-bms",
+            "dlt645-meter",
+            "waveshare-relay-32",
+        ),
         Choice("lock-8a-12", "riden-rd6012", "daly-bms", "chint-dtsu666"),
     ],
     ids=lambda choice: choice.locks,
 )
 async def test_a_cabinet_of_other_devices_works(tmp_path: Path, choice: Choice) -> None:
     devices = DevicesSection(
-        locks=choice.locks, chargers=choice.charger, bms=choice.bms, meter=choice.meter
+        locks=choice.locks,
+        chargers=choice.charger,
+        bms=choice.bms,
+        meter=choice.meter,
+        lights=choice.lights,
     )
     simulated = Config(wire=WireSection(realistic_timing=False), devices=devices)
     text = example_config(run_dir=tmp_path, data_dir=tmp_path, credentials_dir=None, choice=choice)
@@ -74,6 +92,13 @@ async def test_a_cabinet_of_other_devices_works(tmp_path: Path, choice: Choice) 
         await wires.apply(SetCharger(7, on=True, voltage_v=54.6, current_a=2.0))
         charger = lab.cabinet.slot(7).charger
         await until(lambda: charger.output_on and charger.current_a > 1.9, "slot 7 charges")
+        lamps = lab.cabinet.boards[6].relays if choice.lights else []
+        for light, levels in (("fault", (False, True)), ("open", (True, False))):
+            await wires.apply(Indicate(12, light))
+            if choice.lights:
+                await until(lambda: (lamps[11], lamps[27]) == levels, f"light {light}")  # noqa: B023
+        assert sum(lamps) in {0, 1}
+
         await until(
             lambda: (bms := wires.image().slot(7).bms) and bms.current_a > 1.8, "its pack says so"
         )
