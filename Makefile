@@ -55,9 +55,10 @@ prove: $(STAMP) ## the long proofs: full counts, slow tests, speed; ends with th
 	$(BIN)/python -m tests.support.proof || failed=1; \
 	exit $$failed
 
-screenshots: $(STAMP) ## take the README's two screenshots again
+screenshots: $(STAMP) ## take the screenshots of the READMEs again
 	@deploy/dev/packages.sh tests
-	YIZHAN_SCREENSHOTS=deploy/screenshots $(BIN)/pytest tests/system/test_browser.py
+	YIZHAN_SCREENSHOTS=deploy/screenshots $(BIN)/pytest tests/system/test_browser.py \
+		tests/unit/simulator/test_page.py tests/unit/simulator/test_terminal.py
 
 clean: ## remove everything that make made
 	rm -rf .venv .artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -6,6 +6,7 @@ inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -182,6 +183,34 @@ def speed(
     Example: swapsim speed 60
     """
     ask(run_dir, http, "POST", "/speed", {"factor": factor})
+
+
+@app.command()
+def tui(
+    *,
+    run_dir: RunDir = None,
+    http: Http = None,
+    url: Annotated[str | None, typer.Option(help="The same as --http.")] = None,
+    lang: Annotated[str | None, typer.Option(help="zh or en; else as the terminal speaks.")] = None,
+) -> None:
+    """Show the cabinet in the terminal, and work it by keys.
+
+    Example: swapsim tui --url http://127.0.0.1:8090
+    """
+    from simulator.control.client import call, find  # noqa: PLC0415
+    from simulator.texts import LANGUAGES, language_of  # noqa: PLC0415
+
+    if lang is not None and lang not in LANGUAGES:
+        raise typer.BadParameter("zh or en", param_hint="--lang")
+    spoken = lang or language_of(os.environ.get("LC_ALL") or os.environ.get("LANG") or "")
+    try:
+        found = find(run_dir, url or http)
+        call(found, "GET", "/state")  # say before the screen is taken that nobody answers
+    except SimulatorError as error:
+        raise failed(error) from error
+    from simulator.tui.app import CabinetScreen  # noqa: PLC0415
+
+    CabinetScreen(found, spoken).run()
 
 
 @app.command("input")

@@ -88,9 +88,9 @@ async def serve(config: Config, options: Options, say: Callable[[str], None]) ->
 
             def announce(url: str) -> None:
                 _announce(options.run_dir, url, panel)
-                say(f"ready {url} docs {url}/docs wires {options.run_dir}")
+                say(f"ready {url} page {url}/ docs {url}/docs wires {options.run_dir}")
 
-            app = create_app(ticker, scanner.scan, trace)
+            app = create_app(ticker, scanner.scan, trace, stop)
             await _serve_http(app, control, stop, announce, ticker)
     except OSError as error:
         raise SimulatorError(f"cannot open a port: {error}") from error

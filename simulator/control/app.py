@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import JSONResponse
 
-from simulator.control.faults import add_faults
+from simulator.control.faults import add_faults, standing
 from simulator.control.schemas import (
     ActiveBody,
     AlterBody,
@@ -24,13 +25,17 @@ from simulator.control.schemas import (
     SpeedBody,
     State,
 )
+from simulator.control.shelf import Look, shelf
 from simulator.control.sockets import add_sockets
 from simulator.control.state import pack_state, slot_state, snapshot
+from simulator.control.stream import add_stream
 from simulator.control.trace import WireTrace, add_trace
 from simulator.errors import FaultError, HandsError, UnknownNameError
 from simulator.models.truth import Event
 from simulator.models.wiring import Alarm
 from simulator.ticker import Ticker
+from simulator.web.guard import OwnPagesOnly
+from simulator.web.pages import add_pages
 
 SlotNumber = Annotated[int, Path(ge=1, description="Slot, from 1")]
 
@@ -39,10 +44,12 @@ def create_app(
     ticker: Ticker,
     scan: Callable[[str], None] | None = None,
     trace: WireTrace | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> FastAPI:
     """The API over one running cabinet; every call sees the cabinet as of now.
 
-    ``scan`` tells a text through the barcode scanner; ``trace`` is what its wires carried.
+    ``scan`` tells a text through the barcode scanner; ``trace`` is what its wires carried;
+    ``stopping`` ends the open streams.
     """
     app = FastAPI(
         title="swapsim control",
@@ -52,7 +59,10 @@ def create_app(
     app.add_exception_handler(HandsError, _refused)
     app.add_exception_handler(FaultError, _refused)
     app.add_exception_handler(UnknownNameError, _unknown)
+    app.add_middleware(OwnPagesOnly)
     _add_truth(app, ticker)
+    add_stream(app, lambda: _look(ticker), stopping or asyncio.Event())
+    add_pages(app)
     _add_hands(app, ticker)
     _add_mishaps(app, ticker)
     add_faults(app, ticker)
@@ -62,6 +72,14 @@ def create_app(
     if trace is not None:
         add_trace(app, trace)
     return app
+
+
+def _look(ticker: Ticker) -> bytes:
+    cabinet = ticker.now()
+    look = Look(
+        state=snapshot(cabinet, ticker.wall_ms()), faults=standing(ticker), shelf=shelf(cabinet)
+    )
+    return look.model_dump_json().encode()
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:

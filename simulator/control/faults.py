@@ -65,6 +65,11 @@ class FaultsState(BaseModel):
     faults: list[FaultState]
 
 
+def standing(ticker: Ticker) -> list[FaultState]:
+    """The faults that stand at the present of the cabinet."""
+    return [_state(ticker, fault) for fault in ticker.mishaps.table.standing()]
+
+
 def add_faults(app: FastAPI, ticker: Ticker) -> None:
     """Add the routes."""
 
@@ -87,10 +92,10 @@ def add_faults(app: FastAPI, ticker: Ticker) -> None:
         ]
 
     @app.get("/faults", tags=["faults"])
-    async def standing() -> FaultsState:
+    async def faults() -> FaultsState:
         """The faults that stand now."""
         ticker.catch_up()
-        return _told(ticker, ticker.mishaps.table.standing())
+        return FaultsState(faults=standing(ticker))
 
     @app.post("/faults", tags=["faults"])
     async def begin(body: FaultBody) -> FaultState:

@@ -32,9 +32,11 @@ class PackBody(Body):
 
     soc_pct: Percent | None = None
     temp_c: TempC | None = None
-    hold_temp: bool | None = Field(None, description="Pin the temperature where it is.")
+    hold_temp: bool | None = Field(default=None, description="Pin the temperature where it is.")
     bms_silent: bool | None = None
-    protection: list[str] | None = Field(None, description="Exactly these stand; [] clears.")
+    protection: list[str] | None = Field(
+        default=None, description="Exactly these stand; [] clears."
+    )
     cycles: Annotated[int, Field(ge=0, le=65_535)] | None = None
     soh_pct: Annotated[float, Field(gt=0, le=110)] | None = None
     capacity_ah: Annotated[float, Field(gt=0, le=300)] | None = None
@@ -58,7 +60,7 @@ class PackBody(Body):
 class InsertBody(PackBody):
     """A pack to put in. A serial that left this cabinet comes back as it left."""
 
-    serial: Serial | None = Field(None, description="None: the barcode cannot be read.")
+    serial: Serial | None = Field(default=None, description="None: the barcode cannot be read.")
 
 
 class AlterBody(PackBody):
@@ -211,6 +213,7 @@ class State(BaseModel):
     meter: MeterState
     climate: ClimateState
     silent: list[str]
+    event_seq: int = Field(description="Number of the newest event; see /events.")
 
 
 class EventsPage(BaseModel):

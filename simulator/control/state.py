@@ -45,6 +45,7 @@ def snapshot(cabinet: Cabinet, wall_ms: int) -> State:
         meter=_meter(cabinet.meter),
         climate=_climate(cabinet.climate),
         silent=sorted(cabinet.silent),
+        event_seq=cabinet.log.seq,
     )
 
 

@@ -1,0 +1,1 @@
+"""The simulator's terminal screen: the second face of the control API."""
