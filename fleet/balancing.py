@@ -19,6 +19,7 @@ from fleet.runtime.desired import DesiredPublisher
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.outlook import Outlook
 from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
 from fleet.stores import Stores
@@ -75,6 +76,11 @@ def make_planner(
         )
     except InvalidError as error:
         raise ConfigError(f"balance.grid_file: {error}") from error
+
+
+def make_outlook(planner: Planner, live: LivePicture) -> Outlook:
+    """What the loop's plan says of each cabinet."""
+    return Outlook(planner, live)
 
 
 def solve_within(

@@ -79,7 +79,7 @@ def _work(
 ) -> None:
     from fleet import oneshot  # noqa: PLC0415
 
-    fleet = _open(load(config_file))
+    fleet = open_local(load(config_file))
     try:
         swap = fleet.post(f"/api/v1/cabinets/{cabinet}/{kind}", body, secrets.token_urlsafe(18))
         last: tuple[Any, ...] | None = None
@@ -105,7 +105,8 @@ def _work(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _open(config: Any) -> Any:
+def open_local(config: Any) -> Any:
+    """A session with the running fleetd of this configuration; its failure ends the program."""
     from fleet.adapters.local import LocalFleet  # noqa: PLC0415
     from fleet.adapters.secret_files import operator_token  # noqa: PLC0415
 

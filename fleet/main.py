@@ -21,6 +21,7 @@ from fleet.cli import fail as _fail
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
+from fleet.cli_balance import moves
 from fleet.cli_grid import grid_app
 from fleet.cli_plan import plan, plan_instance
 from fleet.cli_riders import group_key_app, rider_app, ticket_app
@@ -52,6 +53,7 @@ app.command(
     "plan-instance",
     epilog="Example: fleetd plan-instance --cabinets 1000 --intervals 96 --seed 1 -o instance.npz",
 )(plan_instance)
+app.command("moves", epilog="Example: fleetd moves --config fleet.toml --json")(moves)
 app.add_typer(enrol_commands.command_key_app, name="command-key")
 
 

@@ -51,6 +51,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         checks=parts.checks,
         swaps_today=swaps_today,
         balance=parts.balance,
+        steering=parts.steering,
     )
     return Pages(app, lambda: stop_streams(app))
 

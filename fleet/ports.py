@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Protocol
 
 from fleet.core.balance.curve import CurveView
+from fleet.core.balance.moves import MovesView
 from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
 from fleet.core.records import LogFilter
+from fleet.core.steering import StationView
 from fleet.core.views import (
     CabinetView,
     LogView,
@@ -218,6 +220,18 @@ class Balance(Protocol):
         Raises:
             NotFoundError: no such scope.
         """
+        ...
+
+    async def moves(self) -> MovesView:
+        """Batteries to carry where charging alone cannot meet the demand."""
+        ...
+
+
+class Steering(Protocol):
+    """Where to send riders."""
+
+    async def near(self, lat: float, lon: float, count: int) -> list[StationView]:
+        """The best stations for a rider at this place, the best first."""
         ...
 
 

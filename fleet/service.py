@@ -40,6 +40,7 @@ from fleet.runtime.offline import OfflineService
 from fleet.runtime.operations import OperationService
 from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
+from fleet.runtime.steering import SteeringService
 from fleet.runtime.swaps import SwapService
 from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
@@ -48,6 +49,7 @@ from protocols.fastclock import FastClock
 from protocols.topics import Leaf
 
 if TYPE_CHECKING:
+    from fleet.runtime.outlook import Outlook
     from fleet.runtime.planner import Planner
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Parts:
     operations: OperationService
     reservations: ReservationService
     balance: BalanceService | None
+    steering: SteeringService
     stores: Stores
     clock: SystemClock
     metrics: FleetMetrics
@@ -251,6 +254,7 @@ class _Fleet:
             secrets=self._secrets_note if device else None,
         )
         self.planner: Planner | None = None
+        self.outlook: Outlook | None = None
         self.watch = RegisterWatch(
             revisions=stores.meta,
             clock=clock,
@@ -272,7 +276,7 @@ class _Fleet:
         fleet = cls(config, stores, clock, broker, device, incarnation=incarnation)
         await fleet.live.load()
         if config.balance.grid_file is not None:
-            from fleet.balancing import make_planner  # noqa: PLC0415 - heavy, and often not wanted
+            from fleet.balancing import make_outlook, make_planner  # noqa: PLC0415 - heavy, and often not wanted
 
             fleet.planner = make_planner(
                 config,
@@ -283,6 +287,7 @@ class _Fleet:
                 metrics=fleet.metrics,
                 desired=fleet.desired,
             )
+            fleet.outlook = make_outlook(fleet.planner, fleet.live)
         await fleet.commands.load()
         return fleet
 
@@ -321,7 +326,10 @@ class _Fleet:
                 hub=self.order_hub,
                 clock=self._clock,
             ),
-            balance=BalanceService(self.planner, self.day) if self.planner else None,
+            balance=BalanceService(self.planner, self.day, self.outlook)
+            if self.planner and self.outlook
+            else None,
+            steering=SteeringService(self.live, self.outlook),
             stores=self._stores,
             clock=self._clock,
             metrics=self.metrics,

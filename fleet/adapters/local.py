@@ -40,6 +40,15 @@ class LocalFleet:
             raise DeniedError("fleetd does not take the operator's token of this configuration")
         self._cookie = cookie.split(";", 1)[0]
 
+    def get(self, path: str) -> Any:
+        """Read a view.
+
+        Raises:
+            UnreachableError: nobody answers.
+            InvalidError, FleetError: fleetd refused, with its code.
+        """
+        return _checked(self._request("GET", path, None, {}))
+
     def post(self, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
         """Send an order; the same key is the same order.
 

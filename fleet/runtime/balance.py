@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 
 from fleet.core.balance.curve import CurvePoint, CurveView, PlanNote
 from fleet.core.balance.grid import GridRegion
+from fleet.core.balance.moves import MovesView
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
 
 if TYPE_CHECKING:  # the planner compiles; who has it brings it
+    from fleet.runtime.outlook import Outlook
     from fleet.runtime.planner import Planner
 
 Rows = NDArray[np.int64]
@@ -21,8 +24,9 @@ Rows = NDArray[np.int64]
 class BalanceService:
     """Implements ``fleet.ports.Balance``."""
 
-    def __init__(self, planner: Planner, clock: Clock) -> None:
+    def __init__(self, planner: Planner, clock: Clock, outlook: Outlook) -> None:
         self._planner = planner
+        self._outlook = outlook
         self._clock = clock
 
     async def curve(self, scope: str) -> CurveView:
@@ -52,6 +56,10 @@ class BalanceService:
             clock_rate=planner.rate,
             points=tuple(self._point(scope, *each) for each in series),
         )
+
+    async def moves(self) -> MovesView:
+        """Batteries to carry, by the plan that holds."""
+        return await asyncio.to_thread(self._outlook.moves)
 
     def _note(self) -> PlanNote | None:
         orders = self._planner.orders

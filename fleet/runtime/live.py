@@ -102,6 +102,14 @@ class LivePicture:
         """Every registered cabinet, by id."""
         return sorted(self._live)
 
+    def places(self) -> dict[str, tuple[float, float]]:
+        """Latitude and longitude of the cabinets of which both are known."""
+        return {
+            cabinet: (live.record.lat, live.record.lon)
+            for cabinet, live in self._live.items()
+            if live.record.lat is not None and live.record.lon is not None
+        }
+
     def take_status(self, cabinet: str, status: Status) -> bool:
         """Take up a status; False when a newer session has spoken.
 

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from fleet.core.balance.curve import CurveView
+from fleet.core.balance.moves import MovesView
 from fleet.core.login import normalise_phone
 from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
+from fleet.core.steering import StationView
 from fleet.core.views import (
     CabinetView,
     LogView,
@@ -355,6 +357,8 @@ def publish_schemas(app: FastAPI) -> None:
                     LogView,
                     ReservationView,
                     CurveView,
+                    MovesView,
+                    StationView,
                 ),
                 ref_template="#/components/schemas/{name}",
             )

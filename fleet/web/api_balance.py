@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from fleet.errors import NotFoundError
+from fleet.ports import Balance
 from fleet.web.api import answers, as_json
 from fleet.web.pages import web_of
 from fleet.web.sessions import need_operator
@@ -24,7 +25,19 @@ Scope = Annotated[
 async def curve(request: Request, scope: Scope = "fleet") -> Response:
     """Plan, measured power, limit and price by interval: the day behind and the day ahead."""
     await need_operator(request)
+    return as_json(await balance_of(request).curve(scope))
+
+
+@router.get("/moves", responses=answers("MovesView"))
+async def moves(request: Request) -> Response:
+    """Batteries to carry from cabinet to cabinet where charging alone cannot meet the demand."""
+    await need_operator(request)
+    return as_json(await balance_of(request).moves())
+
+
+def balance_of(request: Request) -> Balance:
+    """The balance; raise NotFoundError where it is off."""
     balance = web_of(request).balance
     if balance is None:
         raise NotFoundError("the balance is off: name a grid in [balance] grid_file")
-    return as_json(await balance.curve(scope))
+    return balance

@@ -18,9 +18,21 @@ from fleet.ports import (
     Reservations,
     Riders,
     SmsSender,
+    Steering,
     Swaps,
 )
-from fleet.web import account, api, api_balance, api_orders, errors, operator, orders, rider, system
+from fleet.web import (
+    account,
+    api,
+    api_balance,
+    api_orders,
+    api_stations,
+    errors,
+    operator,
+    orders,
+    rider,
+    system,
+)
 from fleet.web import offline as offline_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
@@ -46,6 +58,7 @@ def create_app(
     config: WebConfig,
     metrics_text: Callable[[], bytes],
     checks: Mapping[str, Callable[[], Awaitable[bool]]],
+    steering: Steering,
     swaps_today: Callable[[], Awaitable[int]] | None = None,
     balance: Balance | None = None,
 ) -> FastAPI:
@@ -78,12 +91,14 @@ def create_app(
         checks=checks,
         swaps_today=swaps_today,
         balance=balance,
+        steering=steering,
     )
     errors.install(app)
     for part in (
         api,
         api_orders,
         api_balance,
+        api_stations,
         rider,
         account,
         offline_pages,

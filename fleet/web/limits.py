@@ -24,6 +24,7 @@ class Rate:
 CODES_PER_ADDRESS: Final = Rate("codes-address", 20, 10 * 60_000)
 CODES_IN_ALL: Final = Rate("codes-all", 2_000, 60 * 60_000)  # a flood of texts costs money
 CHECKS_PER_ADDRESS: Final = Rate("checks-address", 60, 10 * 60_000)
+STATIONS_PER_ADDRESS: Final = Rate("stations-address", 300, 60_000)
 OFFLINE_PER_RIDER: Final = Rate("offline-rider", 30, 60_000)
 RESERVATIONS_PER_RIDER: Final = Rate("reservations-rider", 10, 60_000)
 OPERATOR_LOGINS: Final = Rate("operator-logins", 20, 60_000)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from fleet.errors import NotFoundError
+from fleet.web.api_balance import balance_of
 from fleet.web.curve import HEIGHT, WIDTH, picture
 from fleet.web.live import detail_part, fleet_card, fleet_tiles
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
@@ -18,6 +18,7 @@ router = APIRouter(prefix="/ops", include_in_schema=False)
 SEE_OTHER = 303
 FLAGGED_MAX = 10
 SCOPE_CHARS_MAX = 80
+MOVES_SHOWN_MAX = 20
 
 
 @router.get("/login")
@@ -72,16 +73,16 @@ async def overview(request: Request) -> Response:
 async def balance(request: Request, scope: str = "fleet") -> Response:
     """Plan and measured power of the day behind and ahead."""
     await need_operator(request)
-    web = web_of(request)
-    if web.balance is None:
-        raise NotFoundError("the balance is off: name a grid in [balance] grid_file")
-    view = await web.balance.curve(scope[:SCOPE_CHARS_MAX])
+    web, balancing = web_of(request), balance_of(request)
+    view = await balancing.curve(scope[:SCOPE_CHARS_MAX])
     return page(
         request,
         "ops_balance.html",
         css=OPS_CSS,
         operator=True,
         v=view,
+        carried=await balancing.moves(),
+        moves_max=MOVES_SHOWN_MAX,
         drawn=picture(view, ZoneInfo(web.config.timezone)),
         width=WIDTH,
         height=HEIGHT,

@@ -30,6 +30,7 @@ from fleet.ports import (
     Reservations,
     Riders,
     SmsSender,
+    Steering,
     Swaps,
 )
 from fleet.web import i18n
@@ -110,6 +111,7 @@ class Web:
     streams: Streams
     metrics_text: Callable[[], bytes]
     checks: Mapping[str, Callable[[], Awaitable[bool]]]
+    steering: Steering
     swaps_today: Callable[[], Awaitable[int]] | None = None
     balance: Balance | None = None
     throttle: Throttle = field(default_factory=Throttle)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import asin, cos, radians, sin, sqrt
 from typing import Final, Literal
 
 from fleet.core import ids
+from fleet.core.distance import distance_m
 from fleet.core.hands import hands
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import RiderFacts, refuse_reservation
@@ -44,7 +44,6 @@ GIVE_BACK: Final = "swap.give-back"
 EARLY_STEPS: Final = frozenset({None, Step.RESERVED, Step.OPENING_RETURN, Step.AWAIT_RETURN})
 _STEP_NAMES: Final = frozenset(step.value for step in Step)
 NEARBY_MAX: Final = 2
-EARTH_RADIUS_M: Final = 6_371_000
 
 Mood = Literal["wait", "act", "done", "bad"]
 Stage = tuple[str, Literal["past", "now", "next"]]
@@ -145,9 +144,9 @@ def nearby(here: CabinetView, others: Sequence[CabinetView]) -> list[Nearby]:
     found = []
     for other in others:
         able = refuse_cabinet(cabinet_facts(other)) is None and other.full and other.empty
-        distance_m = _distance_m(here, other)
-        if other.id != here.id and able and distance_m is not None:
-            found.append(Nearby(other, distance_m))
+        way_m = _distance_m(here, other)
+        if other.id != here.id and able and way_m is not None:
+            found.append(Nearby(other, way_m))
     return sorted(found, key=lambda each: each.distance_m)[:NEARBY_MAX]
 
 
@@ -319,7 +318,4 @@ def _held(swap: SwapView, receipt: Receipt) -> str:
 def _distance_m(one: CabinetView, other: CabinetView) -> int | None:
     if one.lat is None or one.lon is None or other.lat is None or other.lon is None:
         return None
-    lat_a, lat_b = radians(one.lat), radians(other.lat)
-    half_lat, half_lon = (lat_b - lat_a) / 2, radians(other.lon - one.lon) / 2
-    root = sin(half_lat) ** 2 + cos(lat_a) * cos(lat_b) * sin(half_lon) ** 2
-    return round(2 * EARTH_RADIUS_M * asin(sqrt(root)))
+    return distance_m(one.lat, one.lon, other.lat, other.lon)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid, parse_grid
 from fleet.core.balance.instance import Instance, Plan, cost_of
+from fleet.core.records import CabinetRecord, LatestRow
 from fleet.errors import FleetError, InvalidError
 from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
@@ -160,6 +161,22 @@ def half_power(instance: Instance, _warm: Plan | None, _clock: Any, _limit_s: fl
     zero = np.zeros_like(step)
     cost = cost_of(instance, step, zero)
     return Plan(step.astype(np.int32), zero.astype(np.int32), cost, cost, 0.0)
+
+
+class NoRows:
+    """A register of the cabinets that it is given."""
+
+    def __init__(self, *records: CabinetRecord) -> None:
+        self.records = list(records)
+
+    async def all(self) -> list[CabinetRecord]:
+        return self.records
+
+    async def latest(self) -> list[LatestRow]:
+        return []
+
+    async def save_latest(self, rows: list[LatestRow]) -> None:
+        raise AssertionError(rows)
 
 
 class Rig:

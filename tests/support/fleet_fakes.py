@@ -281,6 +281,7 @@ class Town:
     url: str = ""
     app: Any = None
     balance: Any = None
+    steering: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -314,6 +315,7 @@ class Town:
             ),
             operations=self.operations,
             reservations=self.reservations,
+            steering=self.steering,
             accounts=self.accounts,
             clock=self.clock,
             sms=self.sms,

@@ -114,10 +114,27 @@ def needed(
 ) -> Floats:
     """Packs to be charged by the end of each interval, counted from now on [C,T]; non-decreasing.
 
+    ``ready_now`` [C] are packs that can be handed out now; the rest is ``kept_ready``'s.
+    """
+    kept = kept_ready(forecast, intervals, packs, stock=stock, lead=lead, charge=charge)
+    result: Floats = np.maximum.accumulate(np.maximum(kept - ready_now[:, None], 0.0), axis=1)
+    return result
+
+
+def kept_ready(
+    forecast: Forecast,
+    intervals: int,
+    packs: Floats,
+    *,
+    stock: Callable[[Floats, Floats], Floats],
+    lead: NDArray[np.int64],
+    charge: int,
+) -> Floats:
+    """Packs to have been ready by the end of each interval, those of now included [C,T].
+
     Args:
         forecast: what lies beyond its end is taken as its last interval's.
         intervals: how many to look at, T.
-        ready_now: packs that can be handed out now [C].
         packs: of each cabinet, usable ones [C]: its stock never needs to be more.
         stock: packs to keep for the riders of ``charge`` hours, by their mean and variance [C,T].
         lead: intervals by which packs are to be ready sooner [C].
@@ -137,9 +154,8 @@ def needed(
     kept = np.maximum.accumulate(before + stock(window, variance), axis=1)
     soon = np.arange(intervals)[None, :] + lead[:, None]
     most = total[:, 1 : intervals + 1] + packs[:, None]
-    want = np.minimum(np.take_along_axis(kept, soon, axis=1), most) - ready_now[:, None]
-    result: Floats = np.maximum.accumulate(np.maximum(want, 0.0), axis=1)
-    return result
+    wanted: Floats = np.minimum(np.take_along_axis(kept, soon, axis=1), most)
+    return wanted
 
 
 def cabinet_envelopes(

@@ -21,6 +21,7 @@ from fleet.core.balance.envelopes import EMPTY, PackCurve, Slots
 from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid, PackType
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
+from fleet.core.balance.moves import Stock
 from fleet.core.balance.service import priced_stock
 from protocols.messages import DesiredPlan, Presence, SlotState, SlotTelemetry
 
@@ -73,9 +74,8 @@ class Problem:
     reserve_w: Ints  # [N,T] charging of those that do not follow, at worst
     few: NDArray[np.bool_]  # [N] hands packs out early
     urgent: NDArray[np.bool_]  # [N] needs every pack soon
-    feeder_room_w: (
-        Floats  # [K] in the first interval, beside what is not planned; inf without limit
-    )
+    stock: Stock
+    feeder_room_w: Floats  # [K] in the first interval, beside what is not planned; inf: no limit
     region_room_w: Floats  # [R]
 
 
@@ -147,7 +147,7 @@ def build(
     stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
     reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
-    low, high, step, few, urgent = _envelopes(
+    (low, high, step), stock, few, urgent = _envelopes(
         grid, sites, forecast, price, interval_s=interval_s, share=share
     )
     for values in (low, high, step, few, urgent):
@@ -184,6 +184,7 @@ def build(
         reserve_w=reserve_w,
         few=few,
         urgent=urgent,
+        stock=stock,
         feeder_room_w=_room_w(feeder_w, fixed_w),
         region_room_w=_room_w(region_w, region_fixed_w),
     )
@@ -248,10 +249,10 @@ def _envelopes(
     *,
     interval_s: int,
     share: float,
-) -> tuple[Ints, Ints, Ints, NDArray[np.bool_], NDArray[np.bool_]]:
+) -> tuple[tuple[Ints, Ints, Ints], Stock, NDArray[np.bool_], NDArray[np.bool_]]:
     """Envelopes by the wall clock's intervals; made from now on, and then cut where those begin.
 
-    And where few packs are ready, and where all that are not are needed soon [N].
+    And what they rest on, where few packs are ready, and where all others are needed soon [N].
     """
     intervals = price.shape[1]
     curve = pack_curve(grid.pack)
@@ -263,27 +264,41 @@ def _envelopes(
     worth = _worth(grid, price, interval_s, charge)
     ready = envelopes.ready_packs(slots, curve.ready_soc)
     packs = (slots.soc >= 0).sum(axis=1).astype(float)
-    wanted = envelopes.needed(
+    kept = envelopes.kept_ready(
         shifted,
         intervals,
-        ready,
         packs,
         stock=lambda mean, variance: priced_stock(mean, variance, worth),
         lead=np.zeros(len(sites), np.int64),
         charge=charge,
     )
+    wanted = np.maximum.accumulate(np.maximum(kept - ready[:, None], 0.0), axis=1)
     low, high, step = envelopes.cabinet_envelopes(slots, shifted, wanted, curve, interval_s)
     low, high = (np.floor(_cut(values, share)).astype(np.int64) for values in (low, high))
     return (
-        np.minimum(low, high),
-        high,
-        np.ceil(_cut(step, share)).astype(np.int64),
+        (np.minimum(low, high), high, np.ceil(_cut(step, share)).astype(np.int64)),
+        Stock(
+            ready=ready,
+            jobs_wh=_jobs(slots, curve),
+            back_wh=curve.back[0],
+            riders=_cut(np.cumsum(shifted.mean[:, :intervals], axis=1), share).astype(np.float32),
+            kept=kept.astype(np.float32),
+        ),
         rush.few(ready) & (packs > 0),
         rush.urgent(wanted, packs - ready, min(charge, intervals)),
     )
 
 
-def _cut(values: Ints, share: float) -> Floats:
+def _jobs(slots: Slots, curve: PackCurve) -> Floats:
+    """Energy that each pack lacks, the readiest first; 0 where it is ready or there is none [N,S]."""
+    energy = curve.tables[0]
+    lacking = np.interp(slots.soc, np.linspace(0.0, 1.0, len(energy)), energy)
+    open_jobs = (slots.soc >= 0.0) & (slots.soc < curve.ready_soc)
+    jobs: Floats = np.sort(np.where(open_jobs, lacking, np.inf), axis=1)
+    return np.where(np.isfinite(jobs), jobs, 0.0)
+
+
+def _cut(values: Ints | Floats, share: float) -> Floats:
     """Values at the ends of full intervals from now on, at the ends of the wall clock's."""
     ends: Floats = values.astype(np.float64)
     before = np.zeros_like(ends)

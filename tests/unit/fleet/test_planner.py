@@ -12,9 +12,11 @@ import pytest
 from fleet.core.balance.instance import Instance, Plan
 from fleet.errors import NotFoundError
 from fleet.runtime.balance import BalanceService
+from fleet.runtime.live import LivePicture
+from fleet.runtime.outlook import Outlook
 from fleet.runtime.planner import EARLY_GAP_MS, LATE_SHARE, LOOKS
 from protocols.fastclock import FastClock
-from tests.support.balance_rig import GRID, NOW_MS, Rig, half_power, until
+from tests.support.balance_rig import GRID, NOW_MS, NoRows, Rig, half_power, until
 
 pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
 
@@ -25,6 +27,12 @@ def rig() -> Rig:
     made = Rig()
     made.everybody()
     return made
+
+
+def service_of(rig: Rig) -> BalanceService:
+    """What pages ask."""
+    outlook = Outlook(rig.planner, LivePicture(NoRows(), rig.clock))
+    return BalanceService(rig.planner, rig.clock, outlook)
 
 
 async def test_a_run_keeps_then_publishes_and_cabinets_acknowledge(rig: Rig) -> None:
@@ -322,12 +330,12 @@ async def test_a_run_on_a_fast_clock_has_its_share_of_real_time() -> None:
     for rate in (1, 60):
         rig = Rig(solve, rate=rate)
         await rig.planner.attempt()
-        assert (await BalanceService(rig.planner, rig.clock).curve("fleet")).clock_rate == rate
+        assert (await service_of(rig).curve("fleet")).clock_rate == rate
     assert given == [90.0, 1.5], "three tenths of five minutes, of that day"
 
 
 async def test_the_curve(rig: Rig) -> None:
-    service = BalanceService(rig.planner, rig.clock)
+    service = service_of(rig)
     await rig.planner.attempt()
     for _ in range(2):
         rig.planner.look()

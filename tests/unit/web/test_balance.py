@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
+from typing import Any
 
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
 from fleet.core.balance.curve import CurvePoint, CurveView
+from fleet.core.balance.moves import MovesView, MoveView
 from fleet.errors import NotFoundError
 from fleet.runtime.balance_metrics import ALARMS
 from fleet.web.curve import WIDTH, picture
@@ -26,6 +28,12 @@ VIEW = CurveView(
 
 
 class FakeBalance:
+    async def moves(self) -> MovesView:
+        move = MoveView(
+            giver="A-1", taker="B-2", packs=3, by_ms=1_000, distance_m=1_200, why="busy", lost=4.0
+        )
+        return MovesView(version=5, moves=(move,), lost=4.0, lost_after=1.0)
+
     async def curve(self, scope: str) -> CurveView:
         if scope != "fleet":
             raise NotFoundError(f"scope {scope!r}: expected fleet")
@@ -73,6 +81,26 @@ async def test_the_page_draws_it_in_both_languages(town: Town, operator: AsyncCl
     assert 'class="plan" d="M70.0' in english
     assert "计划" in (await operator.get("/ops/balance?lang=zh")).text
     assert (await operator.get("/ops/balance?scope=x")).status_code == 404
+
+
+async def test_batteries_to_carry(town: Town, operator: AsyncClient, rider: AsyncClient) -> None:
+    assert (await operator.get("/api/v1/balance/moves")).status_code == 404, "off"
+    switch_on(town)
+    assert (await rider.get("/api/v1/balance/moves")).status_code in (401, 403)
+    told = (await operator.get("/api/v1/balance/moves")).json()
+    assert told["moves"][0]["packs"] == 3
+    english = (await operator.get("/ops/balance?lang=en")).text
+    assert "A-1 → B-2" in english
+    assert "3 full for empty" in english
+    assert "charging can" in english
+    assert "满电换空电 3 块" in (await operator.get("/ops/balance?lang=zh")).text
+
+
+async def test_a_fast_day_says_so(town: Town, operator: AsyncClient, monkeypatch: Any) -> None:
+    switch_on(town)
+    assert "times faster" not in (await operator.get("/ops/balance?lang=en")).text
+    monkeypatch.setattr("tests.unit.web.test_balance.VIEW", replace(VIEW, clock_rate=60))
+    assert "runs 60 times faster" in (await operator.get("/ops/balance?lang=en")).text
 
 
 async def test_strangers_do_not_see_the_page(town: Town, stranger: AsyncClient) -> None:

@@ -1,0 +1,71 @@
+"""Which cabinets to ride to, over REST: for everybody, costs for operators only."""
+
+from __future__ import annotations
+
+import pytest
+from httpx2 import AsyncClient
+
+from fleet.core.steering import StationView
+from tests.support.fleet_fakes import Town
+
+STATION = StationView(
+    cabinet="DH-0001",
+    name="Drum Tower",
+    distance_m=420,
+    full=3,
+    arrival_s=109,
+    expected_full=2.9,
+    chance=0.99,
+    cost=1.25,
+    balance_cost=0.5,
+)
+
+
+class FakeSteering:
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, float, int]] = []
+
+    async def near(self, lat: float, lon: float, count: int) -> list[StationView]:
+        self.asked.append((lat, lon, count))
+        return [STATION][:count]
+
+
+@pytest.fixture
+def steering(town: Town) -> FakeSteering:
+    found = FakeSteering()
+    web = town.app.state.web
+    values = {name: getattr(web, name) for name in web.__slots__}
+    town.app.state.web = type(web)(**{**values, "steering": found})
+    return found
+
+
+async def test_anybody_may_ask_and_costs_are_the_operators(
+    steering: FakeSteering, stranger: AsyncClient, operator: AsyncClient
+) -> None:
+    reply = await stranger.get("/api/v1/stations", params={"near": "39.9402,-116.3897"})
+    assert reply.status_code == 200, reply.text
+    [told] = reply.json()
+    assert (told["cabinet"], told["chance"], told["cost"]) == ("DH-0001", 0.99, None)
+    assert told["balance_cost"] is None
+    assert steering.asked == [(39.9402, -116.3897, 5)]
+    [told] = (await operator.get("/api/v1/stations?near=1,2&count=9")).json()
+    assert told["cost"] == 1.25
+    assert steering.asked[-1] == (1.0, 2.0, 9)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "near=", "near=1", "near=a,b", "near=91,0", "near=0,181", "near=1,2&count=0",
+              "near=1,2&count=21", "near=1e3,2", "near=nan,inf"],
+)  # fmt: skip
+async def test_nonsense_is_refused(
+    steering: FakeSteering, stranger: AsyncClient, query: str
+) -> None:
+    reply = await stranger.get(f"/api/v1/stations?{query}")
+    assert reply.status_code == 422, reply.text
+    assert steering.asked == []
+
+
+async def test_it_is_in_the_published_document(stranger: AsyncClient) -> None:
+    document = (await stranger.get("/api/v1/openapi.json")).json()
+    assert "/api/v1/stations" in document["paths"]
+    assert {"StationView", "MovesView"} <= set(document["components"]["schemas"])
