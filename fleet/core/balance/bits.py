@@ -68,7 +68,7 @@ def reverse_word(word):
     return (word >> uint64(32)) | (word << uint64(32))
 
 
-@kernel()
+@kernel(forceinline=True)
 def reverse_row(row, nodes, out):
     """``out`` becomes the reversed set of ``row``."""
     words = len(row)
@@ -112,7 +112,7 @@ def highest(word):
     return number
 
 
-@kernel()
+@kernel(forceinline=True)
 def any_of(row):
     """Whether the set has a member."""
     for word in row:  # noqa: SIM110 - a generator would not compile

@@ -141,7 +141,7 @@ def build_levels(net, search, sinks, sources):
     return level, reached
 
 
-@kernel()
+@kernel(forceinline=True)
 def next_hop(net, search, f, t, level):
     """A cabinet of the feeder that can leave t for the level before; (-1, ..) when none is left."""
     start = net.first[f]
@@ -163,7 +163,7 @@ def next_hop(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(0)
 
 
-@kernel()
+@kernel(forceinline=True)
 def hop_from(net, search, f, t, level):
     """The next exchange for energy that has arrived at (f, t): (cabinet, to, feeder, via region).
 
@@ -190,7 +190,7 @@ def hop_from(net, search, f, t, level):
     return np.int64(-1), np.int64(-1), np.int64(f), False
 
 
-@kernel()
+@kernel(forceinline=True)
 def find_path(net, search, c, a, f, level, short):
     """A path from the source (c, a) at this level to a sink; returns its number of hops, 0 for none."""
     path = search.path
@@ -219,7 +219,7 @@ def find_path(net, search, c, a, f, level, short):
             at += 1
 
 
-@kernel()
+@kernel(forceinline=True)
 def path_amount(net, path, hops, most):
     """How much can go along the path at once; 0 when its own hops stand in one another's way."""
     amount = most
@@ -238,7 +238,7 @@ def path_amount(net, path, hops, most):
     return amount
 
 
-@kernel()
+@kernel(forceinline=True)
 def _overlap(path, g, h):
     """Whether two exchanges of one cabinet draw on the same stored energy."""
     later = path[g, 1] < path[g, 2]
@@ -249,7 +249,7 @@ def _overlap(path, g, h):
     return low < high
 
 
-@kernel()
+@kernel(forceinline=True)
 def send(net, path, hops, amount, short):
     """Carry the exchanges of a path out."""
     for h in range(hops):
@@ -271,7 +271,7 @@ def send(net, path, hops, amount, short):
     net.croom[path[hops - 1, 2]] -= amount
 
 
-@kernel()
+@kernel(forceinline=True)
 def drain(net, search, c, a, level, dear, short):
     """Send what one source has along paths of this level; returns the energy moved."""
     f = net.feeder[c]
@@ -376,7 +376,7 @@ def improve(net, search, cheap, dear):
     return total, ROUNDS_MAX
 
 
-@kernel()
+@kernel(forceinline=True)
 def _arrivals(net, search, now, fresh_region, rank, enter):
     """Enter what is newly reached: feeder nodes left by their own, or by way of the region."""
     feeders, words = net.fopen.shape

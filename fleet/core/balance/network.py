@@ -143,7 +143,7 @@ def change_froom(net, f, t, by):
     put(net.fopen[f], t, net.froom[f, t] > 0)
 
 
-@kernel()
+@kernel(forceinline=True)
 def find_arc(net, c, a, targets, here):
     """The nearest interval of ``targets`` that the cabinet can move energy from a to, and how much.
 
@@ -173,7 +173,7 @@ def find_arc(net, c, a, targets, here):
     return -1, np.int64(0)
 
 
-@kernel()
+@kernel(forceinline=True)
 def arc_slack(net, c, a, b):
     """How much the cabinet can move from interval a to b now."""
     slack = np.int64(net.step[c, b]) - net.x[c, b]

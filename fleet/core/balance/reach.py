@@ -22,7 +22,7 @@ def flood(within, seed, carry):
     return (within & ~total2) | seed, np.uint64(over)
 
 
-@kernel()
+@kernel(forceinline=True)
 def leaving(net, f, targets, scratch, out):
     """``out`` becomes the intervals that some cabinet of the feeder can leave for ``targets``.
 
@@ -64,7 +64,7 @@ def leaving(net, f, targets, scratch, out):
     return short != NIL
 
 
-@kernel()
+@kernel(forceinline=True)
 def exits_of(net, c, targets, targets_r, scratch, out):
     """``out`` becomes the intervals from which energy of this cabinet can go to ``targets``."""
     nodes = net.x.shape[1]
