@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance.instance import CABINET_ENERGY_MAX_WH, Instance, Plan
+from fleet.core.balance.instance import CABINET_ENERGY_MAX_WH, Floats, Instance, Plan, Shadows
 from fleet.errors import InvalidError
 
 VERSION: Final = 1
@@ -24,6 +24,7 @@ _ENERGIES: Final = ("energy_min_wh", "energy_max_wh", "step_max_wh")
 _IDS: Final = ("feeder_of_cabinet", "region_of_feeder")
 _LIMITS: Final = ("feeder_max_wh", "region_max_wh")
 _PRICES: Final = ("price_per_kwh", "peak_price_per_kw", "peak_so_far_w")
+_SHADOWS: Final = ("shadow_peak", "shadow_region", "shadow_feeder")  # per Wh
 _SCALARS: Final = ("version", "step_s", "shortfall_price_per_kwh")
 
 
@@ -74,7 +75,20 @@ def load_plan(path: Path) -> Plan:
             cost=float(_scalar(file, "cost")),
             lower_bound=float(_scalar(file, "lower_bound")),
             solve_s=float(_scalar(file, "solve_s")),
+            shadows=_shadows(path, file),
         )
+
+
+def _shadows(path: Path, file: Any) -> Shadows | None:
+    """The prices of the limits, which a plan of elsewhere need not have."""
+    if not any(name in file for name in _SHADOWS):
+        return None
+    _need(path, file, _SHADOWS)
+    found = [_floats(file, name) for name in _SHADOWS]
+    for name, values in zip(_SHADOWS, found, strict=True):
+        if values.ndim != 2 or not np.all(np.isfinite(values)) or np.any(values < 0):
+            raise InvalidError(f"{name}: expected a table of finite numbers from 0 on")
+    return Shadows(*found)
 
 
 def save_plan(path: Path, plan: Plan) -> None:
@@ -86,7 +100,12 @@ def save_plan(path: Path, plan: Plan) -> None:
         cost=np.float64(plan.cost),
         lower_bound=np.float64(plan.lower_bound),
         solve_s=np.float64(plan.solve_s),
+        **dict(zip(_SHADOWS, _tables(plan.shadows), strict=True) if plan.shadows else ()),
     )
+
+
+def _tables(shadows: Shadows) -> tuple[Floats, Floats, Floats]:
+    return shadows.peak, shadows.region, shadows.feeder
 
 
 def _open(path: Path) -> Any:

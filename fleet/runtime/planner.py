@@ -324,10 +324,7 @@ class Planner:
         gone = (now_ms - int(starts[0])) // (self.interval_s * 1_000)
         if not 0 <= gone < len(starts):
             return None
-        moved = [np.roll(each, -gone, axis=1) for each in (plan.step_wh, plan.shortfall_wh)]
-        for each in moved:
-            each[:, len(starts) - gone :] = 0
-        return Plan(moved[0], moved[1], plan.cost, plan.lower_bound, plan.solve_s)
+        return plan.later(gone)
 
     def expected_w(self, wall_ms: int) -> Ints:
         """What each cabinet should take at most at a moment [N]."""

@@ -158,7 +158,7 @@ class Ours:
 
     def _replan(self, now: Now) -> Floats:
         instance, wanted = self.instance(now)
-        warm = None if self._plan is None else _shifted(self._plan)
+        warm = None if self._plan is None else self._plan.later(1)
         started = time.perf_counter()
         self._plan = solve(instance, clock=time.perf_counter, gap=GAP, threads=2, warm=warm)
         self.solve_s += time.perf_counter() - started
@@ -237,11 +237,3 @@ def _limits(power_w: Floats) -> Ints:
     finite = np.isfinite(power_w)
     limits: Ints = np.where(finite, np.floor(np.where(finite, power_w, 0.0) * HOURS), NO_LIMIT)
     return limits.astype(np.int64)
-
-
-def _shifted(plan: Plan) -> Plan:
-    """The plan of an interval ago, as one for now."""
-    ahead = [np.roll(values, -1, axis=1) for values in (plan.step_wh, plan.shortfall_wh)]
-    for values in ahead:
-        values[:, -1] = 0
-    return Plan(ahead[0], ahead[1], plan.cost, plan.lower_bound, plan.solve_s)

@@ -9,7 +9,7 @@ loosen the gap, never falsify it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,19 @@ from fleet.core.balance.region import Point, Region
 ROUNDING: Final = 1e-10
 
 
-def region_bound(region: Region) -> float:
-    """The bound from the region's search as it stands; -inf before it has a point."""
+class Prices(NamedTuple):
+    """Of one region's limits, per Wh; the last node, "not charged", has none."""
+
+    peak: Floats  # [T+1]
+    region: Floats  # [T+1]
+    feeder: Floats  # [F,T+1]
+
+
+def region_prices(region: Region) -> Prices | None:
+    """From the region's search as it stands; None before it has a point."""
     tariff = region.tariff
     if region.best is None:
-        return -np.inf
+        return None
     points = [region.best]
     shares = [1.0]
     low, high = region.below, region.above
@@ -35,17 +43,10 @@ def region_bound(region: Region) -> float:
         points, shares = [low, high], [share, 1 - share]
     elif high is not None:
         points = [high]
-    peak, hard, enter = _mixed(region, points, shares)
-    total = float(peak.sum())
-    if total > tariff.peak:
-        peak *= tariff.peak / total
-    return _evaluate(region, peak, hard, enter)
+    return _mixed(region, points, shares)
 
 
-def _mixed(
-    region: Region, points: list[Point], shares: list[float]
-) -> tuple[Floats, Floats, Floats]:
-    """Prices of the peak [T+1], of the region's limits [T+1], and of entering a feeder [F,T+1]."""
+def _mixed(region: Region, points: list[Point], shares: list[float]) -> Prices:
     tariff = region.tariff
     peak, hard = np.zeros_like(tariff.price), np.zeros_like(tariff.price)
     enter = np.zeros(region.net.froom.shape)
@@ -56,17 +57,23 @@ def _mixed(
         peak += share * np.where(capped, extra, 0.0)
         hard += share * np.where(capped, 0.0, extra)
         enter += share * point.duals.enter
-    return peak, hard, enter
-
-
-def _evaluate(region: Region, peak: Floats, hard: Floats, enter: Floats) -> float:
-    net, tariff = region.net, region.tariff
-    hard = np.where(tariff.limit < ENDLESS, hard, 0.0)
     base = tariff.price + peak + hard
+    return Prices(peak, hard, np.maximum(enter - base, 0.0))
+
+
+def region_bound(region: Region, prices: Prices) -> float:
+    """A cost that no plan of the region goes below, whatever prices (from 0 on) these are."""
+    net, tariff = region.net, region.tariff
+    peak = prices.peak.copy()
+    peak[-1] = 0.0
+    total = float(peak.sum())
+    if total > tariff.peak:
+        peak *= tariff.peak / total
+    hard = np.where(tariff.limit < ENDLESS, prices.region, 0.0)
     limit = region.feeder_limit
-    toll = np.where(limit < ENDLESS, np.maximum(enter - base, 0.0), 0.0)
+    toll = np.where(limit < ENDLESS, prices.feeder, 0.0)
     toll[:, -1] = 0.0
-    price = np.minimum(base + toll, tariff.shortfall)
+    price = np.minimum(tariff.price + peak + hard + toll, tariff.shortfall)
     price[:, -1] = 0.0
     order = np.argsort(price, axis=1, kind="stable").astype(np.int32)
     total = cheapest_cost(

@@ -6,7 +6,7 @@ prices per kWh (may be negative), peak prices per kW. A limit of -1 is none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -59,6 +59,15 @@ class Short:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadows:
+    """Prices of the limits per Wh, from 0 on: what one Wh more of room would save at most."""
+
+    peak: Floats  # [R,T]
+    region: Floats  # [R,T]
+    feeder: Floats  # [K,T]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The energy of each cabinet and interval, what it costs, and below what no plan can cost."""
 
@@ -68,11 +77,36 @@ class Plan:
     lower_bound: float
     solve_s: float
     shorts: tuple[Short, ...] = field(default=())
+    shadows: Shadows | None = None  # those of the bound: the next plan's start
 
     @property
     def gap(self) -> float:
         """By how much the cost may exceed the optimum, as a share of the cost."""
         return (self.cost - self.lower_bound) / max(abs(self.cost), 1e-9)
+
+    def later(self, gone: int) -> Plan:
+        """A start for the plan of the same cabinets ``gone`` intervals later; cost and bound stay."""
+        shadows = self.shadows
+        if shadows is not None:
+            shadows = Shadows(
+                _later(shadows.peak, gone),
+                _later(shadows.region, gone),
+                _later(shadows.feeder, gone),
+            )
+        return replace(
+            self,
+            step_wh=_later(self.step_wh, gone),
+            shortfall_wh=_later(self.shortfall_wh, gone),
+            shorts=(),
+            shadows=shadows,
+        )
+
+
+def _later(values: NDArray[Any], gone: int) -> NDArray[Any]:
+    """Columns moved on; nothing is known of the last ones."""
+    moved = np.zeros_like(values)
+    moved[:, : values.shape[1] - gone] = values[:, gone:]
+    return moved
 
 
 def check(instance: Instance) -> None:

@@ -83,6 +83,8 @@ class Region:
         self.best: Point | None = None
         self.below: Point | None = None  # where a higher cap pays
         self.above: Point | None = None  # where a lower cap pays
+        self.floor = -np.inf  # a cost that no plan goes below, known before the search
+        self.enough = 0.0  # share of the cost above the floor that will do
         self.moved_wh = 0
         self._stride = STRIDE_MAX
 
@@ -219,13 +221,20 @@ class Region:
             self.solve(self.best.cap_wh, late)
 
     def _done(self, tolerance: float, lowest: int) -> bool:
-        if self.above is not None and self.above.cap_wh <= lowest:
+        if self.certified or (self.above is not None and self.above.cap_wh <= lowest):
             return True
         if self.below is None or self.above is None or self.best is None:
             return False
         if self.above.cap_wh - self.below.cap_wh <= 1:
             return True
         return self.best.cost - self._tangents()[1] <= tolerance * abs(self.best.cost)
+
+    @property
+    def certified(self) -> bool:
+        """Whether the best plan is near enough to what was known before the search."""
+        if self.best is None:
+            return False
+        return self.best.cost - self.floor <= self.enough * abs(self.best.cost)
 
     def _next_cap(self, lowest: int) -> int:
         if self.below is None:

@@ -18,9 +18,9 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance.bound import region_bound
+from fleet.core.balance.bound import Prices, region_bound, region_prices
 from fleet.core.balance.fair import spread
-from fleet.core.balance.instance import Instance, Plan, check, cost_of
+from fleet.core.balance.instance import Floats, Instance, Plan, Shadows, check, cost_of
 from fleet.core.balance.network import ENDLESS, network
 from fleet.core.balance.region import Region, Tariff
 from fleet.core.balance.shorts import find_shorts
@@ -64,7 +64,7 @@ def solve(
     """The cheapest plan, with a bound below which no plan can be.
 
     ``warm`` is the previous plan of the same cabinets; what it says is repaired where it no longer
-    fits. ``gap`` is the share of the cost that may be left; it is reached unless time runs out.
+    fits, and the prices of its limits bound the new cost before the search. ``gap`` is the share of the cost that may be left; it is reached unless time runs out.
 
     Raises:
         InvalidError: a field of the instance is broken, or ``warm`` has another shape.
@@ -82,19 +82,27 @@ def solve(
 
     order = sort(instance)
     builder = _Builder(instance, order, warm)
-    cabinets, _, regions, intervals = instance.shape
+    cabinets, feeders, regions, intervals = instance.shape
     step_wh = np.zeros((cabinets, intervals), np.int32)
     short_wh = np.zeros((cabinets, intervals), np.int32)
     bounds = np.zeros(regions)
-    tolerance = gap / 2  # of a region's cost
+    shadows = Shadows(
+        np.zeros((regions, intervals)),
+        np.zeros((regions, intervals)),
+        np.zeros((feeders, intervals)),
+    )
     done = 0
 
     def run(r: int) -> None:
         nonlocal done
         region = builder.region(r)
         if region is not None:
-            _plan_region(region, builder, tolerance, late, r)
-            bounds[r] = region_bound(region)
+            known = builder.known_prices(r)
+            if known is not None:
+                region.floor, region.enough = region_bound(region, known), gap
+            _plan_region(region, builder, gap, late, r)
+            bounds[r], prices = _certify(region, known)
+            builder.note_prices(r, prices, shadows)
             rows = order.cabinets[order.cabinet_from[r] : order.cabinet_from[r + 1]]
             spread(region.net)
             step_wh[rows] = region.net.x[:, :-1]
@@ -117,6 +125,7 @@ def solve(
         lower_bound=bound,
         solve_s=clock() - started_s,
         shorts=find_shorts(instance, step_wh, short_wh) if short_wh.any() else (),
+        shadows=shadows,
     )
 
 
@@ -136,7 +145,7 @@ def sort(instance: Instance) -> Order:
 
 
 def _plan_region(
-    region: Region, builder: _Builder, tolerance: float, late: Callable[[], bool], r: int
+    region: Region, builder: _Builder, gap: float, late: Callable[[], bool], r: int
 ) -> None:
     previous = builder.previous(r)
     guess, stride = int(ENDLESS), STRIDE_COLD
@@ -154,9 +163,19 @@ def _plan_region(
     else:
         region.start(guess)
     if region.tariff.peak > 0 and not late():
-        region.search(guess, tolerance, late, stride)
+        region.search(guess, gap / 2, late, stride)
     else:
         region.solve(guess if region.tariff.peak > 0 else int(ENDLESS), late)
+
+
+def _certify(region: Region, known: Prices | None) -> tuple[float, Prices]:
+    """The best bound there is, and its prices; no new one when the known will do."""
+    if known is not None and region.certified:
+        return region.floor, known
+    prices = region_prices(region)
+    assert prices is not None
+    bound = region_bound(region, prices)
+    return (region.floor, known) if known is not None and region.floor > bound else (bound, prices)
 
 
 def _first_guess(region: Region) -> int:
@@ -180,7 +199,7 @@ class _Builder:
         if low == high:
             return None
         rows = order.cabinets[low:high]
-        feeders = slice(int(order.feeder_from[r]), int(order.feeder_from[r + 1]))
+        feeders = self._feeders(r)
         first = (order.feeder_first[feeders.start : feeders.stop + 1] - low).astype(np.int32)
         emin = instance.energy_min_wh[rows].astype(np.int32)
         emax = instance.energy_max_wh[rows].astype(np.int32)
@@ -208,6 +227,31 @@ class _Builder:
         order = self._order
         rows = order.cabinets[order.cabinet_from[r] : order.cabinet_from[r + 1]]
         return self._warm.step_wh[rows], self._warm.shortfall_wh[rows]
+
+    def known_prices(self, r: int) -> Prices | None:
+        """The prices of the region's limits in the previous plan, if it has any."""
+        shadows = None if self._warm is None else self._warm.shadows
+        instance = self._instance
+        if (
+            shadows is None
+            or shadows.feeder.shape != instance.feeder_max_wh.shape
+            or not shadows.peak.shape == shadows.region.shape == instance.price_per_kwh.shape
+        ):
+            return None
+        feeders = self._order.feeders[self._feeders(r)]
+        return Prices(
+            _with_node(shadows.peak[r]),
+            _with_node(shadows.region[r]),
+            _with_node(shadows.feeder[feeders]),
+        )
+
+    def note_prices(self, r: int, prices: Prices, shadows: Shadows) -> None:
+        """Enter a region's prices."""
+        shadows.peak[r], shadows.region[r] = prices.peak[:-1], prices.region[:-1]
+        shadows.feeder[self._order.feeders[self._feeders(r)]] = prices.feeder[:, :-1]
+
+    def _feeders(self, r: int) -> slice:
+        return slice(int(self._order.feeder_from[r]), int(self._order.feeder_from[r + 1]))
 
     def coarse(self, region: Region) -> Region:
         """The region with each feeder as one store: relaxed, and some twenty times smaller."""
@@ -256,6 +300,13 @@ def _feeder_sums(values: NDArray[np.int32], first: NDArray[np.int32]) -> NDArray
     sums: NDArray[np.int64] = np.add.reduceat(padded, first[:-1], axis=0, dtype=np.int64)
     sums[np.diff(first) == 0] = 0  # reduceat gives an empty one its neighbour
     return sums
+
+
+def _with_node(prices: Floats) -> Floats:
+    """Prices with the node "not charged" added, which costs nothing."""
+    padded = np.zeros((*prices.shape[:-1], prices.shape[-1] + 1))
+    padded[..., :-1] = prices
+    return padded
 
 
 def _rooms(limits: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -42,6 +42,14 @@ def test_from_file_to_file(tmp_path: Path) -> None:
     code, _, _ = invoke("plan", str(problem), "-o", str(again), "--warm", str(answer))
     assert code == 0
     assert load_plan(again).cost == pytest.approx(plan.cost, rel=4e-4)
+    with np.load(answer) as file:
+        arrays = {name: file[name] for name in file.files}
+    bare = {name: values for name, values in arrays.items() if not name.startswith("shadow")}
+    np.savez(tmp_path / "bare.npz", **bare)  # of another planner
+    assert load_plan(tmp_path / "bare.npz").shadows is None
+    np.savez(tmp_path / "bad.npz", **{**arrays, "shadow_peak": -arrays["shadow_peak"] - 1})
+    with pytest.raises(InvalidError, match="shadow_peak: expected"):
+        load_plan(tmp_path / "bad.npz")
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.core.balance.generate import generate
-from fleet.core.balance.instance import Instance, Plan
+from fleet.core.balance.instance import Instance, Plan, Shadows
 from fleet.core.balance.solve import solve
 from fleet.errors import InvalidError
 from tests.support.plan_cases import small
@@ -128,6 +128,35 @@ def test_a_warm_start_ends_where_a_cold_one_does(seed: int, changed: int) -> Non
     warm, cold = plan_of(after, warm=plan_of(before)), plan_of(after)
     assert faults(after, warm) == []
     assert abs(warm.cost - cold.cost) <= 2 * rounding(after) + 2e-6 * abs(cold.cost)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(0, 1_000))
+def test_prices_of_anybody_bound_no_plan_too_high(seed: int, other: int) -> None:
+    instance = small(seed)
+    plan, rng = plan_of(instance), np.random.default_rng(other)
+    wrong = Shadows(
+        peak=rng.random(instance.price_per_kwh.shape) * rng.choice((0.0, 1e-4, 0.1)),
+        region=rng.random(instance.price_per_kwh.shape) * rng.choice((0.0, 1e-4, 0.1)),
+        feeder=rng.random(instance.feeder_max_wh.shape) * rng.choice((0.0, 1e-4, 0.1)),
+    )
+    warm = plan_of(instance, gap=0.05, warm=replace(plan, shadows=wrong))
+    assert faults(instance, warm) == []
+    assert warm.lower_bound <= plan.cost + 1e-9 * max(1.0, abs(plan.cost))
+
+
+def test_a_plan_that_still_fits_is_certified_by_its_own_prices() -> None:
+    instance = generate(700, 96, 4)
+    plan = plan_of(instance, gap=1e-4)
+    again = plan_of(instance, gap=1e-3, warm=plan)
+    assert again.shadows is not None
+    assert plan.shadows is not None
+    assert np.array_equal(again.shadows.peak, plan.shadows.peak)
+    assert again.cost == pytest.approx(plan.cost, rel=1e-4)
+    assert again.gap <= 1e-3
+    later = plan.later(3)
+    assert np.array_equal(later.step_wh[:, :-3], plan.step_wh[:, 3:])
+    assert not later.step_wh[:, -3:].any()
 
 
 @pytest.mark.parametrize("limit_s", [0.0, 0.01, 0.2])
