@@ -25,6 +25,7 @@ from fleet.cli_balance import moves
 from fleet.cli_grid import grid_app
 from fleet.cli_plan import plan, plan_instance
 from fleet.cli_riders import group_key_app, rider_app, ticket_app
+from fleet.cli_stations import station_app
 from fleet.core.enrolment import TOKEN_HOURS
 from fleet.enrol_commands import Hours, show_token
 from fleet.errors import FleetError
@@ -44,6 +45,7 @@ app.add_typer(rider_app, name="rider")
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(group_key_app, name="group-key")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(station_app, name="station")
 app.add_typer(grid_app, name="grid")
 app.command(
     "plan",

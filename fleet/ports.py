@@ -13,6 +13,9 @@ from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
 from fleet.core.records import LogFilter
+from fleet.core.reports import Photo, ReportView
+from fleet.core.station_views import SessionView
+from fleet.core.stations import AmenityState, RestStationView
 from fleet.core.steering import StationView
 from fleet.core.views import (
     CabinetView,
@@ -208,6 +211,110 @@ class Cabinets(Protocol):
         self, cabinet_id: str | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[CabinetView]]:
         """Views at every change of one cabinet or of all; ends at shutdown."""
+        ...
+
+
+class Sockets(Protocol):
+    """Power from the sockets of a charging area."""
+
+    async def start(
+        self,
+        *,
+        rider_id: str,
+        cabinet_id: str,
+        socket: int,
+        limit_wh: int,
+        limit_s: int,
+        idempotency_key: str,
+    ) -> SessionView:
+        """Order power for a rider; the same key returns the same session.
+
+        Raises:
+            NotFoundError: no such cabinet or rider.
+            InvalidError: a limit is out of range, or the key began another session.
+            RefusedError: the code says why; see ``fleet.core.sockets.REFUSALS``.
+        """
+        ...
+
+    async def stop(self, *, session_id: str, rider_id: str) -> SessionView:
+        """End a session early; raise DeniedError, or RefusedError ``done``, ``offline``."""
+        ...
+
+    async def get(self, session_id: str) -> SessionView:
+        """The session as it stands; raise NotFoundError."""
+        ...
+
+    async def of_rider(self, rider_id: str, limit: int = 20) -> list[SessionView]:
+        """The rider's sessions, newest first."""
+        ...
+
+
+class Stations(Protocol):
+    """Where riders rest."""
+
+    async def all(self) -> list[RestStationView]:
+        """Every station, with its cabinets as they stand."""
+        ...
+
+    async def get(self, station_id: str) -> RestStationView:
+        """One station; raise NotFoundError."""
+        ...
+
+    async def of_cabinet(self, cabinet_id: str) -> RestStationView | None:
+        """The station that a cabinet stands at."""
+        ...
+
+    async def set_amenity(
+        self, station_id: str, amenity: int, state: AmenityState, note: str | None
+    ) -> None:
+        """How much is left of an amenity; raise NotFoundError, InvalidError."""
+        ...
+
+    async def photo(self, photo_id: str) -> Photo:
+        """A station's picture; raise NotFoundError."""
+        ...
+
+
+class Reports(Protocol):
+    """What riders report, and the answers."""
+
+    async def file(
+        self,
+        *,
+        rider_id: str,
+        topic: str,
+        place: str,
+        text: str,
+        photo: bytes | None = None,
+        station_id: str | None = None,
+        cabinet_id: str | None = None,
+        swap_id: str | None = None,
+    ) -> ReportView:
+        """Keep a rider's report; raise InvalidError, NotFoundError, LimitedError."""
+        ...
+
+    async def restock(self, *, rider_id: str, station_id: str, amenity: int) -> ReportView:
+        """A rider says that something is used up; once per rider until it is restocked."""
+        ...
+
+    async def get(self, report_id: str, *, rider_id: str | None) -> ReportView:
+        """One report; of a rider only the own; raise NotFoundError, DeniedError."""
+        ...
+
+    async def of_rider(self, rider_id: str, limit: int = 50) -> list[ReportView]:
+        """The rider's reports, newest first."""
+        ...
+
+    async def listed(self, *, waiting: bool) -> list[ReportView]:
+        """For operators: those that wait, the oldest first; or all, the newest first."""
+        ...
+
+    async def answer(self, report_id: str, *, text: str, staff: str, close: bool) -> ReportView:
+        """Answer a report; raise InvalidError, NotFoundError."""
+        ...
+
+    async def photo(self, report_id: str, *, rider_id: str | None) -> Photo:
+        """The picture of a report that one may see; raises as ``get``."""
         ...
 
 

@@ -24,6 +24,7 @@ from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.mqtt import MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
+from fleet.area import Area
 from fleet.config import FleetConfig, HttpConfig
 from fleet.device import DeviceSide
 from fleet.errors import FleetError
@@ -68,6 +69,7 @@ class Parts:
     offline: OfflineService
     operations: OperationService
     reservations: ReservationService
+    area: Area
     balance: BalanceService | None
     steering: SteeringService
     stores: Stores
@@ -318,6 +320,7 @@ class _Fleet:
                 hub=self.cabinet_hub,
                 clock=self._clock,
             ),
+            area=Area.of(self._stores, self.live, self.commands, self._clock),
             operations=OperationService(
                 rows=self._stores.operations,
                 log=self._stores.audit_log,

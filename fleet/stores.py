@@ -16,8 +16,11 @@ from fleet.store.enrolment import EnrolmentStore
 from fleet.store.events import EventStore
 from fleet.store.meta import MetaStore
 from fleet.store.operations import OperationStore
+from fleet.store.reports import ReportStore
 from fleet.store.reservations import ReservationStore
 from fleet.store.riders import RiderStore
+from fleet.store.sockets import SocketStore
+from fleet.store.stations import StationStore
 from fleet.store.swaps import SwapStore
 
 
@@ -38,6 +41,9 @@ class Stores:
     audit_log: AuditLogStore
     audit: AuditStore
     reservations: ReservationStore
+    sockets: SocketStore
+    stations: StationStore
+    reports: ReportStore
 
 
 @asynccontextmanager
@@ -65,6 +71,9 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             audit_log=AuditLogStore(database),
             audit=AuditStore(database),
             reservations=ReservationStore(database),
+            sockets=SocketStore(database),
+            stations=StationStore(database),
+            reports=ReportStore(database),
         )
     finally:
         await database.close()

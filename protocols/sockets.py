@@ -40,6 +40,7 @@ class SocketTelemetry(Struct, frozen=True, kw_only=True):
     session: Id | None = None
     energy_wh: Count = 0  # of the session
     duration_s: Count = 0  # of the session
+    left_s: Count = 0  # until a limit ends it, at its present draw
     temp_c: TempC | None = None
     reason: Id | None = None  # of a fault, or of the end
 

@@ -14,9 +14,19 @@ from cabinet.core import sockets
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import power_limit_w
-from cabinet.core.model import Image, SetSocket, SocketImage
+from cabinet.core.model import Image, MeterReading, SetSocket, SocketImage
 from cabinet.core.safety_state import Code
-from cabinet.core.sockets import Ending, Faulted, Idle, On, SocketLimits, Told, Track, View
+from cabinet.core.sockets import (
+    Ending,
+    Faulted,
+    Idle,
+    On,
+    Session,
+    SocketLimits,
+    Told,
+    Track,
+    View,
+)
 from cabinet.core.sockets_power import Load, Share, share
 from protocols.sockets import (
     SocketArgs,
@@ -253,9 +263,20 @@ def _telemetry(
         session=session.id if session else None,
         energy_wh=max(0, int(energy_wh)),
         duration_s=sockets.elapsed_ms(session, known, now.mono_ms) // 1_000 if session else 0,
+        left_s=_left_s(session, known, energy_wh, meter, now.mono_ms) if session else 0,
         temp_c=temp_c,
         reason=is_now.reason if isinstance(is_now, Ending | Faulted) else None,
     )
+
+
+def _left_s(
+    session: Session, known: Track, energy_wh: float, meter: MeterReading | None, now_ms: int
+) -> int:
+    left_s = (session.limit_ms - sockets.elapsed_ms(session, known, now_ms)) // 1_000
+    if meter is not None and meter.power_w > sockets.STRAY_W:
+        left_wh = max(0.0, session.limit_wh - energy_wh)
+        left_s = min(left_s, int(left_wh / meter.power_w * 3_600))
+    return max(0, left_s)
 
 
 def _state(now: sockets.State, known: Track, blind: bool, *, fresh: bool) -> SocketState:  # noqa: FBT001

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from protocols.messages import Kind, SlotTelemetry, Step
+from protocols.sockets import SocketTelemetry
 
 
 class CabinetView(Struct, frozen=True, kw_only=True):
@@ -26,6 +27,7 @@ class CabinetView(Struct, frozen=True, kw_only=True):
     software: str = ""
     lat: float | None = None
     lon: float | None = None
+    sockets: tuple[SocketTelemetry, ...] = ()  # of the charging area beside it
 
 
 class MovementView(Struct, frozen=True, kw_only=True):

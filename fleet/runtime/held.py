@@ -84,6 +84,7 @@ class HeldPlans:
             standing=standing,
             slots=told.slots if told and standing is not Standing.SILENT else (),
             held=tuple(held),
+            sockets=told.sockets if told else (),
             acknowledged=bool(held) and held[-1].version == version,
         )
 

@@ -198,6 +198,7 @@ class LivePicture:
             software="" if status is None else status.software,
             lat=record.lat,
             lon=record.lon,
+            sockets=() if seen is None else seen.sockets,
         )
 
     def alarm_counts(self) -> Counter[str]:

@@ -22,6 +22,7 @@ from fleet.store.audit_log import append
 from fleet.store.custody import swap_of, transfer_of, write_pending
 from fleet.store.engine import Database
 from fleet.store.holds import settle_hold, use_hold
+from fleet.store.sessions import settle_session
 from protocols.messages import Kind, Precondition, Result, Step
 
 QUEUED: Final = "queued"
@@ -144,6 +145,8 @@ async def _follow(connection: AsyncConnection, row: RowMapping) -> None:
     elif row["type"] == "pack.hold":
         answer = (row["state"], row["result_reason"], row["evidence"] or "")
         await settle_hold(connection, row["id"], *answer)
+    elif row["type"] == "socket.start":
+        await settle_session(connection, row)
     elif row["type"] == "swap.start" and row["state"] == ACCEPTED and _takes(row):
         await use_hold(connection, row["actor"], row["cabinet"])
 

@@ -17,6 +17,8 @@ from fleet.store import tables as t
 from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.store.engine import Database, StoreError
 from fleet.store.riders import riders_of
+from fleet.store.sessions import write_sessions
+from protocols.sockets import SocketBody
 
 BATCH_EVENTS_MAX: Final = 200  # an inventory names 64 slots, and a statement takes 32,766 values
 _STALE_TRIES_MAX: Final = 5
@@ -89,6 +91,8 @@ async def _commit_in(
     pending = plan.work_out(book.copy(), now_ms)
     await _insert_events(connection, plan, now_ms)
     await write_pending(connection, book, pending, now_ms)
+    told = [(at.cabinet, body) for at, _, body in plan.sound if isinstance(body, SocketBody)]
+    await write_sessions(connection, told, now_ms)
     await _insert_quarantine(connection, plan, now_ms, dialect)
     for cabinet in sorted(plan.moved):
         mark = plan.marks[cabinet]

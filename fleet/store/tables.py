@@ -310,3 +310,96 @@ audit_log = Table(
     Column("prev", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+#: Where riders rest: cabinets, a charging area and amenities under one name.
+station = Table(
+    "station",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("address", String(300), nullable=False, server_default=""),
+    Column("hours", String(200), nullable=False, server_default=""),
+    Column("notice", String(500), nullable=False, server_default=""),
+    Column("lat", Float),
+    Column("lon", Float),
+    Column("price_kwh_minor", Integer, nullable=False, server_default="0"),
+    Column("price_hour_minor", Integer, nullable=False, server_default="0"),
+    Column("photo", _ID),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+station_cabinet = Table(
+    "station_cabinet",
+    metadata,
+    Column("cabinet", String(32), ForeignKey("cabinet.id"), primary_key=True),
+    Column("station", String(32), ForeignKey("station.id"), nullable=False, index=True),
+)
+
+amenity = Table(
+    "amenity",
+    metadata,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("station", String(32), ForeignKey("station.id"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("note", String(300), nullable=False, server_default=""),
+    Column("state", String(16), nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+#: Power from a socket for one rider; energy and duration are what the cabinet told.
+socket_session = Table(
+    "socket_session",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("cabinet", _ID, nullable=False),
+    Column("socket", Integer, nullable=False),
+    Column("rider", _ID, nullable=False),
+    Column("idempotency_key", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("limit_wh", Integer, nullable=False),
+    Column("limit_s", Integer, nullable=False),
+    Column("energy_wh", BigInteger, nullable=False),
+    Column("duration_s", BigInteger, nullable=False),
+    Column("price_kwh_minor", Integer, nullable=False),
+    Column("price_hour_minor", Integer, nullable=False),
+    Column("amount_minor", BigInteger),
+    Column("reason", _ID),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    UniqueConstraint("rider", "idempotency_key"),
+    Index("ix_socket_session_cabinet_socket", "cabinet", "socket", "state"),
+    Index("ix_socket_session_rider_created_ms", "rider", "created_ms"),
+)
+
+#: What riders report (随手报), and what became of it.
+report = Table(
+    "report",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("rider", _ID, nullable=False),
+    Column("topic", String(16), nullable=False),
+    Column("station", String(32)),
+    Column("cabinet", _ID),
+    Column("swap_id", _ID),
+    Column("amenity", BigInteger),
+    Column("place", String(200), nullable=False),
+    Column("text", String(2000), nullable=False),
+    Column("photo", _ID),
+    Column("state", String(16), nullable=False),
+    Column("answer", String(2000), nullable=False, server_default=""),
+    Column("answered_by", String(64), nullable=False, server_default=""),
+    Column("answered_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Index("ix_report_rider_created_ms", "rider", "created_ms"),
+    Index("ix_report_state_created_ms", "state", "created_ms"),
+)
+
+#: Pictures, stripped of everything but the picture; never bytes as they came.
+photo = Table(
+    "photo",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("media_type", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)

@@ -15,9 +15,12 @@ from fleet.ports import (
     Clock,
     Offline,
     Operations,
+    Reports,
     Reservations,
     Riders,
     SmsSender,
+    Sockets,
+    Stations,
     Steering,
     Swaps,
 )
@@ -61,6 +64,9 @@ def create_app(
     steering: Steering,
     swaps_today: Callable[[], Awaitable[int]] | None = None,
     balance: Balance | None = None,
+    sockets: Sockets | None = None,
+    stations: Stations | None = None,
+    reports: Reports | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -92,6 +98,9 @@ def create_app(
         swaps_today=swaps_today,
         balance=balance,
         steering=steering,
+        sockets=sockets,
+        stations=stations,
+        reports=reports,
     )
     errors.install(app)
     for part in (

@@ -27,9 +27,12 @@ from fleet.ports import (
     Clock,
     Offline,
     Operations,
+    Reports,
     Reservations,
     Riders,
     SmsSender,
+    Sockets,
+    Stations,
     Steering,
     Swaps,
 )
@@ -114,6 +117,9 @@ class Web:
     steering: Steering
     swaps_today: Callable[[], Awaitable[int]] | None = None
     balance: Balance | None = None
+    sockets: Sockets | None = None
+    stations: Stations | None = None
+    reports: Reports | None = None
     throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 

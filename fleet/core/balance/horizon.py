@@ -24,6 +24,7 @@ from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
 from fleet.core.balance.moves import Stock
 from fleet.core.balance.service import priced_stock
 from protocols.messages import DesiredPlan, Presence, SlotState, SlotTelemetry
+from protocols.sockets import SocketState, SocketTelemetry
 
 HORIZON_S: Final = 86_400
 #: A cabinet that is heard but does not say it has its plan for so long does not follow.
@@ -40,6 +41,9 @@ TAPER_TO: Final = 0.25
 #: Hours within which a pack may be charged for less, and the least saving that counts, per swap.
 LATER_H: Final = 8
 WORTH_MIN: Final = 0.02
+#: A session's draw counts as known only after a charger has had time to begin.
+SOCKET_BEGIN_S: Final = 30
+_SOCKETS_COUNTED: Final = frozenset({SocketState.ON, SocketState.PAUSED, SocketState.ENDING})
 _COUNTED: Final = frozenset({SlotState.CHARGING, SlotState.WAITING, SlotState.READY})
 
 
@@ -60,6 +64,7 @@ class Site:
     slots: tuple[SlotTelemetry, ...] = ()
     held: tuple[DesiredPlan, ...] = ()
     acknowledged: bool = False  # the newest of ``held``, and therefore no other
+    sockets: tuple[SocketTelemetry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Problem:
     stock: Stock
     feeder_room_w: Floats  # [K] in the first interval, beside what is not planned; inf: no limit
     region_room_w: Floats  # [R]
+    socket_w: Ints  # [N,T] what the sockets of those that follow are expected to take
 
 
 def standing(
@@ -146,16 +152,18 @@ def build(
     follows = np.array([site.standing is Standing.FOLLOWS for site in sites])
     stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
     reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
+    socket_w = socket_loads(sites, starts, now_ms, interval_s)
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
+    breaker_w = np.maximum(grid.power.breaker_w - socket_w.max(axis=1), 0).astype(np.float64)
     (low, high, step), stock, few, urgent = _envelopes(
-        grid, sites, forecast, price, interval_s=interval_s, share=share
+        grid, sites, forecast, price, breaker_w, interval_s=interval_s, share=share
     )
     for values in (low, high, step, few, urgent):
         values[~follows] = 0
     feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
     region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
     fixed_w = np.zeros((len(grid.feeders), len(starts)), np.int64)
-    np.add.at(fixed_w, feeder_of, reserve_w + grid.power.base_w)
+    np.add.at(fixed_w, feeder_of, reserve_w + socket_w + grid.power.base_w)
     region_fixed_w = np.zeros((len(grid.regions), len(starts)), np.int64)
     np.add.at(region_fixed_w, region_of, fixed_w)
     hours = np.full(len(starts), interval_s / 3600)
@@ -187,7 +195,31 @@ def build(
         stock=stock,
         feeder_room_w=_room_w(feeder_w, fixed_w),
         region_room_w=_room_w(region_w, region_fixed_w),
+        socket_w=socket_w,
     )
+
+
+def socket_loads(
+    sites: Sequence[Site], starts: NDArray[np.int64], now_ms: int, interval_s: int
+) -> Ints:
+    """What sockets are expected to take [N,T]: sessions go on as they are until their limits.
+
+    A cabinet that does not follow keeps its sockets within its own limit, which is reserved for it.
+    """
+    load = np.zeros((len(sites), len(starts)), np.int64)
+    for row, site in enumerate(sites):
+        if site.standing is not Standing.FOLLOWS:
+            continue
+        for socket in site.sockets:
+            if socket.state not in _SOCKETS_COUNTED:
+                continue
+            known = socket.state is SocketState.ON and socket.power_w is not None
+            power_w = min(socket.power_w or 0.0, socket.power_max_w) if known else 0.0
+            begun = known and socket.duration_s >= SOCKET_BEGIN_S
+            expected_w = int(np.ceil(power_w)) if begun else socket.power_max_w
+            left_s = max(socket.left_s, interval_s)
+            load[row, starts < now_ms + left_s * 1_000] += expected_w
+    return load
 
 
 def feeder_limits(grid: Grid, intervals: int) -> Ints:
@@ -246,6 +278,7 @@ def _envelopes(
     sites: Sequence[Site],
     forecast: Forecast,
     price: Floats,
+    breaker_w: Floats,
     *,
     interval_s: int,
     share: float,
@@ -256,7 +289,7 @@ def _envelopes(
     """
     intervals = price.shape[1]
     curve = pack_curve(grid.pack)
-    slots = slot_arrays(sites, grid.power.breaker_w)
+    slots = slot_arrays(sites, breaker_w)
     mean = forecast.mean
     ahead = np.concatenate((mean[:, 1:], mean[:, -1:]), axis=1)
     shifted = Forecast(share * mean + (1.0 - share) * ahead, forecast.relative_variance)
@@ -324,8 +357,8 @@ def _worth(grid: Grid, price: Floats, interval_s: int, charge: int) -> Floats:
     return of_cabinet
 
 
-def slot_arrays(sites: Sequence[Site], breaker_w: int) -> Slots:
-    """The slots of all cabinets; what is doubtful, kept for somebody or out of use is empty."""
+def slot_arrays(sites: Sequence[Site], breaker_w: Floats) -> Slots:
+    """The slots of all cabinets, and what is left for each to charge with [N]; what is doubtful, kept for somebody or out of use is empty."""
     width = max((len(site.slots) for site in sites), default=0) or 1
     soc = np.full((len(sites), width), EMPTY)
     for row, site in enumerate(sites):
@@ -336,18 +369,19 @@ def slot_arrays(sites: Sequence[Site], breaker_w: int) -> Slots:
             if known and slot.state in _COUNTED and "held" not in slot.flags:
                 soc[row, place] = (slot.soc_pct or 0) / 100
     usable = soc >= 0.0
-    return Slots(soc, usable, np.full(len(sites), float(breaker_w)))
+    return Slots(soc, usable, breaker_w)
 
 
 def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
-    """Charging power to order of each cabinet [N,T]; those that do not follow have 0.
+    """Power to order of each cabinet, sockets included [N,T]; those that do not follow have 0.
 
     In the first interval urgent sites that are given nearly all they can take are opened.
     """
     hours = np.full(len(problem.starts_ms), problem.instance.step_s / 3600)
     hours[0] *= problem.share
     power = np.floor(plan.step_wh / hours + 1e-9).astype(np.int64)
-    limited: Ints = np.minimum(power, grid.power.breaker_w)
+    left_w: Ints = np.maximum(grid.power.breaker_w - problem.socket_w, 0)
+    limited: Ints = np.minimum(power, left_w)
     instance = problem.instance
     feeder_of, region_of = instance.feeder_of_cabinet, instance.region_of_feeder
     feeder_w = np.bincount(feeder_of, limited[:, 0], len(problem.feeder_room_w))
@@ -355,13 +389,14 @@ def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
     limited[:, 0] = rush.open_power(
         limited[:, 0],
         rush.opened(problem.urgent, plan.step_wh[:, 0], instance.energy_max_wh[:, 0]),
-        np.full(len(limited), grid.power.breaker_w),
+        left_w[:, 0],
         feeder_of=feeder_of,
         feeder_room_w=problem.feeder_room_w - feeder_w,
         region_of=region_of,
         region_room_w=problem.region_room_w - region_w,
     )
-    return limited
+    ordered: Ints = np.minimum(limited + problem.socket_w, grid.power.breaker_w)
+    return ordered
 
 
 def valid_intervals(interval_s: int, every_s: int) -> int:

@@ -141,10 +141,10 @@ def test_what_is_not_known_is_neither_energy_nor_a_battery() -> None:
         replace_slot(slot(6, 99, SlotState.READY), flags=("held",)),
         slot(7, None),
     )
-    found = horizon.slot_arrays([site("A-1", slots=doubtful)], 3_500)
+    found = horizon.slot_arrays([site("A-1", slots=doubtful)], np.array([3_500.0]))
     assert (found.soc < 0).all()
     assert not found.usable.any()
-    known = horizon.slot_arrays([site("A-1", slots=FULL)], 3_500)
+    known = horizon.slot_arrays([site("A-1", slots=FULL)], np.array([3_500.0]))
     assert known.soc[0, :5].tolist() == [0.2, 0.35, 0.5, 0.9, 0.99]
 
 
