@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
 
-.PHONY: help setup check test peers demo bench bench-balance mutants prove screenshots clean
+.PHONY: help setup check test peers demo bench bench-balance bench-bus mutants prove screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: $(STAMP) ## a whole cabinet on your machine (ARGS="--swap" plays a swap, "
 bench: $(STAMP) ## tap to door, door to door: p95 against the targets
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-bus: $(STAMP) ## poll rounds, lock commands and dead devices on the wires, beside plain pymodbus
+	@$(BIN)/python -m tests.bench.bus $(ARGS)
+
 bench-balance: $(STAMP) ## the planner against HiGHS (ARGS="--full" for all sizes up to 75,000 cabinets)
 	@$(BIN)/python -m tests.bench.balance $(ARGS)
 
@@ -51,6 +54,7 @@ prove: $(STAMP) ## the long proofs: full counts, slow tests, speed; ends with th
 	@failed=0; \
 	YIZHAN_PROVE=1 $(BIN)/pytest $(ARGS) || failed=1; \
 	$(BIN)/python -m tests.bench || failed=1; \
+	$(BIN)/python -m tests.bench.bus || failed=1; \
 	$(BIN)/python -m tests.world || failed=1; \
 	$(BIN)/python -m tests.support.proof || failed=1; \
 	exit $$failed

@@ -49,6 +49,8 @@ LATE_MARGIN: Final = 1.5
 LATE_SEEN_MAX_S: Final = 5.0
 #: Each device has a few callers, each with one call at a time; more than this is a bug.
 QUEUE_MAX: Final = 256
+#: The event loop's timers wake up to this much late; the rest of a gap is waited out in turns.
+TIMER_TICK_S: Final = 0.001
 #: The loop turns at least this often, also with nothing to do or no port, for the watchdog.
 TURN_MAX_S: Final = 0.5
 #: A socket on which nothing answers for this long is opened anew, since it may be half-open; then
@@ -212,9 +214,7 @@ class Bus:
         gap_s = self._gap_s
         if self._last:
             gap_s = max(gap_s, self._last.turnaround_s)
-        wait_s = self._line.heard_at + gap_s - asyncio.get_running_loop().time()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        await _sleep_until(self._line.heard_at + gap_s)
 
     def _next(self) -> _Job | float:
         """The most urgent job that may run now, or the time until one may."""
@@ -363,6 +363,13 @@ class Bus:
         for job in jobs:
             if not job.done.done():
                 job.done.set_exception(LinkError(job.station.name, why, sent_maybe=False))
+
+
+async def _sleep_until(when: float) -> None:
+    """Until this loop time, and hardly later: a whole tick per transaction is a tenth of it."""
+    loop = asyncio.get_running_loop()
+    while (left_s := when - loop.time()) > 0:  # noqa: ASYNC110 - a time, not an event
+        await asyncio.sleep(max(0.0, left_s - TIMER_TICK_S))
 
 
 def _silence_s(line: Line) -> float:

@@ -7,7 +7,11 @@ from collections.abc import Awaitable, Callable
 
 
 class Poll:
-    """Calls ``work`` every ``period_s`` (start to start); ``now`` cuts the present wait short."""
+    """Calls ``work`` every ``period_s``; ``now`` cuts the present wait short.
+
+    Work that had to wait for its bus does not put the next off: turns are due at even distances,
+    and one that is overdue is done at once.
+    """
 
     def __init__(self, work: Callable[[], Awaitable[None]], period_s: Callable[[], float]) -> None:
         self._work = work
@@ -21,13 +25,14 @@ class Poll:
     async def run(self) -> None:
         """Work until cancelled."""
         loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
             self._wake.clear()
-            start = loop.time()
             await self._work()
-            wait_s = max(0.0, start + self._period_s() - loop.time())
+            due = max(due + self._period_s(), loop.time())
             try:
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout_at(due):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+            due = loop.time()

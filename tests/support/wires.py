@@ -148,9 +148,15 @@ PACK = PackConfig(voltage_max_v=54.6, current_max_a=6.0, current_min_a=0.5, capa
 PROCESSING_MS = 60
 
 
-def modbus_device(bench: BusBench, address: int) -> tuple[Modbus, Station]:
+#: Where an answer must come in time, also on a busy machine.
+PATIENT_MS = 500
+
+
+def modbus_device(
+    bench: BusBench, address: int, processing_ms: int = PROCESSING_MS
+) -> tuple[Modbus, Station]:
     """A device on the bench's bus."""
-    station = bench.bus.station(f"device-{address}", processing_ms=PROCESSING_MS)
+    station = bench.bus.station(f"device-{address}", processing_ms=processing_ms)
     place = Place(station, address, Protocol.MODBUS_RTU, PACK, bench.clock)
     return Modbus(place), station
 

@@ -15,6 +15,7 @@ from cabinet.runtime.bus_health import PROBE_FIRST_MS, PROBE_MAX_MS, Health, Sta
 from cabinet.runtime.bus_metrics import Result
 from protocols.registers import Space
 from tests.support.wires import (
+    PATIENT_MS,
     PROCESSING_MS,
     BusBench,
     Script,
@@ -62,7 +63,7 @@ WRONG: list[tuple[str, Script]] = [
 @pytest.mark.parametrize(("what", "script"), WRONG, ids=[what for what, _ in WRONG])
 async def test_a_wrong_reply_is_refused(tmp_path: Path, what: str, script: Script) -> None:
     async with BusBench(tmp_path, script) as bench:
-        modbus, station = modbus_device(bench, 1)
+        modbus, station = modbus_device(bench, 1, PATIENT_MS)
         with pytest.raises(LinkError) as caught:
             await read_words(modbus)
         assert caught.value.sent_maybe

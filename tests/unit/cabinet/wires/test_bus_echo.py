@@ -14,6 +14,7 @@ from protocols.decoding import Spoilt
 from protocols.registers import Space
 from protocols.trace import Direction
 from tests.support.wires import (
+    PATIENT_MS,
     BusBench,
     Script,
     answering,
@@ -125,7 +126,7 @@ async def test_garbage_is_counted_by_what_is_wrong_with_it(tmp_path: Path) -> No
         Spoilt.NOISE: b"\xaa\xbb\xcc",
     }
     async with BusBench(tmp_path, silent) as bench:
-        modbus, station = modbus_device(bench, 1)
+        modbus, station = modbus_device(bench, 1, PATIENT_MS)
         for why, answer in scripts.items():
             bench.peer.script = lambda _, answer=answer: [(0, answer)]  # type: ignore[misc]
             station.revive()
