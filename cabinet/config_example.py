@@ -174,6 +174,8 @@ class Choice:
             name = getattr(self, key)
             if (name or key != "lights") and TRAITS[name].role is not role:
                 raise ValueError(f"{name} is no {role}")
+        if TRAITS[self.locks].locks_face and TRAITS[self.locks].locks < SLOTS:
+            raise ValueError(f"{self.locks} has fewer locks than the cabinet has slots")
         if self.lights and TRAITS[self.lights].relays < SLOTS:
             raise ValueError(f"{self.lights} has fewer relays than the cabinet has slots")
 
@@ -219,7 +221,10 @@ def example_config(
     parts += [_bus("bus-meter", run, meter)] if own_line else []
     parts.append(BMS_NOTE)
     parts += [_bus(f"slot-{n:02}", run, bms) for n in range(1, SLOTS + 1)]
-    parts += [_device(f"board-{n}", "waveshare-relay-d", "bus-a", n) for n in range(1, 5)]
+    parts += [
+        _device(f"board-{n}", "waveshare-relay-d", "bus-a", n)
+        for n in range(1, 3 if locks.locks_face else 5)
+    ]
     if locks.locks_face:
         parts.append(_device(LOCK_BOARD, locks.type, "bus-locks", locks.address))
     if choice.lights:
@@ -257,7 +262,7 @@ def _sockets(count: int, run: str) -> list[str]:
 
 def _slot(n: int, locks: Traits) -> str:
     board, channel = divmod(n - 1, BOARD)
-    pack = f"board-{3 + board}"
+    pack = f"board-{1 + board if locks.locks_face else 3 + board}"
     door, there, d, p = f"board-{1 + board}", pack, channel, channel
     if locks.locks_face:
         door, d = LOCK_BOARD, n - 1

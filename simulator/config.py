@@ -179,9 +179,14 @@ def load(path: Path | None) -> Config:
         raise ConfigError(f"{path}: {error}") from error
     _check_packs(path, config)
     try:
-        _ = config.devices.outfit
+        board = config.devices.outfit.lock_board
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if board is not None and board.locks < config.cabinet.slots:
+        raise ConfigError(
+            f"{path}: devices.locks = {board.type!r} has {board.locks} locks for "
+            f"{config.cabinet.slots} slots: choose a larger board"
+        )
     return config
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cabinet.adapters.devices import DRIVERS
@@ -79,7 +80,8 @@ class Scan:
             return _nothing(port, PortState.UNUSABLE, wrong.cause, wrong.detail)
         troubled: PortFound | None = None
         opened = False
-        for round_ in plan(self.types, self.wish, over_tcp=_over_tcp(port)):
+        for wanted in plan(self.types, self.wish, over_tcp=_over_tcp(port)):
+            round_ = _without_parity(wanted) if _is_pty(port) else wanted
             if not await _opens(port, round_):
                 continue
             opened = True
@@ -263,6 +265,15 @@ class _Probe:
 
 def _over_tcp(port: Port) -> bool:
     return port.path.startswith("modbus-tcp://")
+
+
+def _is_pty(port: Port) -> bool:
+    """A simulated port: it refuses parity, now and then, and needs none."""
+    return Path(port.path).resolve().is_relative_to("/dev/pts")
+
+
+def _without_parity(round_: Round) -> Round:
+    return dataclasses.replace(round_, setting=dataclasses.replace(round_.setting, parity="N"))
 
 
 def _line(port: Port, round_: Round) -> Line:

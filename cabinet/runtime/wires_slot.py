@@ -85,6 +85,7 @@ class ChargerWires:
                 await self._driver.make_safe()
                 self._safe = True
                 self.keeper.again()
+            held = self.keeper.held
             reading = await self._driver.read()
         except DeviceRefusedError as error:
             if self._refused != error.why:
@@ -97,7 +98,8 @@ class ChargerWires:
         else:
             self._refused = None
             self._on_reading(self._slot, reading)
-            if self._strays(reading):
+            # A reading may take several questions, and an order may come between them.
+            if held == self.keeper.held and self._strays(reading):
                 log.warning("%s does not hold its order", self.station.name)
                 self.keeper.again()
 

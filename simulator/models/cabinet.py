@@ -23,7 +23,6 @@ from simulator.models.socket import Socket
 from simulator.models.truth import Kind, TruthLog
 from simulator.models.wiring import (
     ALARM_PINS,
-    BOARDS,
     OUTPUT_PINS,
     SLOTS_MAX,
     SOCKET_BOARD,
@@ -36,9 +35,10 @@ from simulator.models.wiring import (
     Role,
     SocketRelay,
     device_names,
-    door_pin,
-    mirror_pins,
-    presence_pin,
+    door_pins,
+    mains_pin,
+    presence_pins,
+    relay_boards,
     roles,
 )
 
@@ -89,7 +89,6 @@ class Cabinet:
     away: dict[str, Pack] = field(default_factory=dict)
     mains: bool = True
     contacts: Contacts = field(init=False)
-    _mirrors: dict[Pin, tuple[Pin, ...]] = field(init=False)
     sockets: tuple[Socket, ...] = field(init=False)
     area: Climate = field(init=False)  # of the sockets
     _roles: dict[Pin, Role] = field(init=False)
@@ -102,7 +101,9 @@ class Cabinet:
         self._roles = roles(self.slots_count, self.outfit, self.sockets_count)
         self.sockets = tuple(Socket(n, self.log) for n in range(1, self.sockets_count + 1))
         self.area = Climate(temp_c=self.ambient_c)
-        self.boards = {board: RelayBoard(partial(self._relay, board)) for board in BOARDS}
+        self.boards = {
+            board: RelayBoard(partial(self._relay, board)) for board in relay_boards(self.outfit)
+        }
         extra = {LOCK_BOARD: self.outfit.lock_board, LIGHT_BOARD: self.outfit.light_board}
         for number, type_ in extra.items():
             if type_ is not None:
@@ -110,12 +111,12 @@ class Cabinet:
                 self.boards[number] = RelayBoard(partial(self._relay, number), relays, inputs)
         if self.sockets:
             self.boards[SOCKET_BOARD] = RelayBoard(partial(self._relay, SOCKET_BOARD))
-        self._mirrors = {
-            pin: mirror_pins(pin, self.slots_count, self.outfit)
-            for slot in self.slots
-            for pin in (door_pin(slot.number), presence_pin(slot.number))
-        }
-        self.contacts = Contacts(self.boards.__getitem__, self.slot, self._mirrors.__getitem__)
+        self.contacts = Contacts(
+            self.boards.__getitem__,
+            self.slot,
+            partial(door_pins, outfit=self.outfit),
+            partial(presence_pins, outfit=self.outfit),
+        )
         self.meter = Meter(phase=(self.seed % 97) / 97.0)
         self.climate = Climate(temp_c=self.ambient_c)
         self.alarms = dict.fromkeys(Alarm, False)
@@ -291,7 +292,7 @@ class Cabinet:
 
     def mains_on(self, number: int) -> bool:
         """Whether the mains relay of a slot is on; the contactor stands in front of it."""
-        pin = presence_pin(number)
+        pin = mains_pin(number, self.outfit)
         return self.boards[pin.board].relays[pin.channel]
 
     def _relay(self, board: int, channel: int, on: bool) -> None:  # noqa: FBT001 - a callback

@@ -9,7 +9,7 @@ from typing import Final
 
 from simulator.models.relay import RelayBoard
 from simulator.models.slot import Slot
-from simulator.models.wiring import Pin, door_pin, presence_pin
+from simulator.models.wiring import Pin, door_pins, presence_pins
 
 #: A chattering contact turns over after a time between these.
 CHATTER_S: Final = (0.02, 0.15)
@@ -28,7 +28,8 @@ class Contacts:
 
     board: Callable[[int], RelayBoard]
     slot: Callable[[int], Slot]
-    mirrors: Callable[[Pin], tuple[Pin, ...]] = lambda _: ()
+    door: Callable[[int], tuple[Pin, ...]] = door_pins
+    presence: Callable[[int], tuple[Pin, ...]] = presence_pins
     _stuck: dict[Pin, bool] = field(default_factory=dict)
     _bouncing: dict[int, tuple[float, random.Random]] = field(default_factory=dict)
     _chatter: dict[int, _Chatter] = field(default_factory=dict)
@@ -43,16 +44,16 @@ class Contacts:
             self._chatter[number] = _Chatter(time_s, chance.uniform(*CHATTER_S))
         self._doors[number] = shut
         chatter = self._chatter.get(number)
-        self._show(door_pin(number), shut != (chatter is not None and chatter.turned))
-        self._show(presence_pin(number), slot.pack is not None)
+        self._show(self.door(number), shut != (chatter is not None and chatter.turned))
+        self._show(self.presence(number), slot.pack is not None)
 
     def stick_door(self, number: int, *, stuck: bool) -> None:
         """Hold the door's contact as it is, or free it."""
-        self._stick(door_pin(number), number, stuck=stuck)
+        self._stick(self.door(number)[0], number, stuck=stuck)
 
     def stick_presence(self, number: int, *, stuck: bool) -> None:
         """Hold the presence switch as it is, or free it."""
-        self._stick(presence_pin(number), number, stuck=stuck)
+        self._stick(self.presence(number)[0], number, stuck=stuck)
 
     def bounce(self, number: int, time_s: float, chance: random.Random) -> None:
         """Let the door's contact chatter for this long after every movement; 0 ends it."""
@@ -88,7 +89,7 @@ class Contacts:
             self._stuck.pop(pin, None)
         self.sync(number)
 
-    def _show(self, pin: Pin, high: bool) -> None:  # noqa: FBT001 - a level
-        level = self._stuck.get(pin, high)
-        for seen in (pin, *self.mirrors(pin)):
-            self.board(seen.board).set_input(seen.channel, high=level)
+    def _show(self, pins: tuple[Pin, ...], high: bool) -> None:  # noqa: FBT001 - a level
+        level = self._stuck.get(pins[0], high)
+        for pin in pins:
+            self.board(pin.board).set_input(pin.channel, high=level)

@@ -110,17 +110,27 @@ def socket_pin(socket: int) -> Pin:
     return Pin(SOCKET_BOARD, socket - 1)
 
 
-def mirror_pins(pin: Pin, slots: int, outfit: Outfit) -> tuple[Pin, ...]:
-    """Inputs of the lock board that see the same as a door contact or a presence switch."""
-    board = outfit.lock_board
-    if board is None:
-        return ()
-    for slot in range(1, min(slots, board.locks) + 1):
-        if pin == door_pin(slot):
-            return (Pin(LOCK_BOARD, slot - 1),)
-        if pin == presence_pin(slot) and board.inputs >= 2 * board.locks:
-            return (Pin(LOCK_BOARD, board.locks + slot - 1),)
-    return ()
+def relay_boards(outfit: Outfit = FACTORY) -> tuple[int, ...]:
+    """The relay boards: a separate lock board saves the two that drive locks."""
+    return BOARDS if outfit.lock_board is None else BOARDS[:2]
+
+
+def door_pins(slot: int, outfit: Outfit = FACTORY) -> tuple[Pin, ...]:
+    """Every input that sees a door; its lock has the same channel."""
+    return (door_pin(slot),) if outfit.lock_board is None else (Pin(LOCK_BOARD, slot - 1),)
+
+
+def mains_pin(slot: int, outfit: Outfit = FACTORY) -> Pin:
+    """The mains relay of a slot, and its presence switch."""
+    return presence_pin(slot) if outfit.lock_board is None else door_pin(slot)
+
+
+def presence_pins(slot: int, outfit: Outfit = FACTORY) -> tuple[Pin, ...]:
+    """Every input that sees whether something stands in a slot."""
+    board, pin = outfit.lock_board, mains_pin(slot, outfit)
+    if board is None or board.inputs < 2 * board.locks:
+        return (pin,)
+    return pin, Pin(LOCK_BOARD, board.locks + slot - 1)
 
 
 def roles(slots: int, outfit: Outfit = FACTORY, sockets: int = 0) -> dict[Pin, Role]:
@@ -134,13 +144,9 @@ def roles(slots: int, outfit: Outfit = FACTORY, sockets: int = 0) -> dict[Pin, R
         if half >= slots:
             red = range(1, slots + 1)
             table |= {Pin(LIGHT_BOARD, half + slot - 1): Lamp(slot, "red") for slot in red}
-    board = outfit.lock_board
-    if board is not None:
-        locks = range(1, min(slots, board.locks) + 1)
-        table |= {Pin(LOCK_BOARD, slot - 1): LockRelay(slot) for slot in locks}
     for slot in range(1, slots + 1):
-        table[door_pin(slot)] = LockRelay(slot)
-        table[presence_pin(slot)] = MainsRelay(slot)
+        table[door_pins(slot, outfit)[0]] = LockRelay(slot)
+        table[mains_pin(slot, outfit)] = MainsRelay(slot)
     table.update({socket_pin(number): SocketRelay(number) for number in range(1, sockets + 1)})
     return table
 
@@ -149,7 +155,7 @@ def line_devices(
     slots: int, outfit: Outfit = FACTORY, sockets: int = 0
 ) -> dict[str, tuple[str, ...]]:
     """Every line, and the devices that hang on it."""
-    common = [f"board-{board}" for board in BOARDS]
+    common = [f"board-{board}" for board in relay_boards(outfit)]
     if outfit.light_board is not None:
         common.append(f"board-{LIGHT_BOARD}")
     meter = ("meter",)

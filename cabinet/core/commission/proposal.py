@@ -16,6 +16,7 @@ from typing import Final
 
 from cabinet.core.commission.inventory import Found, PortFound, PortState, by_number, empty_slots
 from protocols.device import Device, Role
+from protocols.devices import DEVICES
 
 SLOTS_MAX: Final = 48
 OUTPUTS: Final = ("contactor", "siren", "extinguisher", "fan")
@@ -292,7 +293,8 @@ def _buses(
 
 
 def _device(placed: Placed) -> str:
-    address = f"address = {placed.address}\n" if placed.address else ""
+    has_address = DEVICES[placed.type].addresses is not None
+    address = f"address = {placed.address}\n" if has_address else ""
     return (
         f'\n[[device]]\nname = "{placed.name}"\ntype = "{placed.type}"\nbus = "{placed.bus}"\n'
         f"{address}"

@@ -15,6 +15,8 @@ from protocols.device import Device, Protocol
 
 #: Installers number from one; few buses have more devices than this.
 ADDRESSES_DEFAULT: Final = tuple(range(1, 33))
+#: A type with so few addresses is looked for at all of them.
+FEW_ADDRESSES: Final = 16
 BAUDS: Final = (9_600, 115_200, 19_200, 38_400, 57_600, 4_800, 2_400, 1_200)
 #: Speeds that installers set everything to. At any other, devices are as delivered, or not at all.
 COMMON_BAUDS: Final = frozenset({9_600, 115_200})
@@ -78,7 +80,7 @@ def _round(
         addresses: tuple[int, ...] = wish.addresses
         more: tuple[int, ...] = ()
         if wish.addresses == ADDRESSES_DEFAULT:  # some are delivered with a high address
-            addresses = tuple(dict.fromkeys((*addresses, *(d.address for d in here))))
+            addresses = tuple(dict.fromkeys((*addresses, *(a for d in here for a in _own(d)))))
     else:
         addresses = tuple(dict.fromkeys(d.address for d in here))
         more = tuple(a for a in wish.addresses if a not in addresses) if here else ()
@@ -89,6 +91,13 @@ def _round(
         addresses=addresses,
         more=more,
     )
+
+
+def _own(device: Device) -> range | tuple[int, ...]:
+    """Where such a device may be: all of a few addresses, else the one it is delivered with."""
+    addresses = device.addresses
+    few = addresses is not None and len(addresses) <= FEW_ADDRESSES
+    return addresses if addresses is not None and few else (device.address,)
 
 
 def setting_of(device: Device) -> Setting:

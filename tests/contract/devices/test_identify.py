@@ -12,7 +12,7 @@ from cabinet.config_devices import MODBUS, Protocol
 from cabinet.errors import CabinetError
 from protocols.device import Capability
 from protocols.devices import DEVICES
-from simulator.config import Config, DevicesSection, WireSection
+from simulator.config import CabinetSection, Config, DevicesSection, WireSection
 from tests.support.lab import Lab, laboratory
 
 FAST = WireSection(realistic_timing=False)
@@ -99,7 +99,9 @@ async def told(lab: Lab, type_: str, line: str, address: int, *, own: bool) -> s
 async def test_each_twin_is_recognised_as_itself_alone(
     tmp_path: Path, devices: DevicesSection, twins: dict[str, tuple[str, int, str]]
 ) -> None:
-    async with laboratory(tmp_path, Config(wire=FAST, devices=devices)) as lab:
+    slots = min(12, DEVICES[devices.locks].locks) if DEVICES[devices.locks].locks_face else 12
+    cabinet = CabinetSection(slots=slots)
+    async with laboratory(tmp_path, Config(cabinet, wire=FAST, devices=devices)) as lab:
         for slot in lab.cabinet.slots:
             slot.charger.set_power(powered=True)
         for type_, (line, address, says) in twins.items():

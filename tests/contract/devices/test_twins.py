@@ -12,7 +12,7 @@ from cabinet.config_devices import MODBUS, Protocol, Role
 from cabinet.errors import DeviceRefusedError, LinkError
 from protocols.device import Capability, Device
 from protocols.devices import DEVICES
-from simulator.config import Config, DevicesSection, WireSection
+from simulator.config import CabinetSection, Config, DevicesSection, WireSection
 from simulator.models.truth import Kind
 from tests.support.lab import Lab, laboratory
 
@@ -149,13 +149,16 @@ def lock_boards() -> list[Device]:
 
 @pytest.mark.parametrize("device", lock_boards(), ids=lambda device: device.type)
 async def test_a_lock_board_opens_one_door_once(tmp_path: Path, device: Device) -> None:
-    async with laboratory(tmp_path, config(locks=device.type)) as lab:
+    slots = min(device.locks, 12)
+    small = Config(
+        CabinetSection(slots=slots), wire=FAST, devices=DevicesSection(locks=device.type)
+    )
+    async with laboratory(tmp_path, small) as lab:
         board = driver(lab, device.type, "bus-locks", device.address)
         await board.all_off()
         await board.prepare()
         before = await board.read_inputs()
         assert len(before) == device.inputs
-        slots = min(device.locks, 12)
         assert before[:slots] == (True,) * slots
         assert not any(before[slots : device.locks])
         await board.pulse(2, 500)
@@ -165,7 +168,7 @@ async def test_a_lock_board_opens_one_door_once(tmp_path: Path, device: Device) 
         assert [n for n, level in enumerate(before) if level != after[n]] == [2]
         if device.inputs >= 2 * device.locks:
             there = [slot.pack is not None for slot in lab.cabinet.slots]
-            assert list(after[device.locks : device.locks + 12]) == there
+            assert list(after[device.locks : device.locks + slots]) == there
         with pytest.raises(DeviceRefusedError):
             await board.set_relay(0, on=True)
         with pytest.raises(DeviceRefusedError):
