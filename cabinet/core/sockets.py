@@ -54,17 +54,17 @@ NO_LOAD: Final = "no-load"
 LIMIT_ENERGY: Final = "limit-energy"
 LIMIT_TIME: Final = "limit-time"
 OVER_CURRENT: Final = "over-current"
-OVER_TEMPERATURE: Final = "over-temperature"
+SOCKET_HOT: Final = "socket-hot"
 METER_LOST: Final = "meter-lost"
 METER_RESET: Final = "meter-reset"
 PROBE_LOST: Final = "probe-lost"
 LEASE_LOST: Final = "lease-lost"
 STRAY_POWER: Final = "stray-power"
-UNSAFE: Final = "alarm"
+UNSAFE: Final = "unsafe"
 NO_POWER: Final = "no-power"
 INTERRUPTED: Final = "interrupted"
 #: Ends after which a technician has to look at the socket.
-FAULTS: Final = frozenset({OVER_CURRENT, OVER_TEMPERATURE, STRAY_POWER})
+FAULTS: Final = frozenset({OVER_CURRENT, SOCKET_HOT, STRAY_POWER})
 
 BUSY: Final = "socket-busy"
 OFFLINE: Final = "socket-offline"
@@ -440,7 +440,7 @@ def _danger(track: Track, view: View, limits: SocketLimits) -> str | None:
     ):
         return OVER_CURRENT
     if view.temp_c is not None and view.temp_c >= limits.temp_max_c:
-        return OVER_TEMPERATURE
+        return SOCKET_HOT
     if not view.safe:
         return UNSAFE
     blind = view.probed and view.temp_c is None

@@ -13,7 +13,10 @@ from starlette.responses import JSONResponse, Response
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.moves import MovesView
 from fleet.core.login import normalise_phone
+from fleet.core.reports import ReportView
 from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
+from fleet.core.station_views import SessionView
+from fleet.core.stations import RestStationView
 from fleet.core.steering import StationView
 from fleet.core.views import (
     CabinetView,
@@ -150,7 +153,7 @@ async def cabinets(request: Request, view: View = None) -> Response:
         await need_operator(request)
         return as_json(await fleet_document(web, web.catalogue(request), None))
     operator = await is_operator(request)
-    return as_json([_shown(each, operator=operator) for each in await web.cabinets.all()])
+    return as_json([shown(each, operator=operator) for each in await web.cabinets.all()])
 
 
 @router.get("/cabinets/stream", responses=events("CabinetView"), tags=["cabinets"])
@@ -165,8 +168,8 @@ async def cabinets_stream(request: Request, view: View = None) -> Response:
         if view is not None:
             return await fleet_document(web, texts, batch)
         changed = await web.cabinets.all() if batch is None else batch.values()
-        shown = [_shown(each, operator=operator) for each in changed]
-        return {"type": "cabinets", "all": batch is None, "cabinets": shown}
+        seen = [shown(each, operator=operator) for each in changed]
+        return {"type": "cabinets", "all": batch is None, "cabinets": seen}
 
     return EventStream(
         web.streams,
@@ -212,7 +215,7 @@ async def _cabinet_json(request: Request, found: CabinetView, view: str | None) 
         return detail_document(web, web.catalogue(request), found)
     if view == "page":
         return await cabinet_document(web, web.catalogue(request), found, await rider_of(request))
-    return _shown(found, operator=await is_operator(request))
+    return shown(found, operator=await is_operator(request))
 
 
 # --- swaps --------------------------------------------------------------------------------------
@@ -357,6 +360,9 @@ def publish_schemas(app: FastAPI) -> None:
                     LogView,
                     ReservationView,
                     CurveView,
+                    RestStationView,
+                    SessionView,
+                    ReportView,
                     MovesView,
                     StationView,
                 ),
@@ -386,11 +392,13 @@ _ERROR_SCHEMA: Final = {
 }
 
 
-def _shown(view: CabinetView, *, operator: bool) -> CabinetView:
+def shown(view: CabinetView, *, operator: bool) -> CabinetView:
+    """What this reader may know of a cabinet: serials and sessions are for operators."""
     if operator:
         return view
     slots = tuple(msgspec.structs.replace(slot, serial=None, flags=()) for slot in view.slots)
-    return msgspec.structs.replace(view, slots=slots)
+    sockets = tuple(msgspec.structs.replace(each, session=None) for each in view.sockets)
+    return msgspec.structs.replace(view, slots=slots, sockets=sockets)
 
 
 def as_json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -27,9 +27,11 @@ from fleet.ports import (
 from fleet.web import (
     account,
     api,
+    api_area,
     api_balance,
     api_orders,
     api_stations,
+    area,
     errors,
     operator,
     orders,
@@ -37,6 +39,7 @@ from fleet.web import (
     system,
 )
 from fleet.web import offline as offline_pages
+from fleet.web import reports as report_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy
@@ -116,12 +119,16 @@ def create_app(
         system,
     ):
         app.include_router(part.router)
+    if stations is not None:
+        for part in (api_area, area, report_pages):
+            app.include_router(part.router)
     api.publish_schemas(app)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
     app.add_middleware(
         SecurityMiddleware,
         origin=config.origin,
         policy=content_policy((RIDER_CSS, OPS_CSS)),
+        bodies={report_pages.FILE_PATH: report_pages.FORM_BYTES_MAX},
     )
     return app
 

@@ -1,4 +1,4 @@
-"""Texts in Chinese and English: TOML catalogues, one per language, with the same keys."""
+"""Texts in Chinese and English: TOML catalogues per language, with the same keys."""
 
 from __future__ import annotations
 
@@ -72,8 +72,11 @@ class Catalogue:
 @lru_cache(maxsize=len(LANGUAGES))
 def catalogue(language: str) -> Catalogue:
     """The catalogue of a supported language."""
-    with (_FOLDER / f"{language}.toml").open("rb") as file:
-        return Catalogue(language, dict(_flatten(tomllib.load(file))))
+    texts: dict[str, str] = {}
+    for path in sorted(_FOLDER.glob(f"*{language}.toml")):
+        with path.open("rb") as file:
+            texts.update(_flatten(tomllib.load(file)))
+    return Catalogue(language, texts)
 
 
 def language_of(request: HTTPConnection, default: str) -> str:

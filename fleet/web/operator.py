@@ -60,6 +60,7 @@ async def overview(request: Request) -> Response:
         css=OPS_CSS,
         operator=True,
         balance=web.balance is not None,
+        area=web.stations is not None,
         tiles_part=in_page(await fleet_tiles(web, texts, cabinets)),
         flagged=[
             (swap, [texts.flag(each) for each in swap.flags])

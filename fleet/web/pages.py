@@ -217,6 +217,7 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
         "clock_text": _clock_text,
         "num": _number,
+        "money": _money,
         "slot_of": slot_of_holder,
         "state_mark": _state_mark,
         "looks": LOOKS,
@@ -274,6 +275,10 @@ def _clock_text(left_s: int) -> str:
 
 def _number(value: float | None, digits: int, unit: str) -> str:
     return "–" if value is None else f"{value:.{digits}f} {unit}"
+
+
+def _money(minor: int) -> str:
+    return f"¥{minor / 100:.2f}"
 
 
 def _state_mark(look: str) -> Markup:

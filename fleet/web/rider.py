@@ -56,6 +56,7 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
         request,
         "cabinet.html",
         c=cabinet,
+        station=await web.stations.of_cabinet(cabinet_id) if web.stations else None,
         parts={name: in_page(piece) for name, piece in parts.items()},
         key=fresh_key(),
         notice=notice_of(request),
@@ -170,7 +171,8 @@ async def account(request: Request) -> Response:
     rider = await web.riders.get(rider_id)
     swaps = await web.swaps.of_rider(rider_id, HISTORY_MAX)
     scripts = [OFFLINE_SCRIPT.url]
-    return page(request, "me.html", rider=rider, swaps=swaps, js_urls=scripts)
+    area = web.stations is not None
+    return page(request, "me.html", rider=rider, swaps=swaps, js_urls=scripts, area=area)
 
 
 async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -> SwapView:

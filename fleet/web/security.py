@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -74,8 +74,11 @@ def same_origin(method: str, headers: Headers, origin: str) -> bool:
 class SecurityMiddleware:
     """Refuses foreign writes and large bodies; puts the security headers on every answer."""
 
-    def __init__(self, app: ASGIApp, *, origin: str, policy: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, origin: str, policy: str, bodies: Mapping[str, int] | None = None
+    ) -> None:
         self._app = app
+        self._bodies = dict(bodies or {})  # paths whose bodies may be larger, and how large
         self._origin = origin
         self._headers = {
             "Content-Security-Policy": policy,
@@ -112,16 +115,17 @@ class SecurityMiddleware:
             refusal = _refusal(scope, 400, "invalid", "header Content-Length: not a number")
             await refusal(scope, receive, send_with_headers)
             return
-        if int(headers.get("content-length", "0")) > BODY_BYTES_MAX:
-            refusal = _refusal(scope, 413, "too-large", f"at most {BODY_BYTES_MAX} bytes")
+        most = self._bodies.get(scope["path"], BODY_BYTES_MAX)
+        if int(headers.get("content-length", "0")) > most:
+            refusal = _refusal(scope, 413, "too-large", f"at most {most} bytes")
             await refusal(scope, receive, send_with_headers)
             return
-        await self._app(scope, _bounded(receive), send_with_headers)
+        await self._app(scope, _bounded(receive, most), send_with_headers)
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int) -> Receive:
     """The same for a body that comes in chunks, without its length being told first."""
-    left = BODY_BYTES_MAX
+    left = most
 
     async def bounded() -> Message:
         nonlocal left
@@ -129,7 +133,7 @@ def _bounded(receive: Receive) -> Receive:
         if message["type"] == "http.request":
             left -= len(message.get("body", b""))
             if left < 0:
-                raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes")
+                raise HTTPException(413, f"at most {most} bytes")
         return message
 
     return bounded

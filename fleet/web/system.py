@@ -41,10 +41,23 @@ async def qr_code(request: Request, cabinet_id: str) -> Response:
     """The QR code of a cabinet, to be printed."""
     web = web_of(request)
     cabinet = await web.cabinets.get(cabinet_id)
+    return _qr(_cabinet_url(request, cabinet.id))
+
+
+def _qr(url: str) -> Response:
     out = io.BytesIO()
-    code = segno.make(_cabinet_url(request, cabinet.id), error="m", micro=False)
-    code.save(out, kind="svg", scale=8, border=4, light="#fff")
+    segno.make(url, error="m", micro=False).save(out, kind="svg", scale=8, border=4, light="#fff")
     return Response(out.getvalue(), media_type="image/svg+xml")
+
+
+@router.get("/qr/{cabinet_id}/{socket}.svg")
+async def socket_qr_code(request: Request, cabinet_id: str, socket: int) -> Response:
+    """The QR code of a socket beside a cabinet, to be printed."""
+    cabinet = await web_of(request).cabinets.get(cabinet_id)
+    if not any(each.socket == socket for each in cabinet.sockets):
+        raise NotFoundError(f"no socket {socket} at {cabinet_id}")
+    home = web_of(request).config.public_url.rstrip("/")
+    return _qr(f"{home}/p/{cabinet.id}/{socket}")
 
 
 @router.get("/c/{cabinet_id}/label")

@@ -282,6 +282,7 @@ class Town:
     app: Any = None
     balance: Any = None
     steering: Any = None
+    area: Any = None  # sockets, stations, reports
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -324,6 +325,9 @@ class Town:
             checks={"store": store, "broker": broker},
             swaps_today=swaps_today,
             balance=self.balance,
+            sockets=getattr(self.area, "sockets", None),
+            stations=getattr(self.area, "stations", None),
+            reports=getattr(self.area, "reports", None),
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

@@ -136,7 +136,7 @@ def test_smoke_ends_it_and_a_blind_detector_only_pauses_it() -> None:
     rig.contacts[Input.SMOKE] = True
     rig.run(3_000)
     assert rig.sockets[1] is False
-    assert rig.bodies("socket.step")[-1].reason == "alarm"
+    assert rig.bodies("socket.step")[-1].reason == "unsafe"
 
 
 def test_a_fault_is_an_alarm_until_it_is_cleared() -> None:

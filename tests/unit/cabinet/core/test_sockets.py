@@ -121,7 +121,7 @@ def test_a_session_begins_and_is_told() -> None:
 @pytest.mark.parametrize(
     ("view", "refusal"),
     [
-        ({"safe": False}, "alarm"),
+        ({"safe": False}, "unsafe"),
         ({"reading": None}, "socket-offline"),
         ({"probed": True, "temp_c": None}, "socket-offline"),
     ],
@@ -225,7 +225,7 @@ def test_heat_trips_and_only_a_technician_clears_it() -> None:
     bench = charging()
     bench.view = {"probed": True, "temp_c": 55.0}
     bench.run(2_000)
-    assert bench.state == Faulted("over-temperature")
+    assert bench.state == Faulted("socket-hot")
     bench.view = {}
     assert bench.run(60_000).start("E2") == "socket-faulted"
     assert bench.feed(Clear(bench.look_view())) is None
@@ -269,7 +269,7 @@ def test_a_relay_that_does_not_hold_ends() -> None:
 def test_danger_and_a_lost_probe_end() -> None:
     bench = charging()
     bench.view = {"safe": False}
-    assert bench.run(2_000).end == "alarm"
+    assert bench.run(2_000).end == "unsafe"
     bench = charging().run(20_000)
     bench.view = {"probed": True, "temp_c": None}
     assert bench.run(2_000).end == "probe-lost"

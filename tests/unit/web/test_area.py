@@ -1,0 +1,238 @@
+"""Stations, sockets and reports on the pages and in the API, over a real store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from httpx2 import AsyncClient
+
+from fleet.core import sockets as core
+from fleet.core.reports import Topic
+from fleet.core.stations import AmenityKind, AmenityState
+from fleet.web.i18n import LANGUAGES, catalogue
+from protocols.sockets import SocketBody, SocketState, SocketStep
+from tests.support.area import AreaTown, area_town, sockets
+from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
+from tests.unit.fleet.test_photos import exif, jpeg
+
+PHONE = "+8613800138000"
+SAME = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.fixture
+async def area(tmp_path: Path) -> AsyncIterator[AreaTown]:
+    async with area_town(tmp_path) as made, serving(made.town, heartbeat_s=0.2):
+        yield made
+
+
+@pytest.fixture
+async def rider(area: AreaTown) -> AsyncIterator[AsyncClient]:
+    async with area.town.client(headers=SAME) as client:
+        await area.town.log_in(client, PHONE)
+        await area.know(area.town.riders.phones[PHONE])
+        yield client
+
+
+@pytest.fixture
+async def operator(area: AreaTown) -> AsyncIterator[AsyncClient]:
+    async with area.town.client(headers=SAME) as client:
+        await client.get("/ops/login", params={"token": OPERATOR_TOKEN})
+        yield client
+
+
+async def test_a_stranger_sees_the_station_and_its_sockets(area: AreaTown) -> None:
+    async with area.town.client() as client:
+        listed = (await client.get("/stations")).text
+        assert "鼓楼驿站" in listed
+        assert "空闲插座 2 个" in listed
+        shown = (await client.get("/st/DRUM")).text
+        for text in ("鼓楼东大街 1 号", "修车工具", "柜子后面", "/p/DH-0001/2", "¥1.20"):
+            assert text in shown
+        assert "Repair kit" in (await client.get("/st/DRUM?lang=en")).text
+        assert "/st/DRUM" in (await client.get("/c/DH-0001")).text
+        assert (await client.get("/st/NOWHERE")).status_code == 404
+        assert (await client.get("/p/DH-0001/9")).status_code == 404
+        code = await client.get("/qr/DH-0001/2.svg")
+        assert code.headers["content-type"] == "image/svg+xml"
+        reply = await client.get("/api/v1/rest-stations/DRUM")
+        assert reply.json()["cabinets"][0]["slots"][0]["serial"] is None
+        assert (await client.get("/charging")).status_code == 303
+        assert (await client.get("/reports/new")).status_code == 303
+
+
+async def test_a_session_without_a_script_from_tap_to_receipt(
+    area: AreaTown, rider: AsyncClient
+) -> None:
+    form = (await rider.get("/p/DH-0001/1")).text
+    key = re.search(r'name="key" value="([^"]+)"', form)
+    assert key is not None
+    wish = {"key": key[1], "limit_wh": "500", "hours": "2"}
+    tapped = [await rider.post("/p/DH-0001/1", data=wish) for _ in range(2)]
+    (path,) = {reply.headers["location"] for reply in tapped}
+    assert len(area.sent.orders) == 1
+    order = area.sent.orders[0]
+    assert (order.type, order.args["limit_wh"], order.args["limit_s"]) == (
+        "socket.start",
+        500,
+        7_200,
+    )
+    assert "正在通电" in (await rider.get(path)).text
+    session = path.removeprefix("/e/")
+    common = {"socket": 1, "session": session, "rider_id": order.actor}
+    await area.tell(SocketBody(step=SocketStep.STARTED, **common))
+    telling = sockets(SocketState.ON, SocketState.IDLE, power_w=151.0, session=session)
+    area.town.cabinets.change("DH-0001", sockets=telling)
+    shown = (await rider.get(path)).text
+    assert "正在充电" in shown
+    assert "151 W" in shown
+    assert "你正在充电" in (await rider.get("/p/DH-0001/2")).text
+
+    assert (await rider.post(f"{path}/stop")).headers["location"] == path
+    assert [order.type for order in area.sent.orders] == ["socket.start", "socket.stop"]
+    ended = SocketBody(
+        step=SocketStep.ENDED, energy_wh=412, duration_s=9_000, reason="stopped", **common
+    )
+    await area.tell(ended)
+    receipt = (await rider.get(path)).text
+    assert "¥0.99" in receipt  # 0.412 kWh at 1.20, two and a half hours at 0.20
+    assert "你结束了充电" in receipt
+    assert "¥0.99" in (await rider.get("/charging")).text
+    told = (await rider.get(f"/api/v1/sessions/{session}")).json()
+    assert (told["state"], told["amount_minor"]) == ("ended", 99)
+    async with area.town.client(headers=SAME) as other:
+        await area.town.log_in(other, "+8613900139000")
+        assert (await other.get(path)).status_code == 403
+        assert (await other.post(f"{path}/stop")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (SocketState.FAULTED, "停用"),
+        (SocketState.UNKNOWN, "暂时联系不上"),
+        (SocketState.ON, "正有人使用"),
+    ],
+)
+async def test_a_refusal_says_why_and_what_to_do(
+    area: AreaTown, rider: AsyncClient, state: SocketState, text: str
+) -> None:
+    area.town.cabinets.change("DH-0001", sockets=sockets(state))
+    reply = await rider.post("/p/DH-0001/1", data={"key": "key-of-a-tap"})
+    page = await rider.get(reply.headers["location"])
+    assert text in page.text
+    assert not area.sent.orders
+
+
+async def test_the_api_starts_and_lists(area: AreaTown, rider: AsyncClient) -> None:
+    path = "/api/v1/cabinets/DH-0001/sockets/2/sessions"
+    assert (await rider.post(path, json={})).status_code == 400
+    key = {"Idempotency-Key": "key-of-a-tap"}
+    made = await rider.post(path, json={"limit_wh": 300, "limit_s": 600}, headers=key)
+    assert made.status_code == 201
+    again = await rider.post(path, json={"limit_wh": 300, "limit_s": 600}, headers=key)
+    assert again.json()["id"] == made.json()["id"]
+    second = await rider.post(path, json={}, headers={"Idempotency-Key": "another-key"})
+    assert second.json()["error"]["code"] == "open-session"
+    assert len((await rider.get("/api/v1/sessions")).json()) == 1
+    wrong = await rider.post(path, json={"limit_wh": 1}, headers=key)
+    assert wrong.status_code == 422
+    assert len(area.sent.orders) == 1
+
+
+async def test_a_report_with_a_picture_and_its_answer(
+    area: AreaTown, rider: AsyncClient, operator: AsyncClient
+) -> None:
+    form = await rider.get("/reports/new?topic=station&station=DRUM")
+    assert 'value="鼓楼驿站"' in form.text
+    fields = {"topic": "station", "place": "鼓楼驿站", "text": "水没了\n<b>", "station": "DRUM"}
+    files = {"photo": ("../evil.php", jpeg(exif(6)), "text/html")}
+    sent = await rider.post("/reports", data=fields, files=files)
+    assert sent.status_code == 303, sent.text
+    path = sent.headers["location"]
+    shown = (await rider.get(path)).text
+    assert "&lt;b&gt;" in shown
+    assert "我们收到了" in shown
+    photo = await rider.get(f"{path}/photo")
+    assert photo.headers["content-type"] == "image/jpeg"
+    assert "sandbox" in photo.headers["content-security-policy"]
+    assert photo.headers["x-content-type-options"] == "nosniff"
+    assert b"GPS" not in photo.content
+
+    assert path.removeprefix("/reports/") in (await operator.get("/ops/reports")).text
+    answer = {"text": "已送水，谢谢", "staff": "li.wei", "close": "1"}
+    assert (await operator.post(f"/ops{path}/answer", data=answer)).status_code == 303
+    assert "已送水，谢谢" in (await rider.get(path)).text
+    assert "没有待处理" in (await operator.get("/ops/reports")).text
+    assert "已处理" in (await rider.get("/reports")).text
+    async with area.town.client(headers=SAME) as other:
+        assert (await other.get(path)).status_code == 303  # to the login
+        await area.town.log_in(other, "+8613900139000")
+        assert (await other.get(path)).status_code == 403
+        assert (await other.get(f"{path}/photo")).status_code == 403
+        assert (await other.get("/ops/reports")).status_code == 401
+
+
+async def test_what_is_no_picture_is_told_and_the_text_is_kept(
+    area: AreaTown, rider: AsyncClient
+) -> None:
+    fields = {"topic": "other", "place": "", "text": "something is wrong"}
+    files = {"photo": ("a.jpg", b"<svg onload=alert(1)>", "image/jpeg")}
+    told = await rider.post("/reports", data=fields, files=files)
+    assert told.status_code == 422
+    assert "照片不能用" in told.text
+    assert "something is wrong" in told.text
+    huge = {"photo": ("a.jpg", b"\xff\xd8" + b"\x00" * 7_000_000, "image/jpeg")}
+    assert (await rider.post("/reports", data=fields, files=huge)).status_code == 413
+    async with area.town.client(headers=SAME) as stranger:
+        assert (await stranger.post("/reports", data=fields)).status_code == 401
+        # Other paths take no more than before.
+        assert (await stranger.post("/login", data={"phone": "1" * 20_000})).status_code == 413
+    assert not await area.stores.reports.listed(None, 9)
+
+
+async def test_used_up_reported_and_restocked(
+    area: AreaTown, rider: AsyncClient, operator: AsyncClient
+) -> None:
+    for _ in range(2):
+        reply = await rider.post("/st/DRUM/restock", data={"amenity": "1"})
+        assert reply.headers["location"] == "/st/DRUM?thanks=1"
+    assert "有人报缺" in (await rider.get("/st/DRUM")).text
+    board = (await operator.get("/ops/stations")).text
+    assert "1 人报缺" in board  # twice by one rider is once
+    await operator.post("/ops/stations/DRUM/amenities/1", data={"state": "ok"})
+    assert "有人报缺" not in (await rider.get("/st/DRUM")).text
+    (report,) = await area.stores.reports.of_rider(area.town.riders.phones[PHONE], 9)
+    assert "已补充" in (await rider.get(f"/reports/{report.id}")).text
+    wrong = await operator.post("/ops/stations/DRUM/amenities/1", data={"state": "plenty"})
+    assert wrong.status_code == 422
+    assert (
+        await rider.post("/ops/stations/DRUM/amenities/1", data={"state": "ok"})
+    ).status_code == 401
+
+
+async def test_a_fleet_without_stations_has_no_such_pages(tmp_path: Path) -> None:
+    async with area_town(tmp_path) as made:
+        made.town.area = None
+        async with serving(made.town), made.town.client() as client:
+            assert (await client.get("/stations")).status_code == 404
+            assert "/st/" not in (await client.get("/c/DH-0001")).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_composed_text_exists(language: str) -> None:
+    texts = catalogue(language)
+    keys = [f"amenity.{kind.value}" for kind in AmenityKind]
+    keys += [f"amenity.state-{state.value}" for state in AmenityState]
+    keys += [f"area.state-{state.value}" for state in SocketState]
+    keys += [f"session.{name}" for name in ("asked", "on", "paused", "ended", "refused")]
+    keys += [f"report.topic-{topic.value}" for topic in Topic]
+    keys += [f"report.state-{name}" for name in ("open", "answered", "closed")]
+    reasons = [*core.REFUSALS, "no-power", "no-session", "photo", "full", "no-load", "limit-energy"]
+    reasons += ["limit-time", "stopped", "over-current", "socket-hot", "meter-lost", "meter-reset"]
+    reasons += ["probe-lost", "lease-lost", "stray-power", "unsafe", "interrupted", "no-answer"]
+    keys += [f"reason.{code}" for code in reasons]
+    keys += [f"advice.{code}" for code in reasons if code != "alarm"]
+    assert [key for key in keys if not texts.has(key)] == []
