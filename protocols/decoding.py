@@ -76,7 +76,19 @@ class LineDecoder:
             Protocol.MODBUS_TCP: self._tcp,
             Protocol.JBD: self._jbd,
         }.get(self.protocol)
-        return told(direction, data, asked) if told else f"{len(data)} bytes"
+        return told(direction, data, asked) if told else self._own(direction, data, asked)
+
+    def _own(self, direction: Direction, data: bytes, asked: bytes) -> str:
+        """A protocol that one make of devices speaks, in its own definition's words."""
+        tell = TELLERS.get(self.protocol)
+        outgoing = direction is Direction.OUT
+        if not outgoing and asked and data == asked and self.protocol is not Protocol.LOCK_8A:
+            return "echo of the request"
+        text = tell(data, outgoing) if tell else None
+        if text is None:
+            return f"not a frame, {len(data)} bytes" if outgoing else f"noise, {len(data)} bytes"
+        name = next((station.name for station in self.stations.values()), "")
+        return f"{name}: {text}" if name else text
 
     # --- Modbus -------------------------------------------------------------------------------
 
@@ -348,6 +360,15 @@ def _maps() -> Mapping[str, RegisterMap]:
     return MappingProxyType(found)
 
 
+#: Who puts frames of a protocol of one make into words.
+TELLERS: Final[Mapping[Protocol, Callable[[bytes, bool], str | None]]] = MappingProxyType(
+    {
+        protocol: device.tell
+        for device in DEVICES.values()
+        if device.tell is not None
+        for protocol in device.protocols
+    }
+)
 #: Register maps by the device type they belong to.
 MAPS: Final = _maps()
 #: Decodes the frames of several lines.

@@ -159,6 +159,7 @@ class Device:
     voltage_max_v: float = 0.0
     current_max_a: float = 0.0
     note: str = ""
+    tell: Callable[[bytes, bool], str | None] | None = None  # a frame in words; True: a request
     numbered: bool = False  # asked by the number on its plate instead of an address
     # What both sides need, by role; a device with a driver and a twin of its own has none.
     table: RegisterMap | None = None  # a meter of plain registers

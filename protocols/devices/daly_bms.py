@@ -238,6 +238,56 @@ def _numbered(raw: bytes, size: int) -> list[bytes]:
     return [bytes([n]) + raw[at : at + size] for n, at in enumerate(starts, start=1)]
 
 
+_NAMES: Final = {
+    SOC: "voltage, current, charge",
+    MOS: "switches",
+    STATUS: "status",
+    CELLS: "cells",
+    TEMPS: "temperatures",
+    BALANCE: "balancing",
+    FAULTS: "faults",
+    CELL_RANGE: "highest and lowest cell",
+    TEMP_RANGE: "highest and lowest temperature",
+    CODE: "battery code",
+    CHARGE_MOS: "charge switch",
+    DISCHARGE_MOS: "discharge switch",
+}
+
+
+def tell(heard: bytes, outgoing: bool) -> str | None:  # noqa: FBT001 - of one signature
+    """A frame in words; None when there is none in it."""
+    if outgoing:
+        found = DalyBms().find(heard)
+        if found is None:
+            return None
+        command, what = heard[found[0] + 2], heard[found[0] + 4]
+        name = _NAMES.get(command, f"command {command:#04x}")
+        if command in {CHARGE_MOS, DISCHARGE_MOS}:
+            return f"{name} {'on' if what else 'off'}"
+        return f"read {name}"
+    for command, name in _NAMES.items():
+        found_data = split(heard, command)
+        if found_data:
+            return f"{name}: {_shown(command, found_data)}"
+    return None
+
+
+def _shown(command: int, parts: list[bytes]) -> str:
+    data = parts[0]
+    match command:
+        case 0x90:
+            volts, _spare, current, soc = struct.unpack(">4H", data)
+            return f"{volts / 10:g} V, {(ZERO_A - current) / 10:g} A, {soc / 10:g} %"
+        case 0x93:
+            return f"charge {'on' if data[1] else 'off'}, discharge {'on' if data[2] else 'off'}"
+        case 0x94:
+            return f"{data[0]} cells, {data[1]} sensors"
+        case 0x98:
+            return ", ".join(sorted(decode_faults(data))) or "none"
+        case _:
+            return " | ".join(part.hex(" ") for part in parts)
+
+
 def identify(_: Where) -> Dialogue[str | None]:
     """Its cells, voltage and charge."""
     status = yield _read(STATUS)
@@ -258,5 +308,6 @@ DEVICE: Final = Device(
     address=0,
     processing_ms=250,
     bms=DalyBms(),
+    tell=tell,
     note="its battery code (0x57) is from memory, unverified; without one it is not charged",
 )

@@ -215,6 +215,37 @@ def _shown(identifier: str, facts: MeterFacts) -> float | None:
 
 
 FACE: Final = Dlt645Meter()
+_NAMES: Final = {
+    ENERGY_IN: "imported energy, kWh",
+    ENERGY_OUT: "exported energy, kWh",
+    VOLTAGE_A: "voltage, V",
+    CURRENT_A: "current, A",
+    POWER: "power, kW",
+    POWER_FACTOR: "power factor",
+    FREQUENCY: "frequency, Hz",
+}
+
+
+def tell(heard: bytes, outgoing: bool) -> str | None:  # noqa: FBT001 - of one signature
+    """A frame in words; None when there is none in it."""
+    found = find(heard)
+    if found is None:
+        return None
+    said = parse(heard[found[0] : found[1]])
+    who = "everybody" if said.number == ANY else f"meter {said.number}"
+    if said.control & ~(REPLY | MORE | ERROR) == READ_ADDRESS:
+        return f"{who}: {'read the number' if outgoing else 'its number'}"
+    identifier = said.data[3::-1].hex().upper() if len(said.data) >= 4 else ""
+    name = _NAMES.get(identifier, identifier or f"function {said.control:#04x}")
+    if said.control & ERROR:
+        return f"{who}: refused, {said.data.hex() or 'without a code'}"
+    if outgoing or identifier not in FORMS:
+        return f"{who}: {'read ' if outgoing else ''}{name}"
+    size, decimals = FORMS[identifier]
+    try:
+        return f"{who}: {name} {bcd(said.data[4 : 4 + size].ljust(size, bytes(1)), decimals):g}"
+    except FrameError as error:
+        return f"{who}: {name}: {error}"
 
 
 def identify(where: Where) -> Dialogue[str | None]:
@@ -242,6 +273,7 @@ DEVICE: Final = Device(
     address=0,
     processing_ms=500,
     numbered=True,
+    tell=tell,
     meter=FACE,
     meter_twin=FACE,
     note="give its number, or leave it out for a meter that is alone on its line",

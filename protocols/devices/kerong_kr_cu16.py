@@ -104,6 +104,25 @@ class KrCu16:
 
 
 FACE: Final = KrCu16()
+_NAMES: Final = {STATUS: "status", 0x32: "status of all boards", 0x33: "unlock all"}
+
+
+def tell(heard: bytes, outgoing: bool) -> str | None:  # noqa: FBT001 - of one signature
+    """A frame in words; None when there is none in it."""
+    if outgoing:
+        found = FACE.find(heard)
+        if found is None:
+            return None
+        address, command = heard[found[0] + 1], heard[found[0] + 2]
+        if command == UNLOCK:
+            return f"board {address >> 4}: unlock lock {address & 0x0F}"
+        return f"board {address >> 4}: {_NAMES.get(command, f'command {command:#04x}')}"
+    for board in BOARDS:
+        data = take_status(board, heard)
+        if data is not None:
+            hooks, inside = (f"{data[n]:08b}"[::-1] + f"{data[n + 1]:08b}"[::-1] for n in (0, 2))
+            return f"board {board}: shut {hooks}, inside {inside}"
+    return None
 
 
 def identify(where: Where) -> Dialogue[str | None]:
@@ -129,5 +148,6 @@ DEVICE: Final = Device(
     locks=LOCKS,
     inputs=2 * LOCKS,
     locks_face=FACE,
+    tell=tell,
     note="how long it pulls a lock is the board's own setting (command 37), not pulse_ms",
 )

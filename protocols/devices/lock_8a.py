@@ -111,6 +111,25 @@ class Lock8a:
         return LockReply(None)
 
 
+def tell(heard: bytes, outgoing: bool) -> str | None:  # noqa: FBT001 - of one signature
+    """A frame in words; None when there is none in it."""
+    for start in range(len(heard)):
+        for end in range(start + FRAME_BYTES, len(heard) + 1):
+            whole = heard[start:end]
+            if whole[0] not in {UNLOCK, QUERY} or whole != frame(*whole[:-1]):
+                continue
+            board, channel, level = f"board {whole[1]}", whole[2], whole[-2]
+            if whole[0] == UNLOCK:
+                if outgoing:
+                    return f"{board}: unlock channel {channel}"
+                return f"{board}: channel {channel} is {'high' if level else 'low'}"
+            if outgoing:
+                return f"{board}: levels"
+            levels = "".join(f"{byte:08b}"[::-1] for byte in whole[-3:1:-1])
+            return f"{board}: levels {levels}"
+    return None
+
+
 def _device(channels: int) -> Device:
     face = Lock8a(channels)
 
@@ -132,6 +151,7 @@ def _device(channels: int) -> Device:
         locks=channels,
         inputs=channels,
         locks_face=face,
+        tell=tell,
         note="set invert on the doors of locks whose feedback is 0 when closed",
     )
 

@@ -86,4 +86,17 @@ RELAY_D: Final = Device(
     inputs=board.CHANNELS,
     note="control modes are checked at start-up: none may let an input drive a relay",
 )
-DEVICES: Final = (RELAY_D, *(_relay_device(channels) for channels in SIZES))
+IO_8: Final = Device(
+    type="waveshare-io-8",
+    title="Waveshare Modbus RTU IO 8CH",
+    role=Role.BOARD,
+    capabilities=frozenset({Capability.CONTACTS, Capability.OUTLET, Capability.INDICATOR}),
+    protocols=frozenset({Protocol.MODBUS_RTU, Protocol.MODBUS_TCP}),
+    source="Waveshare wiki: Modbus RTU IO 8CH, command tables",
+    identify=identify_d,
+    names_itself=False,  # on the wire it is a Relay (D)
+    relays=board.CHANNELS,
+    inputs=board.CHANNELS,
+    note="open-drain outputs of 0.5 A: for lights, never for a lock; looks like a Relay (D)",
+)
+DEVICES: Final = (RELAY_D, IO_8, *(_relay_device(channels) for channels in SIZES))

@@ -123,6 +123,7 @@ Expected = Callable[[Lab], tuple[str, dict[str, Any]]]
 #: For every Modbus device: how the cabinet is built, and what must be read where.
 CASES: dict[str, tuple[dict[str, str], Expected]] = {
     "waveshare-relay-d": ({}, lambda lab: bits(lab, 2, 8, 8)),
+    "waveshare-io-8": ({"lights": "waveshare-io-8"}, lambda lab: bits(lab, 6, 8, 8)),
     "waveshare-relay-8": ({"lights": "waveshare-relay-8"}, lambda lab: bits(lab, 6, 8, 0)),
     "waveshare-relay-16": ({"lights": "waveshare-relay-16"}, lambda lab: bits(lab, 6, 16, 0)),
     "waveshare-relay-32": ({"lights": "waveshare-relay-32"}, lambda lab: bits(lab, 6, 32, 0)),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cabinet.adapters.clock import SystemClock
 from cabinet.adapters.devices import DRIVERS
-from cabinet.config import parse
-from cabinet.config_example import Choice, example_config
+from cabinet.config import ConfigProblemsError, parse
+from cabinet.config_devices import Role
+from cabinet.config_example import CHOICES, Choice, example_config
 from cabinet.core.model import (
     Indicate,
     Output,
@@ -22,6 +24,7 @@ from cabinet.core.model import (
     UnlockResult,
 )
 from cabinet.runtime.poller import Wires
+from protocols.devices import DEVICES
 from protocols.messages import Presence
 from simulator.config import Config, DevicesSection, WireSection
 from tests.support.lab import laboratory
@@ -35,6 +38,49 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert asyncio.get_running_loop().time() < end, f"not within {WITHIN_S} s: {what}"
         await asyncio.sleep(0.02)
+
+
+def choices() -> list[Choice]:
+    """One of every type that a cabinet can be built from."""
+    found = []
+    for key, role in CHOICES.items():
+        for type_, device in DEVICES.items():
+            enough = max(device.locks if key == "locks" else device.relays, 0) >= 12
+            fits = enough if role is Role.BOARD else True
+            wired = key != "locks" or device.locks_face is not None
+            if device.role is role and fits and wired:
+                found.append(replace(Choice(), **{key: type_}))
+    return found
+
+
+@pytest.mark.parametrize("choice", choices(), ids=str)
+def test_the_configuration_takes_every_type(tmp_path: Path, choice: Choice) -> None:
+    config = parse(example_config(choice=choice), tmp_path / "cabinet.toml", {})
+    types = {device.type for device in config.devices}
+    named = {choice.locks, choice.charger, choice.bms, choice.meter, choice.lights} - {""}
+    assert named <= types
+
+
+FAULTS = [
+    ('ac = { board = "board-1"', 'ac = { board = "board-5"', "a kerong-kr-cu16 has none"),
+    (
+        'lock = { board = "board-5", channel = 11 }',
+        'lock = { board = "board-5", channel = 16 }',
+        "has no lock 16",
+    ),
+    ("address = 0\n", "address = 10\n", "10 is none of a kerong-kr-cu16"),
+    ("address = 0\n", 'address = 0\nnumber = "000000000001"\n', "is not asked by a number"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), FAULTS)
+def test_what_a_lock_board_cannot_do_is_refused(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    text = example_config(choice=Choice(locks="kerong-kr-cu16"))
+    assert old in text
+    with pytest.raises(ConfigProblemsError, match=says):
+        parse(text.replace(old, new), tmp_path / "cabinet.toml", {})
 
 
 @pytest.mark.timeout(180)

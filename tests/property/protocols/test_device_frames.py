@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.device import Raw, RefusedError, Where
-from protocols.devices import DEVICES, daly_bms, dlt645_meter, jk_bms
+from protocols.decoding import LineDecoder
+from protocols.device import Protocol, Raw, RefusedError, Where
+from protocols.devices import DEVICES, daly_bms, dlt645_meter, jk_bms, lock_8a
 from protocols.devices import kerong_kr_cu16 as kerong
 from protocols.faces import MeterFacts, PackFacts
+from protocols.trace import Direction
 
 PACK = PackFacts(
     soc_pct=77,
@@ -164,3 +166,60 @@ def test_the_template_is_a_whole_device() -> None:
     with pytest.raises(StopIteration) as done:
         dialogue.send((1, 0))
     assert done.value.value == MeterFacts(voltage_v=230.1, power_w=-100, import_kwh=655.36)
+
+
+def told(protocol: Protocol, direction: Direction, data: bytes) -> str:
+    """The words of a frame, without a name before them."""
+    return LineDecoder(protocol)._tell(direction, data, b"")
+
+
+WORDS = [
+    (Protocol.KERONG, kerong.unlock_request(1, 4), "board 1: unlock lock 4"),
+    (Protocol.KERONG, kerong.status_request(2), "board 2: status"),
+    (Protocol.LOCK_8A, lock_8a.unlock_request(3, 0), "board 3: unlock channel 1"),
+    (Protocol.LOCK_8A, lock_8a.query_request(1), "board 1: levels"),
+    (Protocol.DALY, daly_bms.frame(0x40, 0x95), "read cells"),
+    (Protocol.DALY, daly_bms.frame(0x40, 0xDA, b"\0"), "charge switch off"),
+    (
+        Protocol.DLT645,
+        dlt645_meter.read_request("000000000042", dlt645_meter.POWER),
+        "meter 000000000042: read power, kW",
+    ),
+]
+ANSWERS = [
+    (Protocol.KERONG, kerong.status_request(0), "board 0: shut 1001001001001001, inside 0010010"),
+    (Protocol.LOCK_8A, lock_8a.query_request(1), "board 1: levels 100100100100000000000000"),
+    (Protocol.DALY, daly_bms.frame(0x40, 0x90), "voltage, current, charge: 48.3 V, -3.4 A, 77 %"),
+    (Protocol.DALY, daly_bms.frame(0x40, 0x98), "faults: none"),
+    (
+        Protocol.DLT645,
+        dlt645_meter.read_request("000000000042", dlt645_meter.ENERGY_IN),
+        "meter 000000000042: imported energy, kWh 98765.4",
+    ),
+]
+SAYS = {
+    Protocol.KERONG: lambda r: kerong.FACE.answer(r, r[1] >> 4, LEVELS).frame,
+    Protocol.LOCK_8A: lambda r: lock_8a.Lock8a(12).answer(r, r[1], LEVELS).frame,
+    Protocol.DALY: lambda r: daly_bms.DalyBms().answer(r, PACK).frame,
+    Protocol.DLT645: lambda r: dlt645_meter.FACE.answer(r[4:], "000000000042", METER),
+}
+
+
+@pytest.mark.parametrize(("protocol", "request_", "words"), WORDS)
+def test_requests_in_words(protocol: Protocol, request_: bytes, words: str) -> None:
+    assert told(protocol, Direction.OUT, request_) == words
+    assert told(protocol, Direction.OUT, request_[:-1]).startswith("not a frame")
+
+
+@pytest.mark.parametrize(("protocol", "request_", "words"), ANSWERS)
+def test_answers_in_words(protocol: Protocol, request_: bytes, words: str) -> None:
+    assert told(protocol, Direction.IN, SAYS[protocol](request_)).startswith(words)
+
+
+@given(
+    data=st.binary(max_size=60),
+    protocol=st.sampled_from(sorted(SAYS)),
+    direction=st.sampled_from(list(Direction)),
+)
+def test_no_bytes_break_the_words(data: bytes, protocol: Protocol, direction: Direction) -> None:
+    assert told(protocol, direction, data)

@@ -108,6 +108,21 @@ def test_the_relays_of_the_mains_are_never_those_of_a_lock() -> None:
     assert power_pins(boards[:2], 12) == ()
 
 
+def test_a_lock_board_saves_the_boards_for_locks() -> None:
+    ports = (
+        bus("bus-a", (BOARD, 1), (BOARD, 2), ("xy-md02", 20)),
+        bus("bus-locks", ("kerong-kr-cu16", 0), baud=19_200, protocol=Protocol.KERONG),
+        bus("bus-meter", ("dlt645-meter", 0), baud=2_400, protocol=Protocol.DLT645),
+        *FULL[1:],
+    )
+    made = parse(propose(ports, TYPES, NAMES).text, Path("cabinet.toml"), {})
+    board = next(d.name for d in made.devices if d.type == "kerong-kr-cu16")
+    assert {slot.lock.board for slot in made.slots} == {board}
+    pins = power_pins(place_boards(ports, TYPES), 12)
+    assert board not in {pin.board for pin in pins}
+    assert next(d for d in made.devices if d.name == "meter").type == "dlt645-meter"
+
+
 def test_unknown_devices_and_odd_port_names_do_not_spoil_it() -> None:
     long = "pci-0000:00:14.0-usb-0:1.3:1.0-port0"
     strange = bus("other", ("", 7))
