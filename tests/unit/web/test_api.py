@@ -297,6 +297,8 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/cabinets/{cabinet_id}/reservation",
         "/api/v1/audit",
         "/api/v1/balance/curve",
+        "/api/v1/balance/moves",
+        "/api/v1/stations",
         "/api/v1/commands/{command_id}",
         "/api/v1/commands/{command_id}/stream",
         "/api/v1/cabinets/{cabinet_id}/commands",
