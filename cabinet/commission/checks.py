@@ -131,12 +131,19 @@ async def trial_charge(bench: Bench, slot: int, charge_s: float, tell: Tell) -> 
             await bench.clock.sleep(CHARGE_SAMPLE_S)
             if (reading := await bench.charger(slot)) is not None:
                 during.append(reading)
+        seen = await bench.bms(slot)
     except CabinetError as error:
         return bad(Check.CHARGER, subject(slot), Cause.REFUSED, detail=str(error))
     finally:
         await _charge_off(bench, slot, tell)
     await bench.clock.sleep(CHARGE_SAMPLE_S)
-    return judge_charge(subject(slot), during, await bench.charger(slot), battery.soc_pct)
+    return judge_charge(
+        subject(slot),
+        during,
+        await bench.charger(slot),
+        soc_pct=battery.soc_pct,
+        pack_current_a=None if seen is None else seen.current_a,
+    )
 
 
 async def meters(bench: Bench, tell: Tell) -> list[Finding]:

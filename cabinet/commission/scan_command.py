@@ -43,7 +43,7 @@ def scan(
         str, typer.Option("--bauds", help="Only these speeds, like 9600,115200.")
     ] = "",
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Every speed, parity and address: minutes.")
+        bool, typer.Option("--thorough", help="Every speed and parity: minutes.")
     ] = False,
     power: Annotated[
         bool, typer.Option("--power", help="Hold the chargers' mains relays on meanwhile.")
@@ -106,7 +106,6 @@ def _look(
     from cabinet.core.commission.proposal import (  # noqa: PLC0415
         place_boards,
         power_pins,
-        slot_ports,
     )
     from cabinet.core.commission.scan_plan import estimate_s, plan  # noqa: PLC0415
     from cabinet.errors import CabinetError  # noqa: PLC0415
@@ -120,7 +119,7 @@ def _look(
     if not any(f.cause is Cause.NO_MAINS for f in told):
         return found, False
     boards = place_boards(found, looker.types)
-    pins = power_pins(boards, len(slot_ports(found, looker.types)))
+    pins = power_pins(boards)
     if not pins:
         terminal.tell("the chargers may lack mains, but the boards do not show the standard wiring")
         return found, False

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from cabinet.adapters.devices import DRIVERS
 from cabinet.adapters.devices.dialogue import identify
 from cabinet.calls import Call, Place, Urgency
@@ -18,7 +20,7 @@ from cabinet.commission.ports import Port, trouble
 from cabinet.commission.wires import Relay, held, running
 from cabinet.config import PackConfig
 from cabinet.core.commission.findings import Cause
-from cabinet.core.commission.inventory import Found, PortFound, PortState, empty_slots
+from cabinet.core.commission.inventory import Found, PortFound, PortState
 from cabinet.core.commission.proposal import Pin, bus_name, place_boards
 from cabinet.core.commission.scan_plan import (
     SWEEP_PROCESSING_MS,
@@ -35,6 +37,7 @@ from cabinet.core.commission.sweep import (
     Sweep,
     Weight,
     best,
+    first_question,
     question,
     units_in,
     weighed,
@@ -50,8 +53,8 @@ Tell = Callable[[str], None]
 REOPEN_MAX_S: Final = 0.5
 #: Nothing is charged by a scan; drivers want to know the packs all the same.
 NO_PACK: Final = PackConfig(54.6, 0.1, 0.1, 960.0)
-#: A device that is there may miss one question; asking twice costs little.
-ASK_TRIES: Final = 2
+#: A device that gave no sign when asked what it is may just be slow: this many times as long.
+PATIENCE: Final = 3
 #: From mains to a charger that answers.
 CHARGER_BOOT_S: Final = 3.0
 
@@ -134,8 +137,8 @@ class Scan:
         Raises:
             CabinetError: a board did not switch its relay.
         """
-        empty = empty_slots(found, self.types)
-        again = [p for p in found if p.state is PortState.SILENT and p.name not in empty]
+        # Also those that pass for empty slots: a charger's port may have such a name.
+        again = [p for p in found if p.state is PortState.SILENT]
         async with self._relays(found, pins) as relays, held(relays):
             await self.clock.sleep(CHARGER_BOOT_S)
             # Only chargers have come to life, so only they are looked for.
@@ -174,6 +177,8 @@ class _Probe:
     def __init__(self, scan: Scan, bus: Bus, over_tcp: bool) -> None:  # noqa: FBT001 - of the port
         self._scan, self._bus, self._over_tcp = scan, bus, over_tcp
         self._numbers = itertools.count()
+        self._unanswered: set[bytes] = set()
+        self._heard = False  # anything, at the last question
 
     async def single(self, device: Device) -> tuple[Found, ...]:
         """Devices of one type with a protocol of its own; all of them once one has answered."""
@@ -182,10 +187,15 @@ class _Probe:
         addresses = list(probe_addresses(device, self._scan.wish))
         while addresses:
             address = addresses.pop(0)
+            frame = first_question(device, address)
+            if frame in self._unanswered:
+                continue  # another type of the same family asked just this
             told = None
             for _ in range(single_tries(device)):
                 told = told or await self.ask(device, address, protocol)
             if told is None:
+                if frame is not None and not self._heard:
+                    self._unanswered.add(frame)
                 continue
             known = 0 if device.addresses is None else address
             if not found and device.addresses is not None:
@@ -217,21 +227,24 @@ class _Probe:
 
     async def recognise(self, unit: int, types: Sequence[Device]) -> Found:
         """Which type answers at this address; asked again before it is called unknown."""
-        for _ in range(ASK_TRIES):
-            found = await self._recognised(unit, types)
-            if found.type:
-                break
-        return found
+        found = await self._recognised(unit, types, 1)
+        if found.type:
+            return found
+        patient = await self._recognised(unit, types, PATIENCE)
+        return msgspec.structs.replace(patient, slow=True)
 
-    async def _recognised(self, unit: int, types: Sequence[Device]) -> Found:
+    async def _recognised(self, unit: int, types: Sequence[Device], patience: int) -> Found:
         protocol = Protocol.MODBUS_TCP if self._over_tcp else Protocol.MODBUS_RTU
         weights: dict[str, int] = {}
         told: dict[str, str] = {}
+        heard = False
         for device in types:
             if device.addresses is not None and unit not in device.addresses:
                 continue
             weight = Weight()
-            identity = await self.ask(device, unit, protocol, weight)
+            waiting = dataclasses.replace(device, processing_ms=patience * device.processing_ms)
+            identity = await self.ask(waiting, unit, protocol, weight)
+            heard = heard or self._heard
             if identity is None:
                 continue
             weights[device.type], told[device.type] = weight.values, identity
@@ -240,7 +253,7 @@ class _Probe:
         named = next((d.type for d in types if d.names_itself and d.type in told), None)
         kind = named or best(weights)
         if kind is None:
-            return Found(type="", address=unit)
+            return Found(type="", address=unit, heard=heard)
         return Found(type=kind, address=unit, identity=told[kind])
 
     async def ask(
@@ -253,8 +266,12 @@ class _Probe:
         )
         station = self._station(device.type, address, device.processing_ms, device.turnaround_ms)
         place = Place(station, address, protocol, NO_PACK, self._scan.clock)
+        self._heard = True
         try:
             return await identify(checked, place)
+        except LinkError:
+            self._heard = False
+            return None
         except CabinetError:
             return None
 

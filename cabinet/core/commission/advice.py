@@ -74,6 +74,15 @@ _ENGLISH: Final[Mapping[Cause, Advice]] = MappingProxyType(
             "a Modbus device answers that none of the known types fits",
             "compare its label with: cabinetd devices; a type without a driver cannot be used",
         ),
+        Cause.UNSTEADY: Advice(
+            "an answer came from this address, but none when it was asked what it is: very slow, a bad "
+            "contact, or another device that signs with a wrong address",
+            "take the other devices off the bus and scan again",
+        ),
+        Cause.SLOW: Advice(
+            "it answers later than its type should: a busy or long bus, a converter in between",
+            "look at the wiring; else give it more time: processing_ms of its [[device]]",
+        ),
         Cause.SCANNER_PORT: Advice(
             "by its name this is a barcode scanner, which only talks",
             "nothing to do; scan a code at the kiosk page to test it",
@@ -190,6 +199,11 @@ _ENGLISH: Final[Mapping[Cause, Advice]] = MappingProxyType(
             "output",
             "measure the voltage at the slot's contacts with the charger on",
         ),
+        Cause.CURRENT_ELSEWHERE: Advice(
+            "the charger gives current, but this slot's battery sees none: the charge cables of two "
+            "slots are swapped, or its BMS does not see so little",
+            "look which battery sees it: cabinetd commission bms; charge again with more current",
+        ),
         Cause.CURRENT_UNSTOPPED: Advice(
             "current still flows after the charger was ordered off",
             "pull the slot's fuse now and replace the charger",
@@ -265,6 +279,14 @@ _CHINESE: Final[Mapping[Cause, Advice]] = MappingProxyType(
             "有 Modbus 设备应答，但不属于任何已知型号",
             "对照铭牌查看：cabinetd devices；没有驱动的型号不能使用",
         ),
+        Cause.UNSTEADY: Advice(
+            "该地址有过应答，但再问型号时没有：非常慢、接触不良，或另一台设备用错地址应答",
+            "把其他设备从总线上断开后再扫描",
+        ),
+        Cause.SLOW: Advice(
+            "应答比该型号应有的慢：总线繁忙或过长，或中间有转换器",
+            "检查接线；否则放宽该 [[device]] 的 processing_ms",
+        ),
         Cause.SCANNER_PORT: Advice(
             "从名称看是扫码器，只发不收", "无需处理；在自助页面扫一个码即可测试"
         ),
@@ -331,6 +353,10 @@ _CHINESE: Final[Mapping[Cause, Advice]] = MappingProxyType(
         ),
         Cause.NO_CURRENT: Advice(
             "没有电流：充电线或保险、电池充电开关，或充电器输出", "充电器打开时测量仓内触点电压"
+        ),
+        Cause.CURRENT_ELSEWHERE: Advice(
+            "充电器有电流，但该仓电池没有读到：两仓充电线接反，或 BMS 读不到这么小的电流",
+            "查看哪块电池读到：cabinetd commission bms；加大电流再试",
         ),
         Cause.CURRENT_UNSTOPPED: Advice("已下令关闭，电流仍在", "立即拔下该仓保险并更换充电器"),
         Cause.PACK_FULL: Advice("电池已满，看不出电流", "换一块未充满的"),

@@ -8,7 +8,16 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from cabinet.core.commission.findings import Cause, Check, Finding, Verdict, bad, good, skipped
+from cabinet.core.commission.findings import (
+    Cause,
+    Check,
+    Finding,
+    Verdict,
+    bad,
+    good,
+    skipped,
+    warn,
+)
 from protocols.device import Device, Protocol, Role
 
 
@@ -18,6 +27,8 @@ class Found(Struct, frozen=True, kw_only=True):
     type: str
     address: int  # 0: its protocol has none
     identity: str = ""
+    slow: bool = False  # recognised only with more patience than its type needs
+    heard: bool = True  # said anything when it was asked what it is
 
 
 class PortState(StrEnum):
@@ -61,12 +72,14 @@ def is_bms_port(port: PortFound, types: Sequence[Device]) -> bool:
 def empty_slots(ports: Iterable[PortFound], types: Sequence[Device]) -> tuple[str, ...]:
     """Silent ports named like those that a battery answers at: slots without a battery.
 
-    ``slot-11`` is one beside ``slot-01``; ``bus-b`` is not. The name without its number decides.
+    ``slot-11`` is one beside ``slot-01``; ``bus-b`` is not: one number may differ, nothing else.
     """
     every = tuple(ports)
-    stems = {_stem(port.name) for port in every if is_bms_port(port, types)}
+    known = [port for port in every if is_bms_port(port, types)]
     return tuple(
-        port.name for port in every if port.state is PortState.SILENT and _stem(port.name) in stems
+        port.name
+        for port in every
+        if port.state is PortState.SILENT and any(_is_sibling(port, other) for other in known)
     )
 
 
@@ -98,7 +111,12 @@ def _device(port: PortFound, found: Found) -> Finding:
     subject = f"{port.name}{at}"
     line = f"{port.baud} 8{port.parity}{port.stopbits}"
     if not found.type:
-        return bad(Check.SCAN, subject, Cause.UNKNOWN_DEVICE, line=line)
+        cause = Cause.UNKNOWN_DEVICE if found.heard else Cause.UNSTEADY
+        return bad(Check.SCAN, subject, cause, line=line)
+    if found.slow:
+        return warn(
+            Check.SCAN, subject, Cause.SLOW, type=found.type, line=line, identity=found.identity
+        )
     return good(Check.SCAN, subject, type=found.type, line=line, identity=found.identity)
 
 
@@ -130,5 +148,10 @@ def _role(kind: str, types: Sequence[Device]) -> Role | None:
     return next((device.role for device in types if device.type == kind), None)
 
 
-def _stem(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+def _is_sibling(one: PortFound, other: PortFound) -> bool:
+    """Whether the paths differ in one number only."""
+    parts, others = re.split(r"(\d+)", one.path), re.split(r"(\d+)", other.path)
+    if len(parts) != len(others):
+        return False
+    odd = [n for n, (a, b) in enumerate(zip(parts, others, strict=True)) if a != b]
+    return len(odd) == 1 and odd[0] % 2 == 1

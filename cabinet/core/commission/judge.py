@@ -41,6 +41,8 @@ FULL_PART: Final = 1.02
 #: Current that counts as charging, and what may remain after the charger went off.
 CHARGING_MIN_A: Final = 0.2
 OFF_MAX_A: Final = 0.1
+#: What a battery sees of a charge; boards round small currents down.
+SEEN_MIN_A: Final = 0.05
 #: From here a pack takes too little current to be seen.
 FULL_SOC_PCT: Final = 97
 
@@ -121,11 +123,23 @@ def charger_facts(reading: ChargerReading) -> Facts:
 
 
 def judge_charge(
-    subject: str, during: Iterable[ChargerReading], after: ChargerReading | None, soc_pct: int
+    subject: str,
+    during: Iterable[ChargerReading],
+    after: ChargerReading | None,
+    *,
+    soc_pct: int,
+    pack_current_a: float | None,
 ) -> Finding:
-    """A trial charge: current must flow while it is on, and stop when it is off."""
+    """A trial charge: current must flow while it is on, into this pack, and stop when it is off.
+
+    ``pack_current_a`` is what the slot's battery saw meanwhile; None: it was not read.
+    """
     most_a = max((reading.current_a for reading in during), default=0.0)
-    facts: Facts = {"current_max_a": round(most_a, 3), "soc_pct": soc_pct}
+    facts: Facts = {
+        "current_max_a": round(most_a, 3),
+        "pack_current_a": pack_current_a,
+        "soc_pct": soc_pct,
+    }
     if after is None or after.output_on or after.current_a > OFF_MAX_A:
         left_a = None if after is None else round(after.current_a, 3)
         return bad(Check.CHARGER, subject, Cause.CURRENT_UNSTOPPED, **facts, current_after_a=left_a)
@@ -133,6 +147,8 @@ def judge_charge(
         if soc_pct >= FULL_SOC_PCT:
             return warn(Check.CHARGER, subject, Cause.PACK_FULL, **facts)
         return bad(Check.CHARGER, subject, Cause.NO_CURRENT, **facts)
+    if pack_current_a is not None and pack_current_a < SEEN_MIN_A:
+        return warn(Check.CHARGER, subject, Cause.CURRENT_ELSEWHERE, **facts)
     return good(Check.CHARGER, subject, **facts)
 
 

@@ -1,9 +1,9 @@
 """A configuration out of what a scan found, by the standard wiring, or what is missing for one.
 
 Standard wiring, as cabinets leave the factory: each slot has a battery port; the boards in order of
-their addresses, first those with locks and doors, then those with the slots' mains and presence
+their addresses, the first half with locks and doors, the others with the slots' mains and presence
 switches, channel by channel; contactor, siren, extinguisher and fan, and smoke, flood, service door
-and emergency stop on the channels behind the last door; charger n feeds slot n.
+and emergency stop on the last four channels of the last board with doors; charger n feeds slot n.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from cabinet.core.commission.inventory import Found, PortFound, PortState, by_nu
 from protocols.device import Device, Role
 from protocols.devices import DEVICES
 
-SLOTS_MAX: Final = 48
 OUTPUTS: Final = ("contactor", "siren", "extinguisher", "fan")
 INPUTS: Final = ("smoke", "flood", "service-door", "e-stop")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -69,38 +68,42 @@ class Proposal:
     assumed: tuple[str, ...]
 
 
-def wire_up(boards: Sequence[tuple[Placed, Device]], slots: int) -> Wiring | None:
-    """The standard wiring on these boards, in their order; None when they have too few channels."""
-    locking = [(p, d) for p, d in boards if d.locks and not d.relays] or [
-        (p, d) for p, d in boards if d.locks
-    ]
-    doors: list[Pin] = []
-    used = 0
-    for placed, device in locking:
-        if len(doors) >= slots:
-            break
-        width = min(device.locks, device.inputs)
-        doors += [Pin(placed.name, c) for c in range(min(width, slots - len(doors)))]
-        used += 1
-    door_boards = {placed.name for placed, _ in locking[:used]}
-    last = doors[-1].board if doors else ""
-    spare = [
+def lay_out(boards: Sequence[tuple[Placed, Device]]) -> Wiring | None:
+    """Where everything is on these boards, for as many slots as they can serve; None: for none.
+
+    It does not depend on how many slots were found, so that a battery port that was overlooked
+    never turns a lock's relay into the contactor's.
+    """
+    combined = [(p, d) for p, d in boards if _pairs(d)]
+    own_locks = [(p, d) for p, d in boards if d.locks and d.inputs and not d.relays]
+    half = 0 if own_locks else -(-len(combined) // 2)
+    doors = [
         Pin(p.name, c)
-        for p, d in boards
-        if p.name == last and d.relays
-        for c in range(doors[-1].channel + 1, min(d.relays, d.inputs))
+        for p, d in own_locks or combined[:half]
+        for c in range(min(d.locks, d.inputs))
     ]
-    rest = [Pin(p.name, c) for p, d in boards if p.name not in door_boards for c in _pairs(d)]
-    mains = rest[:slots]
-    commons = (spare if len(spare) >= len(OUTPUTS) else rest[slots:])[: len(OUTPUTS)]
-    if len(doors) < slots or len(mains) < slots or len(commons) < len(OUTPUTS):
+    mains = [Pin(p.name, c) for p, d in combined[half:] for c in _pairs(d)]
+    # The last channels of the last board with doors; beside lock boards, of the last board.
+    source = mains if own_locks else doors
+    commons = source[-len(OUTPUTS) :]
+    del source[-len(OUTPUTS) :]
+    if not doors or not mains or len(commons) < len(OUTPUTS):
         return None
-    return Wiring(tuple(doors), tuple(mains), tuple(commons))
+    slots = min(len(doors), len(mains))
+    return Wiring(tuple(doors[:slots]), tuple(mains[:slots]), tuple(commons))
 
 
-def power_pins(boards: Sequence[tuple[Placed, Device]], slots: int) -> tuple[Pin, ...]:
+def wire_up(boards: Sequence[tuple[Placed, Device]], slots: int) -> Wiring | None:
+    """The standard wiring of this many slots; None when the boards cannot serve them."""
+    most = lay_out(boards)
+    if most is None or slots > len(most.doors):
+        return None
+    return Wiring(most.doors[:slots], most.mains[:slots], most.commons)
+
+
+def power_pins(boards: Sequence[tuple[Placed, Device]]) -> tuple[Pin, ...]:
     """The relays that give the chargers mains: the contactor, then every slot's; () without wiring."""
-    wiring = wire_up(boards, slots)
+    wiring = lay_out(boards)
     return () if wiring is None else (wiring.commons[0], *wiring.mains)
 
 
@@ -144,7 +147,10 @@ def propose(ports: Iterable[PortFound], types: Sequence[Device], names: Names) -
     chargers = _of_role(every, types, Role.CHARGER)
     slots = len(batteries)
     wiring = wire_up(boards, slots) if slots else None
-    missing = tuple(_missing(slots, len(boards), len(chargers), wired=wiring is not None))
+    most = lay_out(boards)
+    missing = tuple(
+        _missing(batteries, len(boards), len(chargers), 0 if most is None else len(most.doors))
+    )
     if missing or wiring is None:
         return Proposal("", missing, ())
     kind = _battery_type(batteries, types)
@@ -200,20 +206,24 @@ def _battery_type(batteries: Sequence[PortFound], types: Sequence[Device]) -> De
     return next(device for device in types if device.type == most)
 
 
-def _missing(slots: int, boards: int, chargers: int, *, wired: bool) -> Iterator[str]:
+def _missing(
+    batteries: Sequence[PortFound], boards: int, chargers: int, most: int
+) -> Iterator[str]:
+    slots = len(batteries)
     if not slots:
         yield (
             "no battery answers at any port: put at least one into a slot, so that its port shows "
             "which ports are the slots'"
         )
-    if slots > SLOTS_MAX:
-        yield f"{slots} battery ports are more than a cabinet may have ({SLOTS_MAX})"
-    if slots and not wired:
+        return
+    if slots > most:
+        silent = ", ".join(port.name for port in batteries if not port.devices) or "none"
         yield (
-            f"{boards} boards cannot lock, watch and feed {slots} slots: the standard wiring needs a "
-            "relay and an input per door, the same per slot's mains, and four more of each"
+            f"{boards} boards can lock, watch and feed {most} slots by the standard wiring, but there "
+            f"are {slots} battery ports (silent ones that count as empty slots: {silent}); add a "
+            "board, or name the ports to scan without those that are no slot's"
         )
-    if slots and chargers < slots:
+    if chargers < slots:
         yield (
             f"{chargers} chargers for {slots} slots: they are silent without mains; scan with "
             "--power --yes"

@@ -147,13 +147,13 @@ def round_s(round_: Round, wish: Wish) -> float:
     """The longest that a round takes when nobody answers."""
     bits = 10 / round_.setting.baud
     sweep_s = len(round_.addresses) * (SWEEP_BYTES * bits + SWEEP_PROCESSING_MS / 1_000 + SLACK_S)
-    single_s = sum(
-        single_tries(d)
-        * len(probe_addresses(d, wish))
-        * (PROBE_BYTES * bits + d.processing_ms / 1_000 + SLACK_S)
-        for d in round_.singles
-    )
-    return sweep_s + single_s
+    single_s: dict[Protocol, float] = {}  # types of one protocol ask the same, and only once
+    for device in round_.singles:
+        probes = single_tries(device) * len(probe_addresses(device, wish))
+        took_s = probes * (PROBE_BYTES * bits + device.processing_ms / 1_000 + SLACK_S)
+        (protocol,) = device.protocols
+        single_s[protocol] = max(took_s, single_s.get(protocol, 0.0))
+    return sweep_s + sum(single_s.values())
 
 
 def estimate_s(rounds: Iterable[Round], wish: Wish) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from cabinet.core.commission.findings import Cause
 from protocols import modbus
-from protocols.device import Bits, Dialogue, Raw, Words
+from protocols.device import Bits, Device, Dialogue, Raw, Where, Words
 from protocols.errors import FrameError
 
 T = TypeVar("T")
@@ -150,6 +150,14 @@ def weighed(dialogue: Dialogue[T], weight: Weight) -> Generator[Any, Any, T]:
     except StopIteration as done:
         result: T = done.value
         return result
+
+
+def first_question(device: Device, address: int) -> bytes | None:
+    """The frame that a device of a protocol of its own is recognised by; None for Modbus."""
+    dialogue = device.identify(Where(address))
+    ask = next(dialogue, None)
+    dialogue.close()
+    return ask.request if isinstance(ask, Raw) else None
 
 
 def best(matches: Mapping[str, int]) -> str | None:

@@ -121,24 +121,28 @@ FLOWS = msgspec.structs.replace(CHARGER, output_on=True, current_a=0.5)
 
 
 @pytest.mark.parametrize(
-    ("during", "after", "soc_pct", "verdict", "cause"),
+    ("during", "after", "soc_pct", "seen_a", "verdict", "cause"),
     [
-        ([FLOWS], CHARGER, 50, Verdict.OK, None),
-        ([CHARGER], CHARGER, 50, Verdict.FAILED, Cause.NO_CURRENT),
-        ([CHARGER], CHARGER, 99, Verdict.WARN, Cause.PACK_FULL),
-        ([FLOWS], FLOWS, 50, Verdict.FAILED, Cause.CURRENT_UNSTOPPED),
-        ([FLOWS], None, 50, Verdict.FAILED, Cause.CURRENT_UNSTOPPED),
-        ([], CHARGER, 50, Verdict.FAILED, Cause.NO_CURRENT),
+        ([FLOWS], CHARGER, 50, 0.5, Verdict.OK, None),
+        ([FLOWS], CHARGER, 50, None, Verdict.OK, None),
+        ([FLOWS], CHARGER, 50, 0.0, Verdict.WARN, Cause.CURRENT_ELSEWHERE),
+        ([CHARGER], CHARGER, 50, 0.0, Verdict.FAILED, Cause.NO_CURRENT),
+        ([CHARGER], CHARGER, 99, 0.0, Verdict.WARN, Cause.PACK_FULL),
+        ([FLOWS], FLOWS, 50, 0.5, Verdict.FAILED, Cause.CURRENT_UNSTOPPED),
+        ([FLOWS], None, 50, 0.5, Verdict.FAILED, Cause.CURRENT_UNSTOPPED),
+        ([], CHARGER, 50, 0.0, Verdict.FAILED, Cause.NO_CURRENT),
     ],
 )
 def test_a_trial_charge(
+    *,
     during: list[ChargerReading],
     after: ChargerReading | None,
     soc_pct: int,
+    seen_a: float | None,
     verdict: Verdict,
     cause: Cause | None,
 ) -> None:
-    told = judge_charge("slot 1", during, after, soc_pct)
+    told = judge_charge("slot 1", during, after, soc_pct=soc_pct, pack_current_a=seen_a)
     assert (told.verdict, told.cause) == (verdict, cause)
 
 

@@ -23,10 +23,12 @@ from cabinet.core.commission.proposal import (
     Names,
     Pin,
     bus_name,
+    lay_out,
     place_boards,
     power_pins,
     propose,
 )
+from cabinet.core.model import Output
 from protocols.device import Protocol
 from protocols.devices import DEVICES
 
@@ -85,7 +87,7 @@ def test_what_is_only_assumed_is_said_in_the_file() -> None:
     [
         ([p for p in FULL if p is not CHARGERS], "0 chargers for 12 slots"),
         ([BUS_A, CHARGERS], "no battery answers"),
-        ([bus("bus-a", (BOARD, 1)), *FULL[1:]], "1 boards cannot lock"),
+        ([bus("bus-a", (BOARD, 1)), *FULL[1:]], "1 boards can lock, watch and feed 0 slots"),
         ([], "no battery answers"),
     ],
     ids=["no-mains", "no-battery", "too-few-boards", "nothing"],
@@ -100,12 +102,51 @@ def test_what_is_missing_is_named_and_nothing_is_proposed(
 
 def test_the_relays_of_the_mains_are_never_those_of_a_lock() -> None:
     boards = place_boards(FULL, TYPES)
-    pins = power_pins(boards, 12)
+    pins = power_pins(boards)
     assert pins[0] == Pin("board-2", 4)
     made = parse(propose(FULL, TYPES, NAMES).text, Path("cabinet.toml"), {})
     locks = {(slot.lock.board, slot.lock.channel) for slot in made.slots}
     assert not locks & {(pin.board, pin.channel) for pin in pins}
-    assert power_pins(boards[:2], 12) == ()
+    assert power_pins(boards[:1]) == ()
+
+
+@pytest.mark.parametrize("seen", range(1, 13))
+def test_a_battery_port_that_is_overlooked_turns_no_lock_into_the_contactor(seen: int) -> None:
+    """The relays that --power closes depend on the boards alone, never on what else was found."""
+    few = (BUS_A, *(battery(n) for n in range(1, seen + 1)))
+    made = parse(propose(FULL, TYPES, NAMES).text, Path("cabinet.toml"), {})
+    contactor = made.outputs[Output.CONTACTOR]
+    pins = power_pins(place_boards(few, TYPES))
+    assert (pins[0].board, pins[0].channel) == (contactor.board, contactor.channel)
+    assert [(p.board, p.channel) for p in pins[1:]] == [
+        (slot.ac.board, slot.ac.channel) for slot in made.slots
+    ]
+
+
+@pytest.mark.parametrize(("boards", "slots"), [(1, 0), (2, 4), (3, 8), (4, 12), (6, 20)])
+def test_how_many_slots_boards_can_serve(boards: int, slots: int) -> None:
+    placed = place_boards([bus("bus-a", *((BOARD, n) for n in range(1, boards + 1)))], TYPES)
+    wiring = lay_out(placed)
+    assert (len(wiring.doors) if wiring else 0) == slots
+    if wiring:
+        assert not set(wiring.commons) & {*wiring.doors, *wiring.mains}
+        assert not set(wiring.doors) & set(wiring.mains)
+
+
+def test_lock_boards_of_their_own_leave_the_relays_to_the_mains() -> None:
+    locks = bus("bus-l", ("kerong-kr-cu16", 0), protocol=Protocol.KERONG)
+    relays = bus("bus-r", (BOARD, 1), (BOARD, 2))
+    wiring = lay_out(place_boards([locks, relays], TYPES))
+    assert wiring is not None
+    assert {pin.board for pin in wiring.doors} == {"board-1"}
+    assert {pin.board for pin in (*wiring.mains, *wiring.commons)} == {"board-2", "board-3"}
+    assert len(wiring.doors) == len(wiring.mains) == 12
+
+
+def test_one_silent_port_too_many_is_named() -> None:
+    proposal = propose((*FULL, port("slot-13")), TYPES, NAMES)
+    assert proposal.text == ""
+    assert "slot-13" in proposal.missing[0]
 
 
 def test_a_lock_board_saves_the_boards_for_locks() -> None:
@@ -138,8 +179,13 @@ def test_slots_are_ordered_as_people_count() -> None:
 
 
 def test_only_ports_named_like_a_battery_s_are_empty_slots() -> None:
-    ports = (battery(1), port("slot-02"), port("bus-b"), port("slot-x"))
+    ports = (battery(1), port("slot-02"), port("bus-b"), port("slot-x"), port("slot-1-2"))
     assert empty_slots(ports, TYPES) == ("slot-02",)
+    usb = "/dev/serial/by-path/pci-0000:00:14.0-usb-0:{}:1.{}-port0"
+    known = msgspec.structs.replace(battery(1), path=usb.format("1.3", 0))
+    near = msgspec.structs.replace(port("near"), path=usb.format("1.3", 1))
+    far = msgspec.structs.replace(port("far"), path=usb.format("1.2", 2))
+    assert empty_slots((known, near, far), TYPES) == ("near",)
 
 
 def verdicts(ports: tuple[PortFound, ...], **more: Any) -> dict[str, tuple[Verdict, Cause | None]]:
@@ -161,7 +207,11 @@ def test_trouble_is_told_where_it_is() -> None:
     garbled = msgspec.structs.replace(BUS_A, cause=Cause.COLLISION, garbled=(5,))
     noisy = port("bus-n", PortState.TROUBLED, cause=Cause.NOISE)
     taken = port("bus-t", PortState.UNUSABLE, cause=Cause.PORT_BUSY, detail="cabinetd")
-    told = verdicts((garbled, noisy, taken, bus("bus-u", ("", 9))))
+    late = port("bus-v", PortState.ANSWERED, devices=(Found(type="", address=8, heard=False),))
+    slow = port("bus-w", PortState.ANSWERED, devices=(Found(type=BOARD, address=1, slow=True),))
+    told = verdicts((garbled, noisy, taken, bus("bus-u", ("", 9)), late, slow))
+    assert told["bus-v address 8"] == (Verdict.FAILED, Cause.UNSTEADY)
+    assert told["bus-w address 1"] == (Verdict.WARN, Cause.SLOW)
     assert told["bus-a address 5"] == (Verdict.FAILED, Cause.COLLISION)
     assert told["bus-n"] == (Verdict.FAILED, Cause.NOISE)
     assert told["bus-t"] == (Verdict.FAILED, Cause.PORT_BUSY)
