@@ -6,11 +6,10 @@ import html
 from typing import Final
 
 from cabinet.commission.report import Report, embed, fingerprint
-from cabinet.commission.texts import check_name, verdict_name, word
+from cabinet.commission.texts import check_name, facts_text, subject_name, verdict_name, word
 from cabinet.core.commission.advice import Language, advice
-from cabinet.core.commission.findings import Facts, Finding, Verdict, counts, worst
+from cabinet.core.commission.findings import Finding, Verdict, counts, worst
 
-_UNITS: Final = {"v": "V", "a": "A", "w": "W", "wh": "Wh", "c": "°C", "pct": "%"}
 _STYLE: Final = """
 :root{color-scheme:light}
 body{font:15px/1.45 system-ui,"Noto Sans CJK SC",sans-serif;color:#111;background:#fff;
@@ -19,6 +18,7 @@ h1{font-size:1.5rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2
 dt{color:#444}dd{margin:0;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%}
 th,td{border:1px solid #999;padding:.3rem .5rem;text-align:left;vertical-align:top}
+td:nth-child(-n+3),th{white-space:nowrap}
 tr{break-inside:avoid}thead{display:table-header-group}
 .failed td:nth-child(3){background:#f8d7da;font-weight:700}.warn td:nth-child(3){background:#fff3cd}
 .ok td:nth-child(3){background:#d9f2df}code{font-size:.8rem;overflow-wrap:anywhere}
@@ -35,7 +35,7 @@ def render(report: Report, language: Language) -> bytes:
     result = ", ".join(
         f"{number[verdict]} {verdict_name(verdict, language)}" for verdict in Verdict
     )
-    clock = "" if report.clock_trusted else " (?)"
+    clock = "" if report.clock_trusted else f" ({word('clock', language)})"
     facts = (
         ("cabinet", report.cabinet),
         ("made", f"{report.made_at}{clock}"),
@@ -73,26 +73,6 @@ def render(report: Report, language: Language) -> bytes:
     return page.encode()
 
 
-def facts_text(facts: Facts) -> str:
-    """What was seen, in one line."""
-    shown = ((key, value) for key, value in facts.items() if value not in {None, ""})
-    return ", ".join(_fact(key, value) for key, value in shown)
-
-
-def _fact(key: str, value: object) -> str:
-    name, _, last = key.rpartition("_")
-    unit = _UNITS.get(last) if name else None
-    if unit is None:
-        return f"{key.replace('_', ' ')} {_value(value)}"
-    return f"{name.replace('_', ' ')} {_value(value)} {unit}"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _row(finding: Finding, language: Language) -> str:
     e = html.escape
     told = ""
@@ -101,6 +81,6 @@ def _row(finding: Finding, language: Language) -> str:
         told = f"{e(texts.cause)} → {e(texts.next_step)}"
     return (
         f'<tr class="{finding.verdict.value}"><td>{e(check_name(finding.check, language))}</td>'
-        f"<td>{e(finding.subject)}</td><td>{e(verdict_name(finding.verdict, language))}</td>"
-        f"<td>{e(facts_text(finding.facts))}</td><td>{told}</td></tr>"
+        f"<td>{e(subject_name(finding.subject, language))}</td><td>{e(verdict_name(finding.verdict, language))}</td>"
+        f"<td>{e(facts_text(finding.facts, language))}</td><td>{told}</td></tr>"
     )

@@ -180,12 +180,16 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 def lines(group: Sequence[Finding], language: Language) -> str:
     """Findings for people: verdict, what, what was seen; below it cause and next step."""
-    from cabinet.commission.page import facts_text  # noqa: PLC0415
-    from cabinet.commission.texts import check_name, word  # noqa: PLC0415
+    from cabinet.commission.texts import (  # noqa: PLC0415
+        check_name,
+        facts_text,
+        subject_name,
+        word,
+    )
 
     finding = group[0]
-    seen = facts_text(finding.facts)
-    subjects = ", ".join(each.subject for each in group)
+    seen = facts_text(finding.facts, language)
+    subjects = ", ".join(subject_name(each.subject, language) for each in group)
     text = f"{_MARKS[finding.verdict]}  {check_name(finding.check, language)} {subjects}"
     text += f": {seen}" if seen else ""
     if finding.cause is not None:

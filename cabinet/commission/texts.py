@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from cabinet.core.commission.advice import Language
-from cabinet.core.commission.findings import Check, Verdict
+from cabinet.core.commission.findings import Check, Facts, Verdict
 from cabinet.core.commission.walk import Stage
 
 _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
@@ -29,6 +30,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "signature": "Signature (Ed25519)",
             "key": "Public key",
             "sign": "Technician, date, signature",
+            "clock": "the clock was not vouched for",
         },
         "zh": {
             "title": "调试验收报告",
@@ -47,6 +49,7 @@ _WORDS: Final[Mapping[Language, Mapping[str, str]]] = MappingProxyType(
             "signature": "签名（Ed25519）",
             "key": "公钥",
             "sign": "技术员、日期、签字",
+            "clock": "时钟未经校准",
         },
     }
 )
@@ -93,6 +96,60 @@ _VERDICTS: Final[Mapping[Language, Mapping[Verdict, str]]] = MappingProxyType(
             Verdict.FAILED: "不合格",
         },
     }
+)
+
+#: What a check saw, by the name of the fact without its unit; English names are their own words.
+_FACTS_ZH: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "air_temp": "仓温",
+        "cell_spread": "压差",
+        "cells": "电芯数",
+        "changes": "变化次数",
+        "closed": "门关闭",
+        "current": "电流",
+        "current_after": "关闭后电流",
+        "current_max": "最大电流",
+        "cycles": "循环次数",
+        "detail": "详情",
+        "energy": "电能",
+        "humidity": "湿度",
+        "identity": "识别",
+        "line": "线路",
+        "new": "新地址",
+        "old": "旧地址",
+        "opened_slots": "打开的仓",
+        "answers_at_slot": "应答的仓",
+        "pack_current": "电池电流",
+        "power": "功率",
+        "present": "有电池",
+        "protection": "保护",
+        "serial": "序列号",
+        "soc": "电量",
+        "stage": "步骤",
+        "temp": "温度",
+        "temp_max": "最高温度",
+        "trial_charge": "试充",
+        "type": "型号",
+        "voltage": "电压",
+    }
+)
+
+_STAGES_ZH: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Stage.CLOSED: "门已关",
+        Stage.OPEN: "开门",
+        Stage.INSERT: "放入",
+        Stage.BMS: "读电池",
+        Stage.SHUT: "关门",
+        Stage.CHARGE: "试充",
+        Stage.REOPEN: "再开门",
+        Stage.REMOVE: "取出",
+        Stage.SHUT_EMPTY: "再关门",
+    }
+)
+_UNITS: Final = {"v": "V", "a": "A", "w": "W", "wh": "Wh", "c": "°C", "pct": "%"}
+_YES: Final[Mapping[Language, tuple[str, str]]] = MappingProxyType(
+    {"en": ("no", "yes"), "zh": ("否", "是")}
 )
 
 _PROMPTS: Final[Mapping[Language, Mapping[Stage, str]]] = MappingProxyType(
@@ -144,3 +201,33 @@ def prompt(slot: int, stage: Stage, language: Language) -> str:
     """What the person before a slot does, or waits for, now."""
     where = f"slot {slot}: " if language == "en" else f"{slot} 号仓："
     return where + _PROMPTS[language][stage]
+
+
+def subject_name(subject: str, language: Language) -> str:
+    """A slot in words; a device or port keeps its name."""
+    slot = re.fullmatch(r"slot (\d+)", subject)
+    return f"{slot[1]} 号仓" if slot and language == "zh" else subject
+
+
+def facts_text(facts: Facts, language: Language = "en") -> str:
+    """What was seen, in one line."""
+    shown = ((key, value) for key, value in facts.items() if value not in {None, ""})
+    return (", " if language == "en" else "，").join(
+        _fact(key, value, language) for key, value in shown
+    )
+
+
+def _fact(key: str, value: object, language: Language) -> str:
+    stem, _, last = key.rpartition("_")
+    unit = _UNITS.get(last) if stem else None
+    name = stem if unit else key
+    told = f"{_FACTS_ZH.get(name, name)} " if language == "zh" else f"{name.replace('_', ' ')} "
+    if language == "zh" and name == "stage":
+        value = _STAGES_ZH.get(str(value), value)
+    return told + _value(value, language) + (f" {unit}" if unit else "")
+
+
+def _value(value: object, language: Language) -> str:
+    if isinstance(value, bool):
+        return _YES[language][value]
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cabinet.commission import report as reports
-from cabinet.commission.page import facts_text, render
+from cabinet.commission.page import render
 from cabinet.commission.report import Report, ReportError, decode, encode, is_genuine, signed
+from cabinet.commission.texts import facts_text, subject_name
 from cabinet.core.commission.findings import Cause, Check, bad, good
 from cabinet.main import app
 from protocols.signing import generate
@@ -139,3 +140,5 @@ def test_findings_of_other_commands_are_taken_in_once(tmp_path: Path) -> None:
 def test_facts_read_like_a_sentence() -> None:
     told = facts_text({"voltage_v": 48.1, "soc_pct": 50, "serial": None, "closed": True, "x": ""})
     assert told == "voltage 48.1 V, soc 50 %, closed yes"
+    assert facts_text({"voltage_v": 48.1, "stage": "bms"}, "zh") == "电压 48.1 V，步骤 读电池"
+    assert (subject_name("slot 3", "zh"), subject_name("slot 3", "en")) == ("3 号仓", "slot 3")
