@@ -47,7 +47,6 @@ async def doors(bench: Bench, slots: Sequence[int], tell: Tell, watch_s: float) 
     if watch_s <= 0:
         now = await bench.contacts()
         return [_standing(n, now[n]) for n in slots]
-    tell(f"open and close every door by hand within {watch_s:.0f} s: {_listed(slots)}")
     history = await _watched(bench, slots, tell, watch_s)
     return [
         judge_contact(subject(n), levels)
@@ -208,6 +207,7 @@ async def _watched(
     history: dict[int, list[Level]] = {n: [] for n in slots}
     end_ms = bench.clock.monotonic_ms() + round(watch_s * 1_000)
     done: set[int] = set()
+    asked = False
     while bench.clock.monotonic_ms() < end_ms and len(done) < len(history):
         now = await bench.contacts()
         at_ms = bench.clock.monotonic_ms()
@@ -218,10 +218,13 @@ async def _watched(
             seen = history[number]
             if not seen or seen[-1].on is not closed:
                 seen.append(Level(at_ms, closed))
-                if len(seen) > 1:
+                if len(seen) > 1:  # the first is how it stood
                     tell(f"slot {number}: {'closed' if closed else 'open'}")
                 if len(seen) > 2 and number not in done:
                     done.add(number)
+        if not asked:  # only now, so that what a quick hand does is seen as a change
+            tell(f"open and close every door by hand within {watch_s:.0f} s: {_listed(slots)}")
+            asked = True
         await bench.clock.sleep(LOOK_S)
     return history
 

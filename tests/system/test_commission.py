@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tarfile
@@ -51,6 +52,16 @@ class Technician:
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return done.stdout or done.stderr
 
+    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a commissioning command, whose prompts are on its stderr."""
+        return subprocess.Popen(
+            (str(CABINETD), "commission", *arguments, "--config", str(self.config)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
     def checks(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         """Run a commissioning command on the written configuration; its JSON."""
         told = self.types(
@@ -67,6 +78,7 @@ def technician(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Technician]
         found = Technician(sim, folder)
         told = found.types(
             *("commission", "scan", str(sim.run_dir), "--power", "--yes", "--json"),
+            *("--addresses", "1-20"),  # fewer than usual, for speed
             *("--write", str(found.config)),
         )
         (folder / "scan.json").write_text(told)
@@ -111,24 +123,20 @@ def test_the_locks_are_pulsed_only_with_yes_and_a_jammed_one_is_named(
 def test_the_slot_walk_is_guided_by_the_sensors_and_signed(technician: Technician) -> None:
     sim = technician.sim
     walk = technician.folder / "walk.json"
-    command = (
-        *(str(CABINETD), "commission", "slot-walk", "--config", str(technician.config)),
-        *("--slot", str(EMPTY), "--yes", "--charge", "1", "--json"),
-    )
     hands = {
         "put the reference battery in": lambda: sim.insert(EMPTY, "REF-1", soc_pct=40),
         "take the reference battery out": lambda: sim.remove(EMPTY),
         "close the door": lambda: sim.door(EMPTY, "close"),
     }
-    with (
-        walk.open("w") as out,
-        subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True) as walking,
-    ):
+    options = ("--slot", str(EMPTY), "--yes", "--charge", "1", "--json")
+    with technician.starts("slot-walk", *options) as walking:
         assert walking.stderr is not None
+        assert walking.stdout is not None
         for prompt in walking.stderr:
             for asked, act in hands.items():
                 if asked in prompt:
                     act()
+        walk.write_text(walking.stdout.read())
         assert walking.wait(WITHIN_S) == 0, walk.read_text()
     stages = [f["facts"]["stage"] for f in json.loads(walk.read_text())["findings"]]
     assert stages[-3:] == ["reopen", "remove", "shut-empty"]
@@ -138,6 +146,31 @@ def test_the_slot_walk_is_guided_by_the_sensors_and_signed(technician: Technicia
         assert "genuine" in technician.types("commission", "report", "--verify", str(file))
     report.write_text(report.read_text().replace("REF-1", "REF-2"))
     technician.types("commission", "report", "--verify", str(report), code=1)
+
+
+@pytest.mark.slow
+def test_a_door_is_watched_while_a_hand_works_it(technician: Technician) -> None:
+    technician.checks("locks", "--slot", "1", "--yes")
+    with technician.starts("door", "--slot", "1", "--watch", "4", "--json") as watching:
+        assert watching.stderr is not None
+        for prompt in watching.stderr:
+            if "by hand" in prompt:
+                technician.sim.door(1, "close")
+        assert watching.wait(WITHIN_S) == 0
+
+
+@pytest.mark.slow
+def test_a_charge_that_is_interrupted_leaves_nothing_on(technician: Technician) -> None:
+    sim = technician.sim
+    told = technician.checks("charger", "--slot", "7", "--yes", "--charge", "2")
+    assert told["findings"][-1]["facts"]["current_max_a"] > 0.2
+    with technician.starts("charger", "--slot", "7", "--yes", "--charge", "300") as charging:
+        until(lambda: sim.slot(7)["charging"], within_s=WITHIN_S, what="slot 7 to charge")
+        charging.send_signal(signal.SIGINT)
+        assert charging.wait(WITHIN_S) == 1
+    # The order to switch off has been answered: this is no lease that ran out.
+    assert not sim.slot(7)["charger"]["powered"]
+    assert not sim.slot(7)["ac_on"]
 
 
 @pytest.mark.slow
