@@ -141,6 +141,11 @@ class RiderClient:
         found: Json = self._checked(self._http.get(f"/api/v1/swaps/{swap_id}"))
         return found
 
+    def swaps(self) -> list[Json]:
+        """The rider's own transactions, newest first."""
+        found: list[Json] = self._checked(self._http.get("/api/v1/swaps"))
+        return found
+
     def offline(self) -> Json:
         """Number, secrets of the month and ticket: what the phone keeps for the time without a network."""
         found: Json = self._checked(self._http.get("/api/v1/me/offline"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
@@ -54,6 +54,26 @@ SMALL_TARGETS: Final = """() => [...document.querySelectorAll('a,button,input:no
   .filter(([, box]) => box.height < 56 || box.width < 56)
   .map(([each, box]) => `${each.textContent.trim().slice(0, 20)} ${box.width}x${box.height}`)"""
 
+#: Words in Latin letters on a Chinese page that are neither a number of something, nor a unit, nor
+#: the name of a cabinet (the argument), nor the link to the other language.
+UNTRANSLATED: Final = """(known) => {
+  const odd = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode());) {
+    const element = node.parentElement;
+    if (element.closest('.mono,[lang],script,style,noscript,svg .mark')) continue;
+    const text = known.reduce((left, each) => left.replaceAll(each, ''), node.data);
+    const words = (text.match(/[A-Za-z]{2,}/g) ?? []).filter((word) => !['km', 'kWh', 'min'].includes(word));
+    if (words.length) odd.push(node.data.trim());
+  }
+  for (const each of document.querySelectorAll('[aria-label],[placeholder],[title],[alt]'))
+    for (const name of ['aria-label', 'placeholder', 'title', 'alt']) {
+      const text = each.getAttribute(name) ?? '';
+      if (text && !/[\\u4e00-\\u9fff]/.test(text) && /[A-Za-z]{2,}/.test(text)) odd.push(`${name}: ${text}`);
+    }
+  return odd;
+}"""
+
 
 def path_of_chromium() -> str:
     """Where the system's Chromium is."""
@@ -75,7 +95,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def phone(browser: Browser, *, locale: str = "zh-CN") -> Iterator[BrowserContext]:
+def phone(browser: Browser, *, locale: str = "zh-CN", **values: Any) -> Iterator[BrowserContext]:
     """A phone's context: small, touch, mobile."""
     context = browser.new_context(
         viewport={"width": 360, "height": 740},
@@ -84,6 +104,7 @@ def phone(browser: Browser, *, locale: str = "zh-CN") -> Iterator[BrowserContext
         has_touch=True,
         locale=locale,
         timezone_id="Asia/Shanghai",
+        **values,
     )
     context.set_default_timeout(ACTION_TIMEOUT_MS)
     try:

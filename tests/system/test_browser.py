@@ -1,44 +1,28 @@
-"""A headless Chromium as the rider's phone, from the QR link to "done", against the real programs."""
+"""A headless Chromium as the rider's phone, from the first page to the receipt, against the real programs."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from deploy.demo.clients import CODE_PATTERN, Json, texts_to
-from deploy.demo.waiting import until
-from tests.support.browser import chromium, desk, phone
-from tests.support.stack import ARTIFACTS, SystemStack
+from deploy.demo.waiting import now_s
+from tests.support.browser import chromium, desk
+from tests.support.flaky import Mood, flaky
+from tests.support.ride import Album, Ride, riding
+from tests.support.stack import SystemStack
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
-STEP_WITHIN_S: Final = 20.0
-SMS_WITHIN_S: Final = 5.0
-WAITS_FOR_RIDER: Final = ("await-return", "await-pickup", "await-close")
-#: `make screenshots` names the folder of the two pictures in the README here.
+#: `make screenshots` names the folder of the pictures in the README here.
 README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
-
-
-class Album:
-    """Numbered screenshots of one run, kept as a test artefact."""
-
-    def __init__(self, name: str) -> None:
-        self.folder = ARTIFACTS / "screenshots" / name
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        self.names: list[str] = []
-
-    def take(self, page: Page, name: str) -> None:
-        """One picture of what the rider sees."""
-        self.names.append(name)
-        page.screenshot(path=self.folder / f"{len(self.names):02}-{name}.png")
+WEAK_S: Final = 5.0
+DONE_WITHIN_S: Final = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -47,34 +31,13 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
-def test_a_rider_swaps_in_the_browser(fresh_stack: SystemStack, browser: Browser) -> None:
-    stack, album = fresh_stack, Album("rider")
-    with phone(browser) as context:
-        page = context.new_page()
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-
-        page.goto(stack.rider_url)
-        expect(page.locator("html")).to_have_attribute("lang", re.compile("^zh"))
-        album.take(page, "cabinet")
-        log_in(stack, page, album)
-        # The same session, so that the test can ask where the swap stands while the page shows it.
-        stack.rider.use_cookies({c["name"]: c["value"] for c in context.cookies()})
-        expect(page.locator("#do-swap")).to_be_enabled()
-        album.take(page, "cabinet-logged-in")
-
-        page.locator("#do-swap").tap()
-        page.wait_for_url("**/s/*")
-        swap_id = page.url.rsplit("/", 1)[1].partition("?")[0]
-        received = ride_through(stack, page, album, swap_id)
-
-        expect(page.locator(".slip")).to_contain_text(received)
-        expect(page.locator(".slip")).to_contain_text(stack.options.rider_serial or "")
-        album.take(page, "receipt")
-        assert problems == []
-    assert {"await-return", "await-pickup", "await-close", "done"} <= set(album.names)
-    assert len(stack.ledger(swap_id)) == 2
+def test_a_new_rider_from_registering_to_giving_back(
+    fresh_stack: SystemStack, browser: Browser
+) -> None:
+    """First pick-up, reservation, swap, receipt, return without pick-up: all on the phone's pages."""
+    stack = fresh_stack
+    with riding(stack, browser, "rider", phone_number="+8613800138001") as ride:
+        whole_story(ride)
     stack.assert_truth_is_ledger()
 
 
@@ -96,69 +59,152 @@ def test_an_operator_sees_cabinet_and_slots(fresh_stack: SystemStack, browser: B
             page.screenshot(path=Path(README_PICTURES) / "operator.png")
 
 
-def log_in(stack: SystemStack, page: Page, album: Album) -> None:
-    """From the cabinet's page through phone and code back to the cabinet's page."""
-    page.locator("#login").tap()
-    page.locator("#phone").fill(stack.options.phone)
-    album.take(page, "login-phone")
-    before = len(texts_to(stack.sms_file, stack.options.phone))
-    page.locator("form[action='/login'] button").tap()
-    page.locator("#code").wait_for()
-    text = until(
-        lambda: texts_to(stack.sms_file, stack.options.phone)[before:] or None,
-        within_s=SMS_WITHIN_S,
-        what="a login code",
-    )[-1]
-    code = CODE_PATTERN.search(text)
-    assert code is not None
-    page.locator("#code").fill(code.group(1))
-    album.take(page, "login-code")
-    page.locator("form[action='/login/code'] button").tap()
-    page.wait_for_url(f"**/c/{stack.options.cabinet_id}")
+@pytest.mark.slow
+def test_the_same_in_english_without_a_script(fresh_stack: SystemStack, browser: Browser) -> None:
+    stack = fresh_stack
+    with riding(
+        stack,
+        browser,
+        "rider-en-plain",
+        phone_number="+8613800138002",
+        locale="en-GB",
+        java_script_enabled=False,
+    ) as ride:
+        whole_story(ride)
+        expect(ride.page.locator("html")).to_have_attribute("lang", "en")
+    stack.assert_truth_is_ledger()
 
 
-def ride_through(stack: SystemStack, page: Page, album: Album, swap_id: str) -> str:
-    """Do at the cabinet what the page asks for, with a picture of each step; return the new pack."""
-    received, title = "", page.locator("#stage h1")
-    shown = ""
-    while True:
-        view = next_view(stack, album, swap_id)
-        step = view["step"]
-        if step in WAITS_FOR_RIDER:  # the page shows it until the rider has done it
-            expect(title).not_to_have_text(shown)
-            slot = view["slot_in"] if step == "await-return" else view["slot_out"]
-            expect(page.locator("#stage .no b")).to_have_text(str(slot))
-        shown = title.inner_text()
-        if view["done"]:
-            expect(page.locator("#stage .stage.done")).to_be_visible()
-            album.take(page, "done")
-            return received
-        album.take(page, step)
-        if step == "await-return":
-            keep_readme_picture(page)
-            stack.hands.give(slot, stack.options.rider_serial or "")
-        elif step == "await-pickup":
-            received = stack.hands.take(slot)
-        elif step == "await-close":
-            stack.sim.close_door(slot)
+@pytest.mark.slow
+@pytest.mark.parametrize(("mood", "number"), [("resets", 3), ("silent", 4)])
+def test_a_network_that_goes_in_mid_swap(
+    fresh_stack: SystemStack, browser: Browser, mood: Mood, number: int
+) -> None:
+    """Five seconds of it; "done" stands on the page less than 15 s after the network is back."""
+    stack = fresh_stack
+    with (
+        flaky(stack.http_port) as proxy,
+        riding(
+            stack,
+            browser,
+            f"rider-{mood}",
+            phone_number=f"+861380013800{number}",
+            base=proxy.url,
+        ) as ride,
+    ):
+        own = with_a_pack(ride)
+        swap_id = ride.tap("#do-swap")
+        expect(ride.page.locator("#stage .no b")).to_be_visible()
+        ride.page.evaluate("window.sameDocument = true")
+        proxy.set(mood)
+        gone_s = now_s()
+        ride.whole_swap_by_hand(swap_id, own)
+        ride.page.wait_for_timeout(max(0.0, WEAK_S - (now_s() - gone_s)) * 1_000)
+        proxy.set("well")
+        back_s = now_s()
+        expect(ride.page.locator("#stage .stage.done")).to_be_visible(timeout=30_000)
+        assert now_s() - back_s < DONE_WITHIN_S
+        assert ride.page.evaluate("window.sameDocument"), "the page was loaded again"
+        assert len(stack.ledger(swap_id)) == 2
 
 
-def next_view(stack: SystemStack, album: Album, swap_id: str) -> Json:
-    """The swap at a step of which there is no picture yet."""
+@pytest.mark.slow
+@pytest.mark.parametrize(("mood", "number"), [("resets", 5), ("silent", 6)])
+def test_a_tap_into_a_dead_network_is_one_swap(
+    fresh_stack: SystemStack, browser: Browser, mood: Mood, number: int
+) -> None:
+    """It goes out when the network is back, once, though tapped twice."""
+    stack = fresh_stack
+    with (
+        flaky(stack.http_port) as proxy,
+        riding(
+            stack,
+            browser,
+            f"rider-tap-{mood}",
+            phone_number=f"+861380013800{number}",
+            base=proxy.url,
+        ) as ride,
+    ):
+        own = with_a_pack(ride)
+        expect(ride.page.locator("#do-swap")).to_be_enabled()
+        proxy.set(mood)
+        ride.page.evaluate("for (let n = 0; n < 2; n++) document.getElementById('do-swap').click()")
+        ride.page.wait_for_timeout(WEAK_S * 1_000)
+        proxy.set("well")
+        back_s = now_s()
+        swap_id = ride.on_swap_page()
+        assert now_s() - back_s < DONE_WITHIN_S
+        ride.whole_swap_by_hand(swap_id, own)
+        expect(ride.page.locator("#stage .stage.done")).to_be_visible(timeout=30_000)
+        assert swaps_of(ride) == ["swap", "pickup"]
 
-    def unseen() -> Json | None:
-        view = stack.rider.swap(swap_id)
-        return view if view["step"] and view["step"] not in album.names else None
 
-    return until(
-        unseen,
-        within_s=STEP_WITHIN_S,
-        what=f"the step after {album.names[-1]}",
-        on_timeout=stack.tails,
-    )
+@pytest.mark.slow
+def test_a_double_tap_and_a_reload_in_mid_swap_are_one_swap(
+    fresh_stack: SystemStack, browser: Browser
+) -> None:
+    stack = fresh_stack
+    with riding(stack, browser, "rider-twice", phone_number="+8613800138007") as ride:
+        own = with_a_pack(ride)
+        ride.page.evaluate("for (let n = 0; n < 3; n++) document.getElementById('do-swap').click()")
+        swap_id = ride.on_swap_page()
+        ride.ride_through(swap_id, own, before_act=lambda _step: ride.page.reload() and None)
+        assert swaps_of(ride) == ["swap", "pickup"]
+        assert len(stack.ledger(swap_id)) == 2
 
 
-def keep_readme_picture(page: Page) -> None:
-    """The rider's picture for the README, when asked for."""
+def whole_story(ride: Ride) -> None:
+    """Register, first pick-up, find, reserve, swap, receipt, return without pick-up."""
+    page, stack = ride.page, ride.stack
+    ride.open_cabinet()
+    expect(page.locator("html")).to_have_attribute("lang", re.compile("^(zh|en)"))
+    ride.look("cabinet")
+    ride.log_in()
+    ride.look("first-pick-up")
+    first = ride.ride_through(ride.tap("#do-pickup"))
+
+    ride.open_cabinet()
+    page.locator("#reserve").tap()
+    expect(page.locator(".keep [data-left]")).to_be_visible(timeout=30_000)
+    kept = ride.spy.reservation(stack.options.cabinet_id)
+    ride.look("reserved")
+    swap_id = ride.tap("#do-swap")
+    second = ride.ride_through(swap_id, first, before_act=lambda step: picture(ride, step))
+    assert ride.spy.swap(swap_id)["slot_out"] == kept["slot"]
+    expect(page.locator(".slip")).to_contain_text(first)
+    expect(page.locator(".slip")).to_contain_text(second)
+    assert len(stack.ledger(swap_id)) == 2
+
+    page.goto(f"{ride.base}/me")
+    expect(page.locator("main")).to_contain_text(second)
+    ride.look("account")
     if README_PICTURES:
-        page.screenshot(path=Path(README_PICTURES) / "rider.png")
+        page.screenshot(path=Path(README_PICTURES) / "account.png")
+    ride.open_cabinet()
+    returned = ride.tap("#do-return")
+    ride.ride_through(returned, second)
+    expect(page.locator(".slip")).to_contain_text(second)
+    assert len(stack.ledger(returned)) == 1
+    assert swaps_of(ride) == ["return", "swap", "pickup"]
+
+
+def with_a_pack(ride: Ride) -> str:
+    """A new rider, logged in at the cabinet's page with a first pack."""
+    ride.open_cabinet()
+    ride.log_in()
+    serial = ride.ride_through(ride.tap("#do-pickup"))
+    ride.open_cabinet()
+    return serial
+
+
+def swaps_of(ride: Ride) -> list[str]:
+    """The kinds of the rider's transactions, newest first; all of them completed."""
+    rows = ride.spy.swaps()
+    assert {row["step"] for row in rows} == {"completed"}
+    return [row["kind"] for row in rows]
+
+
+def picture(ride: Ride, step: str) -> None:
+    """The rider's picture for the README, when asked for."""
+    if README_PICTURES and step == "await-return":
+        ride.page.screenshot(path=Path(README_PICTURES) / "rider.png")
