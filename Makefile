@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
 
-.PHONY: help setup check test peers demo bench bench-balance bench-bus mutants prove screenshots clean
+.PHONY: help setup check test peers demo bench bench-balance bench-bus bench-web mutants prove screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench-bus: $(STAMP) ## poll rounds, lock commands and dead devices on the wires,
 
 bench-balance: $(STAMP) ## the planner against HiGHS (ARGS="--full" for all sizes up to 75,000 cabinets)
 	@$(BIN)/python -m tests.bench.balance $(ARGS)
+
+bench-web: $(STAMP) ## the rider's page on a weak phone and network, beside a React page
+	@deploy/dev/packages.sh tests
+	@$(BIN)/python -m tests.bench.web $(ARGS)
 
 mutants: $(STAMP) ## break guards and safety rules on purpose: each must be found (ARGS=NAME for one)
 	@$(BIN)/python -m tests.world $(ARGS)

@@ -21,6 +21,7 @@ from fleet.cli import fail as _fail
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
+from fleet.cli_accounts import data_app, partner_app, plan_app
 from fleet.cli_balance import moves
 from fleet.cli_grid import grid_app
 from fleet.cli_plan import plan, plan_instance
@@ -43,6 +44,9 @@ app.add_typer(cabinet_app, name="cabinet")
 app.add_typer(battery_app, name="battery")
 app.add_typer(rider_app, name="rider")
 app.add_typer(ticket_app, name="ticket")
+app.add_typer(plan_app, name="rider-plan")
+app.add_typer(partner_app, name="partner")
+app.add_typer(data_app, name="rider-data")
 app.add_typer(group_key_app, name="group-key")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(station_app, name="station")

@@ -12,6 +12,7 @@ from fleet.adapters.sms import ConsoleSmsSender
 from fleet.config import FleetConfig
 from fleet.errors import ConfigError
 from fleet.ports import Clock
+from fleet.runtime.membership import MembershipService
 from fleet.service import Pages, Parts
 from fleet.store.accounts import AccountStore
 from fleet.web.app import create_app, stop_streams
@@ -55,6 +56,15 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         swaps_today=swaps_today,
         balance=parts.balance,
         steering=parts.steering,
+        membership=MembershipService(
+            plans=parts.stores.plans,
+            partners=parts.stores.partners,
+            privacy=parts.stores.privacy,
+            riders=parts.stores.riders,
+            key=parts.phone_key,
+            audience=parts.public_url,
+            clock=parts.clock,
+        ),
     )
     return Pages(app, lambda: stop_streams(app))
 

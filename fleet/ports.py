@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from fleet.core.account_views import ChargeView, ExportView, PackView, PartnerView, PlanView
 from fleet.core.balance.curve import CurveView
+from fleet.core.balance.hours import HourView
 from fleet.core.balance.moves import MovesView
 from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
@@ -329,6 +332,10 @@ class Balance(Protocol):
         """
         ...
 
+    async def hours(self, cabinet_id: str, full: int, slots: int) -> tuple[HourView, ...]:
+        """How many full packs to expect of a cabinet hour by hour; empty without a plan."""
+        ...
+
     async def moves(self) -> MovesView:
         """Batteries to carry where charging alone cannot meet the demand."""
         ...
@@ -387,4 +394,54 @@ class Accounts(Protocol):
 
     async def close_session(self, token: str) -> None:
         """Log out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """Who came by a partner's link, and how the pages name the partner."""
+
+    rider_id: str
+    partner_name: str
+    colour: str
+    support_phone: str
+
+
+class Membership(Protocol):
+    """Plans, charges, partners, and a rider's own data."""
+
+    async def plan_of(self, rider_id: str) -> PlanView | None:
+        """The plan that counts for a rider; None where no plans are sold."""
+        ...
+
+    async def charge_of(self, swap_id: str) -> ChargeView | None:
+        """What a transaction costs, if it costs anything by a plan."""
+        ...
+
+    async def packs_of(self, rider_id: str) -> tuple[PackView, ...]:
+        """The batteries in a rider's hands."""
+        ...
+
+    async def export(self, rider_id: str) -> ExportView:
+        """Everything that is kept of a rider; raise NotFoundError."""
+        ...
+
+    async def forget(self, rider_id: str) -> None:
+        """Delete an account; raise NotFoundError, or RefusedError while something is open."""
+        ...
+
+    async def enter(self, link: str) -> Entered:
+        """Whom a partner's signed link stands for; raise LinkError (forged, expired, used)."""
+        ...
+
+    async def partner_by_token(self, token: str) -> PartnerView:
+        """The partner of an API token; raise DeniedError."""
+        ...
+
+    async def set_plan(self, partner: PartnerView, subject: str, until_ms: int | None) -> None:
+        """The partner's plan for one of its riders until then; raise NotFoundError."""
+        ...
+
+    async def partner_swaps(self, partner_id: str, since_ms: int, limit: int) -> list[ChargeView]:
+        """The swaps of a partner's riders, newest first."""
         ...

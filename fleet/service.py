@@ -22,6 +22,7 @@ from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
+from fleet.adapters.http_post import post
 from fleet.adapters.mqtt import MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
 from fleet.area import Area
@@ -43,6 +44,7 @@ from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.steering import SteeringService
 from fleet.runtime.swaps import SwapService
+from fleet.runtime.webhooks import Webhooks
 from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
 from protocols import signing, topics
@@ -343,7 +345,10 @@ class _Fleet:
 
     def beside(self, public_url: str) -> list[Coroutine[Any, Any, None]]:
         """What runs for as long as the pages do, and ends after them."""
-        works: list[Coroutine[Any, Any, None]] = []
+        partners = Webhooks(
+            rows=self._stores.partners, post=post, key=self._phone_key, clock=self._clock
+        )
+        works: list[Coroutine[Any, Any, None]] = [partners.run()]
         if self._broker is not None:
             works.append(self._broker.run())
         if self._device is not None:

@@ -16,6 +16,9 @@ from fleet.store.enrolment import EnrolmentStore
 from fleet.store.events import EventStore
 from fleet.store.meta import MetaStore
 from fleet.store.operations import OperationStore
+from fleet.store.partners import PartnerStore
+from fleet.store.plans import PlanStore
+from fleet.store.privacy import PrivacyStore
 from fleet.store.reports import ReportStore
 from fleet.store.reservations import ReservationStore
 from fleet.store.riders import RiderStore
@@ -44,6 +47,9 @@ class Stores:
     sockets: SocketStore
     stations: StationStore
     reports: ReportStore
+    plans: PlanStore
+    partners: PartnerStore
+    privacy: PrivacyStore
 
 
 @asynccontextmanager
@@ -74,6 +80,9 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             sockets=SocketStore(database),
             stations=StationStore(database),
             reports=ReportStore(database),
+            plans=PlanStore(database),
+            partners=PartnerStore(database),
+            privacy=PrivacyStore(database),
         )
     finally:
         await database.close()

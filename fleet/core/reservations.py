@@ -58,6 +58,7 @@ class RiderFacts:
     open_swap: bool = False
     elsewhere: bool = False  # has one at another cabinet
     no_shows: int = 0
+    plan_refusal: str | None = None  # why the rider's plan lets no full pack go
 
 
 def check_minutes(minutes: int) -> int:
@@ -75,6 +76,8 @@ def refuse_reservation(cabinet: CabinetFacts, rider: RiderFacts) -> str | None:
         return "denied-rider"
     if rider.open_swap:
         return "open-swap"
+    if rider.plan_refusal is not None:
+        return rider.plan_refusal
     if rider.elsewhere:
         return "reserved-elsewhere"
     if rider.no_shows >= NO_SHOWS_MAX:

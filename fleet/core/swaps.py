@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.core.ledger import Changes, SwapState, Transfer
+from fleet.core.plans import PLAN_REFUSALS
 from protocols.messages import Kind, SlotState, SlotTelemetry, Status, Step, Telemetry
 
 #: Telemetry older than this proves nothing: three periods of the slowest cabinet (30 s).
@@ -33,6 +34,7 @@ REFUSALS: Final = {
     "no-shows": "the rider did not come for too many batteries that were kept",
     "no-full-battery": "the cabinet has no full battery",
     "no-empty-slot": "the cabinet has no empty slot",
+    **PLAN_REFUSALS,
 }
 
 
@@ -57,6 +59,7 @@ class LedgerFacts:
     rider_denied: bool = False
     cabinet_open_swap: str | None = None
     reserved: bool = False  # a full pack is kept here for this rider
+    plan_refusal: str | None = None  # why the rider's plan lets no full pack go
 
 
 def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None:
@@ -67,6 +70,8 @@ def refuse(kind: Kind, cabinet: CabinetFacts, ledger: LedgerFacts) -> str | None
         return "denied-rider"
     if ledger.rider_open_swap is not None:
         return "open-swap"
+    if kind is not Kind.RETURN and ledger.plan_refusal is not None:
+        return ledger.plan_refusal
     if cabinet.active_swap is not None or ledger.cabinet_open_swap is not None:
         return "busy"
     gives, takes = kind is not Kind.PICKUP, kind is not Kind.RETURN

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fleet.core.balance.curve import CurvePoint, CurveView, PlanNote
 from fleet.core.balance.grid import GridRegion
+from fleet.core.balance.hours import HourView, hours_ahead
 from fleet.core.balance.moves import MovesView
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
@@ -60,6 +61,29 @@ class BalanceService:
     async def moves(self) -> MovesView:
         """Batteries to carry, by the plan that holds."""
         return await asyncio.to_thread(self._outlook.moves)
+
+    async def hours(self, cabinet_id: str, full: int, slots: int) -> tuple[HourView, ...]:
+        """What to expect of one cabinet in the next hours; nothing without a plan that holds."""
+        planner = self._planner
+        orders, now_ms = planner.orders, self._clock.wall_ms()
+        if orders is None or now_ms >= orders.valid_until_ms or cabinet_id not in planner.grid.ids:
+            return ()
+        row = planner.grid.ids.index(cabinet_id)
+        starts = orders.problem.starts_ms
+        ahead = int(np.searchsorted(starts, now_ms, side="right")) - 1
+        starts = starts[max(ahead, 0) :]
+        pack = planner.grid.pack
+        pack_wh = pack.capacity_wh * (pack.ready_pct - pack.back_pct) / 100 / pack.efficiency
+        charged = orders.plan.step_wh[row, max(ahead, 0) :] / max(pack_wh, 1.0)
+        taken = planner.swaps_ahead(now_ms, len(starts))[row]
+        return hours_ahead(
+            full=full,
+            slots=slots,
+            charged=charged,
+            taken=taken,
+            starts_ms=starts,
+            step_s=planner.interval_s,
+        )
 
     def _note(self) -> PlanNote | None:
         orders = self._planner.orders

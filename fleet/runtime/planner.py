@@ -443,6 +443,10 @@ class Planner:
             self._away[:] = 0
             self.early("measured power is far from the plan")
 
+    def swaps_ahead(self, now_ms: int, count: int) -> Floats:
+        """The swaps to expect of each cabinet and interval, the present one first [N,T]."""
+        return self._demand.forecast(now_ms, count).mean
+
     def _region_limits(self) -> Floats:
         """What each region may take now [R]."""
         minute = self.minute(self._clock.wall_ms())

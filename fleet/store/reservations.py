@@ -9,6 +9,7 @@ from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.commands import QueuedCommand
+from fleet.core.plans import refuse_plan
 from fleet.core.records import NewCommand
 from fleet.core.reservations import (
     HELD,
@@ -24,6 +25,7 @@ from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.engine import Database
+from fleet.store.entitlements import entitlement_of
 from fleet.store.holds import live_of, reservation_of
 
 
@@ -58,6 +60,7 @@ class ReservationStore:
                 open_swap=await _has_open_swap(connection, wanted.rider),
                 elsewhere=live is not None,
                 no_shows=await _no_shows(connection, wanted.rider, now_ms),
+                plan_refusal=refuse_plan(await entitlement_of(connection, wanted.rider, now_ms)),
             )
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)

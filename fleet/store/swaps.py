@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import func, insert, select
@@ -13,6 +14,7 @@ from fleet.core.commands import QueuedCommand
 from fleet.core.ids import rider_holder
 from fleet.core.ledger import SwapState, actor_holder, reserve
 from fleet.core.operations import TECHNICIAN_KINDS
+from fleet.core.plans import Entitlement, refuse_plan
 from fleet.core.records import NewCommand, NewSwap
 from fleet.core.swaps import REFUSALS, LedgerFacts
 from fleet.core.views import AskedView, MovementView, SwapView
@@ -21,6 +23,7 @@ from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.custody import insert_transfers, split_flags, swap_of, swap_values
 from fleet.store.engine import Database
+from fleet.store.entitlements import entitlement_of, keep_charge
 from fleet.store.holds import live_of
 from protocols.messages import Kind, Step
 
@@ -51,7 +54,13 @@ class SwapStore:
             denied = False if of_staff else await _lock_rider(connection, new.rider)
             if (known := await _by_key(connection, new)) is not None:
                 return known
+            held = (
+                Entitlement()
+                if of_staff
+                else await entitlement_of(connection, new.rider, new.now_ms)
+            )
             facts = await _facts(connection, new, actor_holder(swap), rider_denied=denied)
+            facts = replace(facts, plan_refusal=refuse_plan(held))
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)
             serial = facts.rider_serials[0] if len(facts.rider_serials) == 1 else None
@@ -63,6 +72,7 @@ class SwapStore:
                 )
             )
             await insert_transfers(connection, reserve(swap, serial))
+            await keep_charge(connection, new, held)
             return command
 
     async def view(self, swap_id: str) -> SwapView:

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from fleet.core.account_views import ChargeView, PartnerView
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.moves import MovesView
 from fleet.core.login import normalise_phone
@@ -365,6 +366,8 @@ def publish_schemas(app: FastAPI) -> None:
                     ReportView,
                     MovesView,
                     StationView,
+                    PartnerView,
+                    ChargeView,
                 ),
                 ref_template="#/components/schemas/{name}",
             )

@@ -13,6 +13,7 @@ from fleet.ports import (
     Balance,
     Cabinets,
     Clock,
+    Membership,
     Offline,
     Operations,
     Reports,
@@ -33,8 +34,11 @@ from fleet.web import (
     api_stations,
     area,
     errors,
+    finding,
+    my,
     operator,
     orders,
+    partner,
     rider,
     system,
 )
@@ -70,6 +74,7 @@ def create_app(
     sockets: Sockets | None = None,
     stations: Stations | None = None,
     reports: Reports | None = None,
+    membership: Membership | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -104,6 +109,7 @@ def create_app(
         sockets=sockets,
         stations=stations,
         reports=reports,
+        membership=membership,
     )
     errors.install(app)
     for part in (
@@ -111,7 +117,10 @@ def create_app(
         api_orders,
         api_balance,
         api_stations,
+        finding,
         rider,
+        my,
+        partner,
         account,
         offline_pages,
         operator,

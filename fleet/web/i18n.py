@@ -15,6 +15,10 @@ LANGUAGES: Final = ("zh", "en")
 HTML_LANG: Final = {"zh": "zh-CN", "en": "en"}
 LANG_COOKIE: Final = "yz_lang"
 LANG_COOKIE_AGE_S: Final = 365 * 24 * 3600
+TYPE_COOKIE: Final = "yz_type"
+TYPES: Final = ("normal", "large")
+#: What a reader may choose by a parameter, the cookie that remembers it, and its values.
+CHOICES: Final = (("lang", LANG_COOKIE, LANGUAGES), ("type", TYPE_COOKIE, TYPES))
 _FOLDER: Final = Path(__file__).parent / "locales"
 
 
@@ -85,6 +89,13 @@ def language_of(request: HTTPConnection, default: str) -> str:
     if asked in LANGUAGES:
         return asked
     return accepted_language(request.headers.get("accept-language", "")) or default
+
+
+def is_large(request: HTTPConnection) -> bool:
+    """Whether the reader wants large type: by ``?type``, then cookie."""
+    asked = request.query_params.get("type")
+    chosen = asked if asked in TYPES else request.cookies.get(TYPE_COOKIE)
+    return chosen == "large"
 
 
 def accepted_language(header: str) -> str | None:

@@ -27,6 +27,8 @@ CHECKS_PER_ADDRESS: Final = Rate("checks-address", 60, 10 * 60_000)
 STATIONS_PER_ADDRESS: Final = Rate("stations-address", 300, 60_000)
 OFFLINE_PER_RIDER: Final = Rate("offline-rider", 30, 60_000)
 RESERVATIONS_PER_RIDER: Final = Rate("reservations-rider", 10, 60_000)
+LINKS_PER_ADDRESS: Final = Rate("links-address", 600, 10 * 60_000)
+PARTNER_CALLS: Final = Rate("partner-calls", 1_200, 60_000)
 OPERATOR_LOGINS: Final = Rate("operator-logins", 20, 60_000)
 
 

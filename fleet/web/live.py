@@ -58,7 +58,9 @@ async def cabinet_parts(
     rider, open_swap = await _rider(web, rider_id)
     kept = await web.reservations.of_rider(rider.id) if rider else None
     reserved = kept is not None and kept.cabinet_id == cabinet.id and kept.state == HELD
-    offered = choices(cabinet, rider, open_swap, reserved=reserved)
+    plan = await web.membership.plan_of(rider.id) if rider and web.membership else None
+    no_plan = plan.refusal if plan else None
+    offered = choices(cabinet, rider, open_swap, reserved=reserved, plan_refusal=no_plan)
     others = []
     if offered[0].refusal in ELSEWHERE:
         others = nearby(cabinet, await web.cabinets.all())
@@ -88,7 +90,7 @@ async def cabinet_parts(
         kept=None if open_swap else kept,
         failed=await _failed(web, rider, cabinet) if rider and kept is None else None,
     )
-    may = rider is not None and kept is None and may_reserve(cabinet, rider, open_swap)
+    may = rider is not None and kept is None and may_reserve(cabinet, rider, open_swap, no_plan)
     offer = part(
         texts, web.config, "_cabinet_offer.html", c=cabinet, may=may, minutes=MINUTES_DEFAULT
     )
@@ -118,7 +120,8 @@ async def swap_parts(web: Web, texts: Catalogue, swap: SwapView) -> SwapDocument
     settled = swap.done and (
         swap.step is not Step.COMPLETED or len(swap.movements) >= MOVEMENTS[swap.kind]
     )
-    values = {"page": page, "c": cabinet, "settled": settled}
+    charge = await web.membership.charge_of(swap.id) if web.membership and swap.done else None
+    values = {"page": page, "c": cabinet, "settled": settled, "charge": charge}
     stage = part(
         texts,
         web.config,

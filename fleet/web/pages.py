@@ -18,6 +18,7 @@ from markupsafe import Markup
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
+from fleet.core.partners import COLOUR
 from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
 from fleet.errors import FleetError, LimitedError
 from fleet.ports import (
@@ -25,6 +26,7 @@ from fleet.ports import (
     Balance,
     Cabinets,
     Clock,
+    Membership,
     Offline,
     Operations,
     Reports,
@@ -46,6 +48,10 @@ from fleet.web.sse import Streams
 
 FOLDER: Final = Path(__file__).parent
 NEXT_LENGTH_MAX: Final = 200
+BRAND_COOKIE: Final = "yz_brand"
+BRAND_CHARS_MAX: Final = 1_000
+NO_BRAND: Final[Mapping[str, str]] = {"name": "", "colour": "", "phone": ""}
+CURRENCY_SIGNS: Final = {"CNY": "¥", "EUR": "€", "USD": "$"}
 Part = dict[str, str]
 
 #: The shape of a slot's state in a table of 14 by 14 units; the colour comes from the style.
@@ -84,7 +90,9 @@ def _service_worker(urls: list[str]) -> str:
 
 SCRIPT: Final = _static("yz.mjs", "text/javascript")
 OFFLINE_SCRIPT: Final = _static("offline.mjs", "text/javascript")
+FIND_SCRIPT: Final = _static("find.mjs", "text/javascript")
 ICON: Final = _static("icon.svg", "image/svg+xml")
+STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, ICON)
 SERVICE_WORKER: Final = _service_worker([SCRIPT.url, OFFLINE_SCRIPT.url, ICON.url])
 RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
 OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")
@@ -120,6 +128,7 @@ class Web:
     sockets: Sockets | None = None
     stations: Stations | None = None
     reports: Reports | None = None
+    membership: Membership | None = None
     throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 
@@ -143,16 +152,19 @@ def page(
     js_urls: Sequence[str] = (),
     **values: Any,
 ) -> HTMLResponse:
-    """A whole page in the reader's language; ``?lang`` is remembered."""
+    """A whole page in the reader's language and type; ``?lang`` and ``?type`` are remembered."""
     web = web_of(request)
     texts = web.catalogue(request)
     other = next(each for each in i18n.LANGUAGES if each != texts.language)
-    query = {name: value for name, value in request.query_params.items() if name != "lang"}
+    large = i18n.is_large(request)
     html = TEMPLATES.get_template(template).render(
         **helpers(texts, web.config),
         html_lang=i18n.HTML_LANG[texts.language],
         other_html_lang=i18n.HTML_LANG[other],
-        other_lang_url="?" + urlencode({**query, "lang": other}),
+        other_lang_url=_with(request, "lang", other),
+        large=large,
+        brand=brand_of(request),
+        other_type_url=_with(request, "type", "normal" if large else "large"),
         css=Markup(css),  # noqa: S704 - our own file, named in the policy by its hash
         js_url=SCRIPT.url,
         js_urls=js_urls,
@@ -160,16 +172,38 @@ def page(
         **values,
     )
     response = HTMLResponse(html, status_code=status, headers={"Vary": "Accept-Language, Cookie"})
-    if request.query_params.get("lang") in i18n.LANGUAGES:
-        response.set_cookie(
-            i18n.LANG_COOKIE,
-            texts.language,
-            max_age=i18n.LANG_COOKIE_AGE_S,
-            secure=web.config.secure,
-            httponly=True,
-            samesite="lax",
-        )
+    for name, cookie, known in i18n.CHOICES:
+        if (chosen := request.query_params.get(name)) in known:
+            response.set_cookie(
+                cookie,
+                chosen or "",
+                max_age=i18n.LANG_COOKIE_AGE_S,
+                secure=web.config.secure,
+                httponly=True,
+                samesite="lax",
+            )
     return response
+
+
+def brand_of(request: HTTPConnection) -> Mapping[str, str]:
+    """The platform by whose link the reader came; empty without one, or when it is not as we set it."""
+    text = request.cookies.get(BRAND_COOKIE, "")
+    try:
+        found = json.loads(bytes.fromhex(text)) if 0 < len(text) <= BRAND_CHARS_MAX else {}
+        name, colour, phone = (str(found[key]) for key in ("name", "colour", "phone"))
+    except (ValueError, KeyError, TypeError):
+        return NO_BRAND
+    return {
+        "name": name[:60],
+        "colour": colour if COLOUR.fullmatch(colour) else "",
+        "phone": phone[:32],
+    }
+
+
+def _with(request: HTTPConnection, name: str, value: str) -> str:
+    """The same page with one parameter set; what asks for something else is left out."""
+    query = {key: old for key, old in request.query_params.items() if key not in ("lang", "type")}
+    return "?" + urlencode({**query, name: value})
 
 
 def part(texts: Catalogue, config: WebConfig, template: str, **values: Any) -> Part:
@@ -204,6 +238,7 @@ def helpers(texts: Catalogue, config: WebConfig) -> Mapping[str, Any]:
 def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
     texts = i18n.catalogue(language)
     return {
+        "language": texts.language,
         "t": texts.text,
         "age": texts.age,
         "alarm": texts.alarm,
@@ -215,6 +250,8 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "picture_summary": partial(_picture_summary, texts),
         "duration_text": partial(_duration_text, texts),
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
+        "money": _money,
+        "hour_text": partial(_hour_text, ZoneInfo(config.timezone)),
         "clock_text": _clock_text,
         "num": _number,
         "money": _money,
@@ -267,6 +304,15 @@ def _duration_text(texts: Catalogue, duration_ms: int) -> str:
 
 def _when_text(zone: ZoneInfo, wall_ms: int) -> str:
     return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    sign = CURRENCY_SIGNS.get(currency, currency + " ")
+    return f"{sign}{amount_minor // 100}.{amount_minor % 100:02d}"
+
+
+def _hour_text(zone: ZoneInfo, wall_ms: int) -> str:
+    return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%H}"
 
 
 def _clock_text(left_s: int) -> str:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from fleet.core import ids
 from fleet.core.distance import distance_m
+from fleet.core.geo import Point
 from fleet.core.hands import hands
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import RiderFacts, refuse_reservation
@@ -105,6 +106,7 @@ def choices(
     open_swap: SwapView | None,
     *,
     reserved: bool = False,
+    plan_refusal: str | None = None,
 ) -> tuple[Choice, ...]:
     """What the rider may do, the main thing first. Of a stranger only the cabinet is judged."""
     facts = cabinet_facts(cabinet)
@@ -116,14 +118,22 @@ def choices(
         rider_open_swap=open_swap.id if open_swap else None,
         rider_denied=rider.denied,
         reserved=reserved,
+        plan_refusal=plan_refusal,
     )
     kinds = (Kind.SWAP, Kind.RETURN) if rider.serials else (Kind.PICKUP,)
     return tuple(Choice(kind, refuse(kind, facts, ledger)) for kind in kinds)
 
 
-def may_reserve(cabinet: CabinetView, rider: RiderView, open_swap: SwapView | None) -> bool:
+def may_reserve(
+    cabinet: CabinetView,
+    rider: RiderView,
+    open_swap: SwapView | None,
+    plan_refusal: str | None = None,
+) -> bool:
     """Whether a full battery may be kept for this rider, as far as the page can tell."""
-    facts = RiderFacts(denied=rider.denied, open_swap=open_swap is not None)
+    facts = RiderFacts(
+        denied=rider.denied, open_swap=open_swap is not None, plan_refusal=plan_refusal
+    )
     return refuse_reservation(cabinet_facts(cabinet), facts) is None
 
 
@@ -315,7 +325,13 @@ def _held(swap: SwapView, receipt: Receipt) -> str:
     return "nothing" if swap.kind is Kind.PICKUP else "kept"
 
 
-def _distance_m(one: CabinetView, other: CabinetView) -> int | None:
-    if one.lat is None or one.lon is None or other.lat is None or other.lon is None:
+def place_of(cabinet: CabinetView) -> Point | None:
+    """Where a cabinet stands, if that is known."""
+    if cabinet.lat is None or cabinet.lon is None:
         return None
-    return distance_m(one.lat, one.lon, other.lat, other.lon)
+    return Point(cabinet.lat, cabinet.lon)
+
+
+def _distance_m(one: CabinetView, other: CabinetView) -> int | None:
+    a, b = place_of(one), place_of(other)
+    return distance_m(a.lat, a.lon, b.lat, b.lon) if a and b else None

@@ -10,9 +10,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.balance.hours import HourView
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import MINUTES_DEFAULT
-from fleet.core.views import ReservationView, SwapView
+from fleet.core.views import CabinetView, ReservationView, SwapView
 from fleet.errors import (
     DeniedError,
     FleetError,
@@ -23,6 +24,8 @@ from fleet.errors import (
 )
 from fleet.web import limits
 from fleet.web.drawing import is_live
+from fleet.web.entering import enter
+from fleet.web.finding import way_to
 from fleet.web.live import cabinet_parts, open_swap_of, swap_parts
 from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
@@ -33,16 +36,8 @@ router = APIRouter(include_in_schema=False)
 
 KEY: Final = re.compile(r"[\x21-\x7e]{8,128}")
 KEY_BYTES: Final = 18
-HISTORY_MAX: Final = 20
 RIDER_KINDS: Final = {kind.value: kind for kind in (Kind.SWAP, Kind.PICKUP, Kind.RETURN)}
 SEE_OTHER: Final = 303
-
-
-@router.get("/")
-async def home(request: Request) -> Response:
-    """All cabinets."""
-    cabinets = await web_of(request).cabinets.all()
-    return page(request, "home.html", cabinets=[(each, is_live(each)) for each in cabinets])
 
 
 @router.get("/c/{cabinet_id}")
@@ -50,6 +45,8 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
     """Where the QR code leads."""
     web = web_of(request)
     cabinet = await web.cabinets.get(cabinet_id)
+    if (link := request.query_params.get("pt")) is not None:
+        return await enter(request, link, f"/c/{cabinet.id}")
     rider_id = await rider_of(request)
     parts = await cabinet_parts(web, web.catalogue(request), cabinet, rider_id)
     return page(
@@ -60,8 +57,17 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
         parts={name: in_page(piece) for name, piece in parts.items()},
         key=fresh_key(),
         notice=notice_of(request),
+        way=way_to(cabinet),
+        hours=await good_hours(web, cabinet),
         js_urls=[OFFLINE_SCRIPT.url] if rider_id else [],
     )
+
+
+async def good_hours(web: Web, cabinet: CabinetView) -> tuple[HourView, ...]:
+    """What to expect of a cabinet; nothing where the balance is off or knows nothing of it."""
+    if web.balance is None or not is_live(cabinet):
+        return ()
+    return await web.balance.hours(cabinet.id, cabinet.full, cabinet.slots_total)
 
 
 @router.post("/c/{cabinet_id}/swap")
@@ -161,18 +167,6 @@ async def release_pack(request: Request, cabinet_id: str) -> Response:
     except (RefusedError, NotFoundError) as error:
         return refused(f"/c/{cabinet_id}", error)
     return RedirectResponse(f"/c/{cabinet_id}", SEE_OTHER)
-
-
-@router.get("/me")
-async def account(request: Request) -> Response:
-    """The rider's batteries and receipts."""
-    web = web_of(request)
-    rider_id = await need_rider(request)
-    rider = await web.riders.get(rider_id)
-    swaps = await web.swaps.of_rider(rider_id, HISTORY_MAX)
-    scripts = [OFFLINE_SCRIPT.url]
-    area = web.stations is not None
-    return page(request, "me.html", rider=rider, swaps=swaps, js_urls=scripts, area=area)
 
 
 async def start(web: Web, rider_id: str, cabinet_id: str, kind: str, key: str) -> SwapView:

@@ -87,7 +87,7 @@ class SecurityMiddleware:
             # Not no-referrer: with that, browsers send "Origin: null" with our own forms.
             "Referrer-Policy": "same-origin",
             "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+            "Permissions-Policy": "camera=(self), microphone=(), geolocation=(self)",
         }
         if origin.startswith("https:"):
             self._headers["Strict-Transport-Security"] = HSTS

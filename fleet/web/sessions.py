@@ -11,7 +11,7 @@ from starlette.responses import Response
 from fleet.core.login import SESSION_LIFE_MS, Identity, Verdict, normalise_code
 from fleet.errors import FleetError, InvalidError
 from fleet.web import limits
-from fleet.web.pages import Web, web_of
+from fleet.web.pages import BRAND_COOKIE, Web, web_of
 from fleet.web.security import LoginRequiredError
 
 RIDER_COOKIE: Final = "yz_session"
@@ -84,9 +84,15 @@ async def log_in(request: HTTPConnection, response: Response, phone: str, typed:
     rider = await web.riders.by_phone(phone, create=True)
     if rider is None:
         raise CodeWrongError("the code is wrong or has expired")
-    token = await web.accounts.open_session(Identity(rider_id=rider.id), web.clock.wall_ms())
-    _set_cookie(web, response, RIDER_COOKIE, token)
+    await open_rider_session(request, response, rider.id)
     return rider.id
+
+
+async def open_rider_session(request: HTTPConnection, response: Response, rider_id: str) -> None:
+    """Log a rider in whose identity is proven."""
+    web = web_of(request)
+    token = await web.accounts.open_session(Identity(rider_id=rider_id), web.clock.wall_ms())
+    _set_cookie(web, response, RIDER_COOKIE, token)
 
 
 async def log_in_operator(request: HTTPConnection, response: Response, token: str) -> bool:
@@ -109,7 +115,9 @@ async def log_out(request: HTTPConnection, response: Response, cookie: str) -> N
     response.delete_cookie(
         cookie_name(web, cookie), secure=web.config.secure, httponly=True, samesite="lax"
     )
-    if cookie == RIDER_COOKIE:  # what the phone kept for the time without a network goes too
+    if cookie == RIDER_COOKIE:
+        response.delete_cookie(BRAND_COOKIE, httponly=True, samesite="lax")
+        # What the phone kept for the time without a network goes too.
         response.headers["Clear-Site-Data"] = '"storage"'
 
 

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from fleet.errors import FleetError, NotFoundError
-from fleet.web.pages import ICON, OFFLINE_SCRIPT, SCRIPT, page, web_of
+from fleet.web.pages import ICON, STATIC, page, web_of
 
 router = APIRouter(include_in_schema=False)
 
 CHECK_TIMEOUT_S: Final = 2.0
 FOREVER: Final = "public, max-age=31536000, immutable"
-_FILES: Final = {file.url: file for file in (SCRIPT, OFFLINE_SCRIPT, ICON)}
+_FILES: Final = {file.url: file for file in STATIC}
 
 
 @router.get("/static/{name}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib import resources
 from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
@@ -73,6 +75,17 @@ UNTRANSLATED: Final = """(known) => {
     }
   return odd;
 }"""
+
+#: What axe-core finds serious or critical; it must be put into the page first.
+AXE: Final = """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
+  .filter((found) => ['serious', 'critical'].includes(found.impact))
+  .map((found) => `${found.id}: ${found.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(', ')}`)"""
+
+
+@lru_cache(maxsize=1)
+def axe_source() -> str:
+    """axe-core, to be evaluated in a page; the pages' own policy lets no foreign script in."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
 def path_of_chromium() -> str:

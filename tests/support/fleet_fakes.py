@@ -283,6 +283,7 @@ class Town:
     balance: Any = None
     steering: Any = None
     area: Any = None  # sockets, stations, reports
+    membership: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -328,6 +329,7 @@ class Town:
             sockets=getattr(self.area, "sockets", None),
             stations=getattr(self.area, "stations", None),
             reports=getattr(self.area, "reports", None),
+            membership=self.membership,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

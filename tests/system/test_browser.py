@@ -11,11 +11,13 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, expect
 
+from deploy.demo.stack import Options
 from deploy.demo.waiting import now_s
 from tests.support.browser import chromium, desk
 from tests.support.flaky import Mood, flaky
 from tests.support.ride import Album, Ride, riding
 from tests.support.stack import SystemStack
+from tests.system.conftest import BROKER
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
@@ -23,6 +25,12 @@ pytestmark = [pytest.mark.system, pytest.mark.browser]
 README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
 WEAK_S: Final = 5.0
 DONE_WITHIN_S: Final = 15.0
+
+
+@pytest.fixture(scope="module")
+def stack_options() -> Options:
+    """Whatever a rider brings back may be handed out again at once."""
+    return Options(broker=BROKER, cabinet_values={"cabinet": {"target_soc_pct": 50}})
 
 
 @pytest.fixture(scope="module")

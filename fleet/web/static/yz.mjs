@@ -19,7 +19,7 @@ function apply(state) {
   }
   if (state.say && say.textContent !== state.say) {
     say.textContent = state.say;
-    if (state.buzz) navigator.vibrate?.([200, 80, 200]);
+    if (state.buzz && navigator.userActivation?.hasBeenActive !== false) navigator.vibrate?.([200, 80, 200]);
   }
   if (state.settled) { finished = true; close(); }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +13,16 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
 from protocols.messages import Step
-from tests.support.browser import FLAGS, POOR_CONTRAST, SMALL_TARGETS
+from tests.support.browser import (
+    AXE,
+    FLAGS,
+    POOR_CONTRAST,
+    SMALL_TARGETS,
+    UNTRANSLATED,
+    axe_source,
+)
 from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet
+from tests.support.fleet_fakes_members import FakeMembership, plan
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -21,6 +30,11 @@ SHOTS: Final = Path(__file__).parents[3] / ".artifacts" / "web"
 ACTION_TIMEOUT_MS: Final = 10_000
 NUMBER: Final = "13800138000"
 MODES: Final = (("zh-CN", "light"), ("zh-CN", "dark"), ("en-US", "light"), ("en-US", "dark"))
+#: Both languages and both schemes; the other two pairs are for `make prove`.
+DRESSES: Final = tuple(
+    pytest.param(*mode, marks=() if place in (0, 3) else pytest.mark.slow)
+    for place, mode in enumerate(MODES)
+)
 
 
 @pytest.fixture
@@ -87,6 +101,10 @@ async def look(page: Page, name: str, mode: str, *, thumb: bool = True) -> None:
     assert await page.evaluate(POOR_CONTRAST) == [], name
     if thumb:
         assert await page.evaluate(SMALL_TARGETS) == [], name
+        if mode.startswith("zh"):
+            assert await page.evaluate(UNTRANSLATED, []) == [], name
+        await page.evaluate(axe_source())
+        assert await page.evaluate(AXE) == [], name
 
 
 async def shows(page: Page, slot: int | None, title: str) -> None:
@@ -95,16 +113,18 @@ async def shows(page: Page, slot: int | None, title: str) -> None:
         await expect(page.locator("#stage .no b")).to_have_text(str(slot))
 
 
-@pytest.mark.parametrize(("locale", "scheme"), MODES)
+@pytest.mark.parametrize(("locale", "scheme"), DRESSES)
 async def test_every_page_in_every_dress(
     town: Town, browser: Browser, locale: str, scheme: Any
 ) -> None:
     mode = f"{locale[:2]}-{scheme}"
+    town.membership = FakeMembership(town.riders, town.clock)
+    town.app.state.web = replace(town.app.state.web, membership=town.membership)
     town.cabinets.put(cabinet("DH-0002", "东湖路地铁站 B 口", lat=31.232, full=3))
     town.cabinets.put(cabinet("DH-0003", "人民广场北", online=False, age_ms=400_000))
     async with phone(browser, locale=locale, color_scheme=scheme) as context:
         page = await context.new_page()
-        for name, path in (("home", "/"), ("stranger", "/c/DH-0001"), ("login", "/login"), ("lost", "/nothing"), ("offline", "/c/DH-0003")):  # fmt: skip
+        for name, path in (("home", "/?lat=31.2301&lon=121.4702"), ("search", "/?q=zzz"), ("scan", "/scan?code=zzz"), ("home-large", "/?type=large"), ("stranger-large", "/c/DH-0001"), ("scan-large", "/scan?type=normal"), ("stranger", "/c/DH-0001"), ("login", "/login"), ("lost", "/nothing"), ("offline", "/c/DH-0003")):  # fmt: skip
             await page.goto(town.url + path)
             await look(page, name, mode)
         await page.goto(f"{town.url}/login?next=/c/DH-0001")
@@ -142,6 +162,16 @@ async def test_every_page_in_every_dress(
         await look(page, "swap-faulted", mode)
         await page.goto(f"{town.url}/me")
         await look(page, "me", mode)
+        await page.goto(f"{town.url}/me/data")
+        await page.click("summary")
+        await look(page, "my-data", mode)
+        town.membership.plan = plan(used=60, left=0, refusal="quota-exhausted")
+        await page.goto(f"{town.url}/c/DH-0001?type=large")
+        await look(page, "quota-exhausted-large", mode)
+        await page.goto(f"{town.url}/s/{swap_id}")
+        await look(page, "swap-faulted-large", mode)
+        await page.goto(f"{town.url}/me?type=normal")
+        await look(page, "me-plan", mode)
         await page.goto(f"{town.url}/offline")
         await look(page, "without-network", mode)
     sizes = ({"width": 360, "height": 740}, {"width": 1280, "height": 800})
@@ -297,9 +327,11 @@ async def test_by_keyboard_alone(town: Town, browser: Browser) -> None:
         await log_in(page, town, "YZ48-000077")
         await page.keyboard.press("Tab")
         await expect(page.locator(".skip")).to_be_focused()
-        for _ in range(4):
+        for _ in range(5):
             await page.keyboard.press("Tab")
         await expect(page.locator("#reserve")).to_be_focused()
+        await page.keyboard.press("Tab")
+        await expect(page.locator("#way")).to_be_focused()
         await page.keyboard.press("Tab")
         await expect(page.locator("#do-swap")).to_be_focused()
         await page.keyboard.press("Enter")

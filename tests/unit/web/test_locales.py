@@ -32,6 +32,9 @@ CABINET_REASONS = (
 )  # fmt: skip
 
 
+ACCOUNT_REASONS = ("link-forged", "link-expired", "link-used", "holds-battery")
+
+
 def test_same_keys() -> None:
     assert ZH.texts.keys() == EN.texts.keys()
 
@@ -109,7 +112,7 @@ def test_every_composed_key_exists(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("code", [*REFUSALS, *CABINET_REASONS])
+@pytest.mark.parametrize("code", [*REFUSALS, *CABINET_REASONS, *ACCOUNT_REASONS])
 def test_every_reason_has_a_text_and_a_next_action(language: str, code: str) -> None:
     texts = catalogue(language)
     assert texts.has(f"reason.{code}")

@@ -1,0 +1,125 @@
+"""What a rider may take, read within the transaction that would hand it out; and what it will cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.plans import (
+    DAY_MS,
+    Entitlement,
+    Plan,
+    Subscription,
+    charge_minor,
+    period_start_ms,
+)
+from fleet.core.records import NewSwap
+from fleet.store import tables as t
+from fleet.store.tables_accounts import charge, partner, rider_plan, subscription
+from protocols.messages import Kind
+
+#: Kinds that hand a full pack out.
+TAKES = (Kind.SWAP.value, Kind.PICKUP.value)
+
+
+async def entitlement_of(
+    connection: AsyncConnection, rider: str, now_ms: int, *, to_spend: bool = True
+) -> Entitlement:
+    """The plan that counts for a rider now, and how much of it is used.
+
+    ``to_spend``: the platform's row stays locked, so that its last swap is not given away twice.
+    """
+    plans = {row["id"]: plan_of(row) for row in (await connection.execute(select(rider_plan))).mappings()}  # fmt: skip
+    if not plans:
+        return Entitlement()
+    query = select(subscription).where(subscription.c.rider == rider)
+    query = query.order_by(subscription.c.from_ms.desc(), subscription.c.id.desc())
+    rows = [Subscription(**row) for row in (await connection.execute(query)).mappings()]
+    live = next((row for row in rows if row.live_at(now_ms) and row.plan in plans), None)
+    default = next((each for each in plans.values() if each.is_default), None)
+    plan = plans[live.plan] if live else default
+    facts: dict[str, Any] = {"any_plan": True, "had_one": bool(rows), "plan": plan}
+    facts["owed"] = await _is_owed(connection, rider)
+    if plan is None:
+        return Entitlement(**facts)
+    since_ms = period_start_ms(live.from_ms if live else 0, plan.days, now_ms)
+    facts["used"] = await _count(connection, t.swap.c.rider == rider, since_ms)
+    if live and live.until_ms is not None:
+        facts["until_ms"] = live.until_ms
+    if live and live.partner:
+        facts |= await _partner_facts(connection, live.partner, now_ms, lock=to_spend)
+    return Entitlement(**facts)
+
+
+async def keep_charge(connection: AsyncConnection, new: NewSwap, held: Entitlement) -> None:
+    """Note what a transaction that begins will cost, if it hands a full pack out."""
+    if held.plan is None or new.kind.value not in TAKES:
+        return
+    values = {
+        "swap_id": new.id,
+        "rider": new.rider,
+        "plan": held.plan.id,
+        "partner": held.partner,
+        "amount_minor": charge_minor(held.plan),
+        "currency": held.plan.currency,
+        "created_ms": new.now_ms,
+        "tell_ms": new.now_ms if held.partner else None,
+    }
+    await connection.execute(insert(charge).values(**values))
+
+
+def plan_of(row: Any) -> Plan:
+    """A row of ``rider_plan`` as the core knows it."""
+    return Plan(**{name: row[name] for name in Plan.__slots__})
+
+
+def handed_out() -> ColumnElement[bool]:
+    """Of a row of ``swap``: a full pack was handed out."""
+    leg = t.transfer.c
+    return exists().where(leg.swap_id == t.swap.c.id, leg.leg == "out", leg.state == "posted")
+
+
+async def _partner_facts(
+    connection: AsyncConnection, name: str, now_ms: int, *, lock: bool
+) -> dict[str, Any]:
+    query = select(partner).where(partner.c.id == name)
+    query = query.with_for_update() if lock else query
+    row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        return {"partner": name, "partner_off": True}
+    paid = exists().where(charge.c.swap_id == t.swap.c.id, charge.c.partner == name)
+    used = 0
+    if row["quota_day"] is not None:
+        used = await _count(connection, paid, now_ms - DAY_MS)
+    return {
+        "partner": name,
+        "partner_name": row["name"],
+        "partner_quota": row["quota_day"],
+        "partner_off": row["off"],
+        "partner_used": used,
+    }
+
+
+async def _count(connection: AsyncConnection, whose: ColumnElement[bool], since_ms: int) -> int:
+    """Transactions that count: those that handed a pack out, and those that still may."""
+    query = select(func.count()).where(
+        whose,
+        t.swap.c.kind.in_(TAKES),
+        t.swap.c.created_ms >= since_ms,
+        or_(t.swap.c.open, handed_out()),
+    )
+    return int((await connection.execute(query.select_from(t.swap))).scalar_one())
+
+
+async def _is_owed(connection: AsyncConnection, rider: str) -> bool:
+    """Whether the rider's last transaction was a swap that took a pack in and gave none out."""
+    leg = t.transfer.c
+    given = exists().where(leg.swap_id == t.swap.c.id, leg.leg == "in", leg.state == "posted")
+    query = select(t.swap.c.kind, t.swap.c.open, and_(given, ~handed_out()).label("owed"))
+    query = query.where(t.swap.c.rider == rider).order_by(
+        t.swap.c.created_ms.desc(), t.swap.c.id.desc()
+    )
+    row = (await connection.execute(query.limit(1))).first()
+    return row is not None and row.kind == Kind.SWAP.value and not row.open and bool(row.owed)

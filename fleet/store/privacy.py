@@ -1,0 +1,155 @@
+"""A rider's own data: what the rider holds, everything that is kept, and forgetting it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any, Final
+
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fleet.core.account_views import ExportView, PackView
+from fleet.core.audit_log import DONE
+from fleet.core.ids import rider_holder
+from fleet.errors import NotFoundError, RefusedError
+from fleet.store import tables as t
+from fleet.store.audit_log import append
+from fleet.store.engine import Database
+from fleet.store.meta import DENIALS, bump
+from fleet.store.plans import charge_views
+from fleet.store.swaps import serials_of
+from fleet.store.tables_accounts import charge, partner_rider, subscription
+
+ROWS_MAX: Final = 5_000
+FORGOTTEN: Final = "deleted"
+
+
+class PrivacyStore:
+    """Reading and forgetting what belongs to one rider."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def packs(self, rider: str) -> tuple[PackView, ...]:
+        """The batteries in a rider's hands, and what was known at the hand-over."""
+        async with self._database.read() as connection:
+            return await _packs(connection, rider)
+
+    async def export(self, rider: str) -> ExportView:
+        """Everything that is kept of a rider; raise NotFoundError."""
+        async with self._database.read() as connection:
+            query = select(t.rider).where(t.rider.c.id == rider)
+            row = (await connection.execute(query)).mappings().first()
+            if row is None:
+                raise NotFoundError(f"no rider {rider}")
+            return ExportView(
+                rider_id=rider,
+                number=row["number"],
+                phone_tail=row["phone_tail"],
+                created_ms=row["created_ms"],
+                denied_reason=row["denied_reason"],
+                packs=await _packs(connection, rider),
+                swaps=await _rows(connection, t.swap, t.swap.c.rider == rider),
+                reservations=await _rows(connection, t.reservation, t.reservation.c.rider == rider),
+                subscriptions=await _rows(connection, subscription, subscription.c.rider == rider),
+                charges=tuple(await charge_views(connection, charge.c.rider == rider, ROWS_MAX)),
+                partner_subjects=await _rows(
+                    connection, partner_rider, partner_rider.c.rider == rider
+                ),
+                audit_log=await _rows(connection, t.audit_log, t.audit_log.c.subject == rider),
+            )
+
+    async def forget(self, rider: str, actor: str, now_ms: int) -> None:
+        """Delete what tells who a rider is; the ledger keeps the bare id, so that no battery is lost.
+
+        Raises:
+            NotFoundError: no such rider.
+            RefusedError: ``holds-battery`` or ``open-swap``: that must end first.
+        """
+        async with self._database.write() as connection:
+            query = select(t.rider.c.phone_hash).where(t.rider.c.id == rider).with_for_update()
+            phone_hash = (await connection.execute(query)).scalar_one_or_none()
+            if phone_hash is None:
+                raise NotFoundError(f"no rider {rider}")
+            if await serials_of(connection, rider):
+                raise RefusedError("the rider holds a battery", code="holds-battery")
+            is_open = select(t.swap.c.id).where(t.swap.c.rider == rider, t.swap.c.open).limit(1)
+            if (await connection.execute(is_open)).first() is not None:
+                raise RefusedError("the rider has an unfinished transaction", code="open-swap")
+            for table, where in (
+                (t.session, t.session.c.rider_id == rider),
+                (t.login_code, t.login_code.c.phone_hash == phone_hash),
+                (partner_rider, partner_rider.c.rider == rider),
+            ):
+                await connection.execute(delete(table).where(where))
+            ends = update(subscription).where(
+                subscription.c.rider == rider,
+                or_(subscription.c.until_ms.is_(None), subscription.c.until_ms > now_ms),
+            )
+            await connection.execute(ends.values(until_ms=now_ms))
+            # Denied too: the number in a phone's storage must open nothing any more.
+            gone = update(t.rider).where(t.rider.c.id == rider)
+            await connection.execute(
+                gone.values(
+                    phone_hash=f"{FORGOTTEN}:{secrets.token_hex(24)}",
+                    phone_tail="",
+                    denied=True,
+                    denied_reason=FORGOTTEN,
+                )
+            )
+            await append(
+                connection,
+                at_ms=now_ms,
+                actor=actor,
+                action="rider.forget",
+                outcome=DONE,
+                cabinet="",
+                command_id="",
+                subject=rider,
+                reason="",
+                evidence="",
+            )
+            await bump(connection, DENIALS)
+
+
+async def _rows(connection: AsyncConnection, table: Any, where: Any) -> tuple[dict[str, Any], ...]:
+    rows = await connection.execute(select(table).where(where).limit(ROWS_MAX))
+    return tuple(dict(row) for row in rows.mappings())
+
+
+async def _packs(connection: AsyncConnection, rider: str) -> tuple[PackView, ...]:
+    query = select(t.battery).where(t.battery.c.holder == rider_holder(rider))
+    rows = list((await connection.execute(query.order_by(t.battery.c.serial))).mappings())
+    return tuple([await _pack(connection, row, rider) for row in rows])
+
+
+async def _pack(connection: AsyncConnection, row: Any, rider: str) -> PackView:
+    move, own = t.movement.c, t.event.c
+    joined = t.movement.outerjoin(
+        t.event,
+        and_(own.cabinet == move.cabinet, own.epoch == move.epoch, own.seq == move.seq),
+    )
+    last = select(move.at_ms, own.body).select_from(joined)
+    last = last.where(move.serial == row["serial"], move.to_holder == rider_holder(rider))
+    found = (await connection.execute(last.order_by(move.id.desc()).limit(1))).first()
+    lent = select(func.count()).where(
+        move.serial == row["serial"], move.to_holder.startswith("rider:"), move.moves
+    )
+    return PackView(
+        serial=row["serial"],
+        since_ms=found.at_ms if found else row["since_ms"],
+        model=row["model"],
+        capacity_wh=row["capacity_wh"],
+        soc_pct=_soc(found.body) if found else None,
+        lent=int((await connection.execute(lent)).scalar_one()),
+    )
+
+
+def _soc(body: str | None) -> int | None:
+    """The charge that the cabinet told with the hand-over."""
+    try:
+        soc = json.loads(body or "{}").get("soc_pct")
+    except (ValueError, AttributeError):
+        return None
+    return round(soc) if isinstance(soc, (int, float)) and 0 <= soc <= 100 else None

@@ -1,0 +1,122 @@
+"""Finding a cabinet: the list and map of those near, a typed code, a scanned one. No script is needed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from fleet.core.distance import distance_m
+from fleet.core.geo import Point, gcj02, sketch
+from fleet.core.swaps import refuse_cabinet
+from fleet.core.views import CabinetView
+from fleet.web.drawing import is_live
+from fleet.web.pages import FIND_SCRIPT, page, web_of
+from fleet.web.present import cabinet_facts, place_of
+
+router = APIRouter(include_in_schema=False)
+
+LISTED_MAX: Final = 20
+MAPPED_MAX: Final = 9  # more numbers than that can't be told apart on a phone
+MAP_WIDTH, MAP_HEIGHT, MAP_MARGIN = 328, 220, 28
+SEE_OTHER: Final = 303
+QUERY_MAX: Final = 200
+#: A code as printed under the QR code, or the link that is in it.
+_LINK: Final = re.compile(r"(?:https?://[^/\s]+)?/?(?:c/)?([A-Za-z0-9-]{3,32})/?(?:[?#].*)?")
+
+_Degrees = Annotated[float | None, Query(ge=-180, le=180)]
+_Text = Annotated[str, Query(max_length=QUERY_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One cabinet of the list. ``able``: it can serve a swap now."""
+
+    cabinet: CabinetView
+    live: bool
+    able: bool
+    distance_m: int | None
+    number: int  # on the map, 0 for none
+
+
+@router.get("/")
+async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: _Text = "") -> Response:  # fmt: skip
+    """The cabinets, nearest first where the reader told his place; or those that a word names."""
+    here = Point(lat, lon) if lat is not None and lon is not None and abs(lat) <= 90 else None
+    everyone = await web_of(request).cabinets.all()
+    wanted = q.strip()
+    if (exact := code_in(wanted, everyone)) is not None:
+        return RedirectResponse(f"/c/{exact}", SEE_OTHER)
+    found = _found(everyone, here, wanted)
+    places = [place for each in found if each.number and (place := place_of(each.cabinet))]
+    drawing = sketch(places, here, width=MAP_WIDTH, height=MAP_HEIGHT, margin=MAP_MARGIN)
+    return page(
+        request,
+        "home.html",
+        found=found,
+        more=len(everyone) > LISTED_MAX and not wanted,
+        here=here,
+        q=wanted,
+        drawing=drawing,
+        js_urls=[FIND_SCRIPT.url],
+    )
+
+
+@router.get("/scan")
+async def scan(request: Request, code: _Text = "") -> Response:
+    """The camera where the browser can read codes, and a field to type the code into."""
+    typed = code.strip()
+    if typed:
+        exact = code_in(typed, await web_of(request).cabinets.all())
+        if exact is not None:
+            return RedirectResponse(f"/c/{exact}", SEE_OTHER)
+    return page(request, "scan.html", typed=typed[:40], js_urls=[FIND_SCRIPT.url])
+
+
+def code_in(text: str, cabinets: list[CabinetView]) -> str | None:
+    """The id of the cabinet that a typed code or a scanned link names; case and site don't count."""
+    match = _LINK.fullmatch(text)
+    if match is None:
+        return None
+    asked = match[1].upper()
+    return next((each.id for each in cabinets if each.id == asked), None)
+
+
+def way_to(cabinet: CabinetView) -> str | None:
+    """A link that opens the phone's navigation by bicycle; coordinates in GCJ-02, as it wants them."""
+    place = place_of(cabinet)
+    if place is None:
+        return None
+    there = gcj02(place)
+    name = quote(cabinet.name.replace(",", " "), safe="")
+    to = f"{there.lon:.6f},{there.lat:.6f},{name}"
+    return f"https://uri.amap.com/navigation?to={to}&{urlencode({'mode': 'ride', 'coordinate': 'gaode'})}"
+
+
+def _found(everyone: list[CabinetView], here: Point | None, wanted: str) -> list[Found]:
+    named = [each for each in everyone if _matches(each, wanted)]
+    rows = []
+    for each in named:
+        place = place_of(each)
+        away_m = distance_m(here.lat, here.lon, place.lat, place.lon) if here and place else None
+        able = refuse_cabinet(cabinet_facts(each)) is None and bool(each.full and each.empty)
+        rows.append((each, away_m, able))
+    # Those that can't serve stand last; by distance where it is known, else by id.
+    rows.sort(key=lambda row: (row[1] is None, row[1] or 0, row[0].id))
+    rows.sort(key=lambda row: not row[2])
+    found, number = [], 0
+    for cabinet, away_m, able in rows[:LISTED_MAX]:
+        mapped = place_of(cabinet) is not None and number < MAPPED_MAX
+        number += mapped
+        live = is_live(cabinet)
+        found.append(Found(cabinet, live, able, away_m, number if mapped else 0))
+    return found
+
+
+def _matches(cabinet: CabinetView, wanted: str) -> bool:
+    word = wanted.casefold()
+    return word in cabinet.name.casefold() or word in cabinet.id.casefold()
