@@ -250,7 +250,7 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "picture_summary": partial(_picture_summary, texts),
         "duration_text": partial(_duration_text, texts),
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
-        "money": _money,
+        "price": _price,
         "hour_text": partial(_hour_text, ZoneInfo(config.timezone)),
         "clock_text": _clock_text,
         "num": _number,
@@ -306,7 +306,7 @@ def _when_text(zone: ZoneInfo, wall_ms: int) -> str:
     return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
 
 
-def _money(amount_minor: int, currency: str) -> str:
+def _price(amount_minor: int, currency: str) -> str:
     sign = CURRENCY_SIGNS.get(currency, currency + " ")
     return f"{sign}{amount_minor // 100}.{amount_minor % 100:02d}"
 
