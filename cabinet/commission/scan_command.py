@@ -48,6 +48,10 @@ def scan(
     power: Annotated[
         bool, typer.Option("--power", help="Hold the chargers' mains relays on meanwhile.")
     ] = False,
+    other: Annotated[
+        list[str] | None,
+        typer.Option("--other", help="Serves something else: a port, or bus-a:5 for a board."),
+    ] = None,
     yes: _Yes = False,
     as_json: _Json = False,
     lang: _Lang = "",
@@ -78,11 +82,12 @@ def scan(
         typer.echo(str(error), err=True)
         raise typer.Exit(terminal.EXIT_UNREACHABLE) from None
     looker = Scan(tuple(DEVICES.values()), wish, SystemClock(), terminal.tell)
-    found, powered = _look(looker, ports, ask=power, yes=yes)
+    others = tuple(other or ())
+    found, powered = _look(looker, ports, others, ask=power, yes=yes)
     _conclude(
         looker,
         found,
-        _Wanted(write, cabinet_id, data_dir),
+        _Wanted(write, cabinet_id, data_dir, others),
         powered=powered,
         as_json=as_json,
         language=language,
@@ -92,12 +97,14 @@ def scan(
 class _Wanted:
     """What to write, if anything."""
 
-    def __init__(self, path: Path | None, cabinet: str, data_dir: str) -> None:
-        self.path, self.cabinet, self.data_dir = path, cabinet, data_dir
+    def __init__(
+        self, path: Path | None, cabinet: str, data_dir: str, others: Sequence[str]
+    ) -> None:
+        self.path, self.cabinet, self.data_dir, self.others = path, cabinet, data_dir, others
 
 
 def _look(
-    looker: Scan, ports: Sequence[Port], *, ask: bool, yes: bool
+    looker: Scan, ports: Sequence[Port], others: Sequence[str], *, ask: bool, yes: bool
 ) -> tuple[tuple[PortFound, ...], bool]:
     """Everything that answers; whether the chargers had mains meanwhile."""
     from cabinet.commission import terminal  # noqa: PLC0415
@@ -106,6 +113,8 @@ def _look(
     from cabinet.core.commission.proposal import (  # noqa: PLC0415
         place_boards,
         power_pins,
+        slot_ports,
+        without,
     )
     from cabinet.core.commission.scan_plan import estimate_s, plan  # noqa: PLC0415
     from cabinet.errors import CabinetError  # noqa: PLC0415
@@ -118,17 +127,21 @@ def _look(
     told = judge_scan(found, looker.types, powered=False)
     if not any(f.cause is Cause.NO_MAINS for f in told):
         return found, False
-    boards = place_boards(found, looker.types)
-    pins = power_pins(boards)
+    cabinet = without(found, others)
+    slots = len(slot_ports(cabinet, looker.types))
+    pins = power_pins(place_boards(cabinet, looker.types), slots)
     if not pins:
-        terminal.tell("the chargers may lack mains, but the boards do not show the standard wiring")
+        terminal.tell(
+            "the chargers may lack mains, but boards and slots do not fit the standard wiring, so no "
+            "relay is touched"
+        )
         return found, False
     question = f"Give the chargers mains for a second look? It holds {_named(pins)}"
     if not (ask or not yes) or not terminal.confirmed(question, yes=ask and yes):
         return found, False
     terminal.tell(f"mains on by {_named(pins)}")
     try:
-        return terminal.run(looker.powered(found, pins)), True
+        return terminal.run(looker.powered(found, cabinet, pins)), True
     except CabinetError as error:
         typer.echo(f"mains could not be switched on: {error}", err=True)
         return found, False
@@ -157,11 +170,11 @@ def _conclude(
 
     from cabinet.commission import terminal  # noqa: PLC0415
     from cabinet.core.commission.inventory import judge_scan  # noqa: PLC0415
-    from cabinet.core.commission.proposal import Names, propose  # noqa: PLC0415
+    from cabinet.core.commission.proposal import Names, propose, without  # noqa: PLC0415
 
     findings = judge_scan(found, looker.types, powered=powered)
     names = Names(wanted.cabinet, wanted.data_dir)
-    proposal = propose(found, looker.types, names)
+    proposal = propose(without(found, wanted.others), looker.types, names)
     written = _write(proposal, wanted.path)
     code = terminal.exit_code(findings)
     if not as_json and code != terminal.EXIT_UNREACHABLE:

@@ -130,16 +130,18 @@ class Scan:
         return _with(port, round_, tuple(devices), sweep, protocol)
 
     async def powered(
-        self, found: Sequence[PortFound], pins: Sequence[Pin]
+        self, found: Sequence[PortFound], cabinet: Sequence[PortFound], pins: Sequence[Pin]
     ) -> tuple[PortFound, ...]:
         """Scan the silent ports again while these relays give the chargers mains.
+
+        ``cabinet`` is the part of what was found from which the pins have their boards' names.
 
         Raises:
             CabinetError: a board did not switch its relay.
         """
         # Also those that pass for empty slots: a charger's port may have such a name.
         again = [p for p in found if p.state is PortState.SILENT]
-        async with self._relays(found, pins) as relays, held(relays):
+        async with self._relays(cabinet, pins) as relays, held(relays):
             await self.clock.sleep(CHARGER_BOOT_S)
             # Only chargers have come to life, so only they are looked for.
             chargers = tuple(device for device in self.types if device.role is Role.CHARGER)
@@ -150,15 +152,15 @@ class Scan:
 
     @contextlib.asynccontextmanager
     async def _relays(
-        self, found: Sequence[PortFound], pins: Sequence[Pin]
+        self, cabinet: Sequence[PortFound], pins: Sequence[Pin]
     ) -> AsyncIterator[tuple[Relay, ...]]:
         """These pins as relays of drivers whose buses run."""
         wanted = {pin.board for pin in pins}
-        boards = {p.name: (p, d) for p, d in place_boards(found, self.types) if p.name in wanted}
+        boards = {p.name: (p, d) for p, d in place_boards(cabinet, self.types) if p.name in wanted}
         buses: dict[str, Bus] = {}
         drivers = {}
         for placed, device in boards.values():
-            port = next(p for p in found if bus_name(p) == placed.bus)
+            port = next(p for p in cabinet if bus_name(p) == placed.bus)
             if placed.bus not in buses:
                 line = Line(port.path, baud=port.baud, parity=port.parity, stopbits=port.stopbits)
                 buses[placed.bus] = Bus(placed.bus, line, self.clock)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from cabinet.core.commission.inventory import Found, PortFound, PortState, by_number, empty_slots
 from protocols.device import Device, Role
 from protocols.devices import DEVICES
@@ -68,43 +70,42 @@ class Proposal:
     assumed: tuple[str, ...]
 
 
-def lay_out(boards: Sequence[tuple[Placed, Device]]) -> Wiring | None:
-    """Where everything is on these boards, for as many slots as they can serve; None: for none.
+def wire_up(boards: Sequence[tuple[Placed, Device]], slots: int) -> Wiring | None:
+    """The standard wiring of this many slots on these boards; None when they do not fit exactly.
 
-    It does not depend on how many slots were found, so that a battery port that was overlooked
-    never turns a lock's relay into the contactor's.
+    A board too many or too few means that it is not known which board does what. Then nothing may
+    be switched: what would be the contactor's relay could be that of a lock.
     """
     combined = [(p, d) for p, d in boards if _pairs(d)]
     own_locks = [(p, d) for p, d in boards if d.locks and d.inputs and not d.relays]
-    half = 0 if own_locks else -(-len(combined) // 2)
-    doors = [
-        Pin(p.name, c)
-        for p, d in own_locks or combined[:half]
-        for c in range(min(d.locks, d.inputs))
-    ]
-    mains = [Pin(p.name, c) for p, d in combined[half:] for c in _pairs(d)]
+    locking, rest = (own_locks, combined) if own_locks else _first(combined, slots + len(OUTPUTS))
+    feeding, left = _first(rest, slots + (len(OUTPUTS) if own_locks else 0))
+    doors = [Pin(p.name, c) for p, d in locking for c in range(min(d.locks, d.inputs))]
+    mains = [Pin(p.name, c) for p, d in feeding for c in _pairs(d)]
     # The last channels of the last board with doors; beside lock boards, of the last board.
     source = mains if own_locks else doors
     commons = source[-len(OUTPUTS) :]
     del source[-len(OUTPUTS) :]
-    if not doors or not mains or len(commons) < len(OUTPUTS):
+    if left or not slots or len(doors) < slots or len(mains) < slots or len(commons) < len(OUTPUTS):
         return None
-    slots = min(len(doors), len(mains))
     return Wiring(tuple(doors[:slots]), tuple(mains[:slots]), tuple(commons))
 
 
-def wire_up(boards: Sequence[tuple[Placed, Device]], slots: int) -> Wiring | None:
-    """The standard wiring of this many slots; None when the boards cannot serve them."""
-    most = lay_out(boards)
-    if most is None or slots > len(most.doors):
-        return None
-    return Wiring(most.doors[:slots], most.mains[:slots], most.commons)
-
-
-def power_pins(boards: Sequence[tuple[Placed, Device]]) -> tuple[Pin, ...]:
-    """The relays that give the chargers mains: the contactor, then every slot's; () without wiring."""
-    wiring = lay_out(boards)
+def power_pins(boards: Sequence[tuple[Placed, Device]], slots: int) -> tuple[Pin, ...]:
+    """The relays that give the chargers mains: the contactor, then every slot's; () when unsure."""
+    wiring = wire_up(boards, slots)
     return () if wiring is None else (wiring.commons[0], *wiring.mains)
+
+
+def _first(
+    boards: list[tuple[Placed, Device]], channels: int
+) -> tuple[list[tuple[Placed, Device]], list[tuple[Placed, Device]]]:
+    """As many boards as have so many channels, and those behind them."""
+    count = 0
+    while count < len(boards) and channels > 0:
+        channels -= len(_pairs(boards[count][1]))
+        count += 1
+    return boards[:count], boards[count:]
 
 
 def place_boards(
@@ -115,6 +116,22 @@ def place_boards(
     return tuple(
         (Placed(f"board-{n}", f.type, bus_name(port), f.address), device)
         for n, (port, f, device) in enumerate(found, 1)
+    )
+
+
+def without(ports: Iterable[PortFound], others: Iterable[str]) -> tuple[PortFound, ...]:
+    """The ports without those, and without devices, that serve something else.
+
+    ``others`` are ``bus-b`` for a whole port and ``bus-a:5`` for the device at address 5.
+    """
+    left = frozenset(others)
+    return tuple(
+        msgspec.structs.replace(
+            port,
+            devices=tuple(f for f in port.devices if f"{port.name}:{f.address}" not in left),
+        )
+        for port in ports
+        if port.name not in left
     )
 
 
@@ -147,10 +164,7 @@ def propose(ports: Iterable[PortFound], types: Sequence[Device], names: Names) -
     chargers = _of_role(every, types, Role.CHARGER)
     slots = len(batteries)
     wiring = wire_up(boards, slots) if slots else None
-    most = lay_out(boards)
-    missing = tuple(
-        _missing(batteries, len(boards), len(chargers), 0 if most is None else len(most.doors))
-    )
+    missing = tuple(_missing(batteries, len(boards), len(chargers), wired=wiring is not None))
     if missing or wiring is None:
         return Proposal("", missing, ())
     kind = _battery_type(batteries, types)
@@ -207,7 +221,7 @@ def _battery_type(batteries: Sequence[PortFound], types: Sequence[Device]) -> De
 
 
 def _missing(
-    batteries: Sequence[PortFound], boards: int, chargers: int, most: int
+    batteries: Sequence[PortFound], boards: int, chargers: int, *, wired: bool
 ) -> Iterator[str]:
     slots = len(batteries)
     if not slots:
@@ -216,12 +230,12 @@ def _missing(
             "which ports are the slots'"
         )
         return
-    if slots > most:
+    if not wired:
         silent = ", ".join(port.name for port in batteries if not port.devices) or "none"
         yield (
-            f"{boards} boards can lock, watch and feed {most} slots by the standard wiring, but there "
-            f"are {slots} battery ports (silent ones that count as empty slots: {silent}); add a "
-            "board, or name the ports to scan without those that are no slot's"
+            f"{boards} boards do not fit the standard wiring of {slots} slots (silent ports that count "
+            f"as empty slots: {silent}). A board for something else: leave it out, like "
+            "--other bus-a:5. A port that is no slot's: --other its name. A dead board: mend it first"
         )
     if chargers < slots:
         yield (

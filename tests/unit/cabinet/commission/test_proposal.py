@@ -23,12 +23,12 @@ from cabinet.core.commission.proposal import (
     Names,
     Pin,
     bus_name,
-    lay_out,
     place_boards,
     power_pins,
     propose,
+    wire_up,
+    without,
 )
-from cabinet.core.model import Output
 from protocols.device import Protocol
 from protocols.devices import DEVICES
 
@@ -87,7 +87,7 @@ def test_what_is_only_assumed_is_said_in_the_file() -> None:
     [
         ([p for p in FULL if p is not CHARGERS], "0 chargers for 12 slots"),
         ([BUS_A, CHARGERS], "no battery answers"),
-        ([bus("bus-a", (BOARD, 1)), *FULL[1:]], "1 boards can lock, watch and feed 0 slots"),
+        ([bus("bus-a", (BOARD, 1)), *FULL[1:]], "1 boards do not fit"),
         ([], "no battery answers"),
     ],
     ids=["no-mains", "no-battery", "too-few-boards", "nothing"],
@@ -102,41 +102,64 @@ def test_what_is_missing_is_named_and_nothing_is_proposed(
 
 def test_the_relays_of_the_mains_are_never_those_of_a_lock() -> None:
     boards = place_boards(FULL, TYPES)
-    pins = power_pins(boards)
+    pins = power_pins(boards, 12)
     assert pins[0] == Pin("board-2", 4)
     made = parse(propose(FULL, TYPES, NAMES).text, Path("cabinet.toml"), {})
     locks = {(slot.lock.board, slot.lock.channel) for slot in made.slots}
     assert not locks & {(pin.board, pin.channel) for pin in pins}
-    assert power_pins(boards[:1]) == ()
+    assert power_pins(boards[:1], 12) == ()
 
 
-@pytest.mark.parametrize("seen", range(1, 13))
-def test_a_battery_port_that_is_overlooked_turns_no_lock_into_the_contactor(seen: int) -> None:
-    """The relays that --power closes depend on the boards alone, never on what else was found."""
-    few = (BUS_A, *(battery(n) for n in range(1, seen + 1)))
-    made = parse(propose(FULL, TYPES, NAMES).text, Path("cabinet.toml"), {})
-    contactor = made.outputs[Output.CONTACTOR]
-    pins = power_pins(place_boards(few, TYPES))
-    assert (pins[0].board, pins[0].channel) == (contactor.board, contactor.channel)
-    assert [(p.board, p.channel) for p in pins[1:]] == [
-        (slot.ac.board, slot.ac.channel) for slot in made.slots
-    ]
+@pytest.mark.parametrize("seen", range(1, 17))
+@pytest.mark.parametrize(
+    "answering", [(1, 2, 3, 4), (1, 2), (1, 2, 3), (3, 4), (1,), (1, 2, 3, 4, 5)]
+)
+def test_power_never_closes_a_lock_s_relay(seen: int, answering: tuple[int, ...]) -> None:
+    """On a cabinet of 12 slots, whatever boards are dead or extra and whatever ports are missing.
+
+    With four slots seen two boards are a whole cabinet: only that case cannot be told apart.
+    """
+    if seen <= 4 and answering == (1, 2):
+        return
+    few = (
+        bus("bus-a", *((BOARD, n) for n in answering)),
+        *(battery(n) for n in range(1, seen + 1)),
+    )
+    placed = place_boards(few, TYPES)
+    pins = power_pins(placed, seen)
+    address = {board.name: board.address for board, _ in placed}
+    closed = {(address[pin.board], pin.channel) for pin in pins}
+    locks = {(1, channel) for channel in range(8)} | {(2, channel) for channel in range(4)}
+    alarms = {(2, channel) for channel in (5, 6, 7)}
+    assert not closed & (locks | alarms)
+    if answering == (1, 2, 3, 4):
+        assert ((2, 4) in closed) == (9 <= seen <= 12)
 
 
-@pytest.mark.parametrize(("boards", "slots"), [(1, 0), (2, 4), (3, 8), (4, 12), (6, 20)])
+def test_what_serves_something_else_is_left_out() -> None:
+    extra = bus("bus-x", (BOARD, 1))
+    lamps = msgspec.structs.replace(BUS_A, devices=(*BUS_A.devices, Found(type=BOARD, address=5)))
+    ports = (lamps, extra, *FULL[1:])
+    assert propose(ports, TYPES, NAMES).text == ""
+    told = propose(without(ports, ["bus-x", "bus-a:5"]), TYPES, NAMES)
+    assert told.text == propose(FULL, TYPES, NAMES).text
+
+
+@pytest.mark.parametrize(("boards", "slots"), [(2, 4), (3, 8), (4, 12), (6, 20)])
 def test_how_many_slots_boards_can_serve(boards: int, slots: int) -> None:
     placed = place_boards([bus("bus-a", *((BOARD, n) for n in range(1, boards + 1)))], TYPES)
-    wiring = lay_out(placed)
-    assert (len(wiring.doors) if wiring else 0) == slots
-    if wiring:
-        assert not set(wiring.commons) & {*wiring.doors, *wiring.mains}
-        assert not set(wiring.doors) & set(wiring.mains)
+    wiring = wire_up(placed, slots)
+    assert wiring is not None
+    assert not set(wiring.commons) & {*wiring.doors, *wiring.mains}
+    assert not set(wiring.doors) & set(wiring.mains)
+    assert wire_up(placed, slots + 1) is None
+    assert wire_up(placed, 0) is None
 
 
 def test_lock_boards_of_their_own_leave_the_relays_to_the_mains() -> None:
     locks = bus("bus-l", ("kerong-kr-cu16", 0), protocol=Protocol.KERONG)
     relays = bus("bus-r", (BOARD, 1), (BOARD, 2))
-    wiring = lay_out(place_boards([locks, relays], TYPES))
+    wiring = wire_up(place_boards([locks, relays], TYPES), 12)
     assert wiring is not None
     assert {pin.board for pin in wiring.doors} == {"board-1"}
     assert {pin.board for pin in (*wiring.mains, *wiring.commons)} == {"board-2", "board-3"}
