@@ -42,7 +42,7 @@ bench: $(STAMP) ## tap to door, door to door: p95 against the targets
 bench-bus: $(STAMP) ## poll rounds, lock commands and dead devices on the wires, beside plain pymodbus
 	@$(BIN)/python -m tests.bench.bus $(ARGS)
 
-bench-balance: $(STAMP) ## the planner against HiGHS (ARGS="--full" for all sizes up to 75,000 cabinets)
+bench-balance: $(STAMP) ## the planner beside other solvers (ARGS="--full" up to 75,000 cabinets, "--policies")
 	@$(BIN)/python -m tests.bench.balance $(ARGS)
 
 bench-web: $(STAMP) ## the rider's page on a weak phone and network, beside a React page

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with the four packages (editable) and every extra. Called by make when the stamp is old.
+# Make .venv with the four packages (editable) and every extra but bench's. Called by make when the stamp is old.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -9,7 +9,7 @@ started=$SECONDS
 
 if [ -z "${NO_UV:-}" ] && uv --version >/dev/null 2>&1; then
   echo "setup: $(uv --version), packages of uv.lock into .venv"
-  uv sync --locked --all-extras --quiet
+  uv sync --locked --all-extras --no-extra bench --quiet
 else
   if ! command -v "$python" >/dev/null; then
     echo "There is no $python. Install it (Debian: apt-get install python3 python3-venv)." >&2

@@ -1,8 +1,9 @@
-"""`python -m tests.bench.balance`: the planner against HiGHS on the same instances, in one run.
+"""`make bench-balance`: the planner and other people's solvers on the same instances, in one run.
 
-Each size in a process of its own, so that peak memory is its own; the planner is compiled before the
-clock runs. HiGHS (interior point, no crossover, the same threads) is given ``--limit`` seconds and is
-left out where it would need more memory than the machine has. Figures are medians of ``--repeats``.
+Each solver and size runs in a process of its own, so that its peak memory is its own; building a model
+and compiling are not counted. Every peer gets the planner's threads and ``--limit`` seconds, and is not
+tried on larger instances once it ran out of them, nor where its model would not fit 24 GiB. The
+planner's figures are medians of ``--repeats``. A plot goes to ``.artifacts/bench-balance.png``.
 """
 
 from __future__ import annotations
@@ -16,24 +17,34 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
 
 from fleet.core.balance.generate import generate
-from fleet.core.balance.instance import Instance
+from fleet.core.balance.instance import Instance, region_loads
 from fleet.core.balance.solve import solve
+from tests.bench import policies
+from tests.bench.peers import PEERS, Peer
 from tests.support.plan_check import faults
-from tests.support.plan_lp import optimum
 
-SIZES: Final = ((1_000, 96), (1_000, 288), (10_000, 96), (10_000, 288), (75_000, 96), (75_000, 288))
-QUICK: Final = ((1_000, 96), (4_000, 96))
+SIZES: Final = ((1_000, 96), (10_000, 96), (75_000, 96), (1_000, 288), (10_000, 288), (75_000, 288))
+QUICK: Final = ((300, 96), (1_000, 96), (4_000, 96))
+QUICK_LIMIT_S: Final = 60.0
+FULL_LIMIT_S: Final = 600.0
+#: Beyond its limit a peer may need so long to notice it, and to build its model.
+GRACE_S: Final = 120.0
 GAP: Final = 0.0002
 WARM_GAP: Final = 0.0005
-#: Above it the matrix of the linear programme does not fit a machine of 24 GiB.
-HIGHS_CELLS_MAX: Final = 3_000_000
 CHANGED: Final = 0.01
+OVER_MAX: Final = 0.001  # over anybody's optimum
+EXPONENT_MAX: Final = 1.1
+THREADS: Final = 2
+OURS: Final = "fleetd plan"
+PLOT: Final = Path(".artifacts/bench-balance.png")
+Row = dict[str, Any]
 
 app = typer.Typer(add_completion=False)
 
@@ -42,71 +53,135 @@ app = typer.Typer(add_completion=False)
 def main(
     *,
     full: Annotated[bool, typer.Option("--full", help="All sizes, up to 75,000 x 288.")] = False,
-    limit_s: Annotated[float, typer.Option("--limit", help="Seconds for HiGHS.")] = 600.0,
+    limit_s: Annotated[
+        float | None, typer.Option("--limit", help="Seconds for each peer; 60, or 600 with --full.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Solves of each kind.")] = 3,
-    peer: Annotated[bool, typer.Option(help="Run HiGHS too.")] = True,
+    peer: Annotated[bool, typer.Option(help="Run other solvers too.")] = True,
+    of_policies: Annotated[
+        bool, typer.Option("--policies", help="Charging policies in a closed loop instead.")
+    ] = False,
     one: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Print the table; exit 1 when a plan is wrong."""
-    if one:
-        cabinets, intervals = map(int, one.split("x"))
-        print(json.dumps(measure(cabinets, intervals, limit_s, repeats, peer=peer)))
+    """Print the tables; exit 1 when a plan is wrong."""
+    if of_policies:
+        policies.main(full=full)
         return
-    load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
-    print(f"{os.cpu_count()} cores, load average {load}; HiGHS up to {limit_s:.0f} s")
+    limit_s = limit_s or (FULL_LIMIT_S if full else QUICK_LIMIT_S)
+    if one:
+        _child(one, limit_s, repeats)
+        return
+    print(f"{os.cpu_count()} cores, {THREADS} threads for all; peers up to {limit_s:.0f} s each")
+    peers = [each for each in PEERS if peer and each.installed]
+    for each in PEERS:
+        if peer and not each.installed:
+            print(f"not installed, left out: {each.name} (pip install -e '.[bench]')")
     print(
-        f"{'cabinets x T':>14}{'cold':>9}{'gap':>10}{'memory':>10}{'1 % new':>9}{'M known':>9}"
-        f"{'day-ahead':>10}{'HiGHS':>10}{'ratio':>8}{'over it':>10}"
+        f"{'cabinets x T':>14}  {'solver':<26}{'time':>11}{'ratio':>9}{'memory':>10}{'gap':>10}"
+        f"{'load':>7}"
     )
-    rows = []
+    rows: list[Row] = []
+    slow: set[str] = set()
     for cabinets, intervals in SIZES if full else QUICK:
-        row = _alone(cabinets, intervals, limit_s, repeats, peer=peer)
+        rows += _size(f"{cabinets}x{intervals}", limit_s, repeats, peers, slow)
+    _exponents(rows)
+    if plotted := _plot(rows):
+        print(f"plot: {plotted}")
+    sys.exit(1 if any(row.get("faults") for row in rows) else 0)
+
+
+def _size(size: str, limit_s: float, repeats: int, peers: list[Peer], slow: set[str]) -> list[Row]:
+    """One size by everybody; ``slow`` are those that ran out of time at a smaller one."""
+    cabinets, intervals = map(int, size.split("x"))
+    ours = _alone(f"{size}:{OURS}", limit_s * 10, repeats)
+    assert ours is not None, "the planner itself ran out of time"
+    ours |= {"solver": OURS, "ratio": 1.0}
+    rows = [ours]
+    _print(ours)
+    _print_more(ours)
+    for each in peers:
+        key = f"{each.name} {intervals}"
+        if cabinets * intervals > each.cells_max or key in slow:
+            continue
+        row = _alone(f"{size}:{each.name}", limit_s, 1) or {"seconds": None, "cost": None}
+        row |= {"solver": each.name, "cabinets": cabinets, "intervals": intervals}
+        row["ratio"] = (row["seconds"] or limit_s) / ours["seconds"]
+        row["finished"] = row["cost"] is not None
+        row["seconds"] = row["seconds"] or limit_s
+        if row["finished"]:
+            row["over"] = ours["cost"] / row["cost"] - 1  # ours over theirs
+            if row["over"] > OVER_MAX:
+                row["faults"] = [f"{OURS} costs {row['over']:.3%} more"]
+        else:
+            slow.add(key)
         rows.append(row)
         _print(row)
-    _exponents(rows)
-    sys.exit(1 if any(row["faults"] for row in rows) else 0)
+    return rows
 
 
-def _alone(cabinets: int, intervals: int, limit_s: float, repeats: int, *, peer: bool) -> Any:
-    command = [sys.executable, "-m", "tests.bench.balance", "--one", f"{cabinets}x{intervals}"]
+def _alone(one: str, limit_s: float, repeats: int) -> Row | None:
+    """A solver in a process of its own; None when it was still at it long after its limit."""
+    command = [sys.executable, "-m", "tests.bench.balance", "--one", one]
     command += ["--limit", str(limit_s), "--repeats", str(repeats)]
-    command += [] if peer else ["--no-peer"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])  # HiGHS greets on standard output
+    load = os.getloadavg()[0]
+    try:
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=limit_s + GRACE_S
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    row: Row = json.loads(done.stdout.splitlines()[-1])  # HiGHS greets on standard output
+    return row | {"load": load}
 
 
-def measure(
-    cabinets: int, intervals: int, limit_s: float, repeats: int, *, peer: bool
-) -> dict[str, Any]:
-    """All figures of one size."""
+def _child(one: str, limit_s: float, repeats: int) -> None:
+    size, name = one.split(":", 1)
+    cabinets, intervals = map(int, size.split("x"))
+    if name == OURS:
+        print(json.dumps(measure(cabinets, intervals, repeats)))
+        return
+    peer = next(each for each in PEERS if each.name == name)
+    instance = _lean(generate(cabinets, intervals, 1))
+    peak_w = _peaks(instance) if "flow" in name else np.zeros(0)
+    found = peer.run(instance, limit_s, THREADS, peak_w)
+    memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"seconds": found.seconds, "cost": found.cost, "memory_mib": memory_mib}))
+
+
+def _peaks(instance: Instance) -> np.ndarray:
+    plan = solve(instance, clock=time.perf_counter, gap=GAP)
+    return region_loads(instance, plan.step_wh).max(axis=1) * 3600 / instance.step_s
+
+
+def measure(cabinets: int, intervals: int, repeats: int) -> Row:
+    """All the planner's figures of one size."""
     small = generate(8, 24, 0)
     solve(small, clock=time.perf_counter, warm=solve(small, clock=time.perf_counter))
     instance = _lean(generate(cabinets, intervals, 1))
     plan, cold_s = _median(lambda: solve(instance, clock=time.perf_counter, gap=GAP), repeats)
-    memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    row: dict[str, Any] = {
+    row: Row = {
         "cabinets": cabinets,
         "intervals": intervals,
-        "cold_s": cold_s,
+        "seconds": cold_s,
         "gap": plan.gap,
-        "memory_mib": memory_mib,
+        "cost": plan.cost,
+        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "faults": faults(instance, plan),
     }
+    first = solve(instance, clock=time.perf_counter, gap=GAP, time_limit_s=0.0)
+    row["first_s"] = first.solve_s
+    row["faults"] += faults(instance, first)
     changed = _changed(instance)
     warm, row["warm_s"] = _median(
         lambda: solve(changed, clock=time.perf_counter, gap=WARM_GAP, warm=plan), repeats
     )
+    row["warm_gap"] = warm.gap
     row["faults"] += faults(changed, warm)
-    known = replace(instance, peak_so_far_w=np.full(len(instance.peak_so_far_w), 1e12))
+    peak_w = region_loads(instance, plan.step_wh).max(axis=1) * 3600 / instance.step_s
+    known = replace(instance, peak_so_far_w=np.maximum(instance.peak_so_far_w, peak_w))
     _, row["known_s"] = _median(lambda: solve(known, clock=time.perf_counter, gap=GAP), repeats)
     ahead = replace(instance, price_per_kwh=_ahead_prices(instance))
     _, row["ahead_s"] = _median(lambda: solve(ahead, clock=time.perf_counter, gap=GAP), 1)
-    if peer and cabinets * intervals <= HIGHS_CELLS_MAX:
-        started_s = time.perf_counter()
-        best = optimum(instance, solver="ipm", time_limit_s=limit_s, threads=2)
-        row["highs_s"] = time.perf_counter() - started_s
-        row["finished"] = best.finished
-        row["over"] = plan.cost / best.cost - 1 if best.finished else None
     return row
 
 
@@ -143,31 +218,80 @@ def _median(run: Any, repeats: int) -> tuple[Any, float]:
     return plans[-1], statistics.median(plan.solve_s for plan in plans)
 
 
-def _print(row: dict[str, Any]) -> None:
-    highs, ratio, over = "-", "-", "-"
-    if "highs_s" in row:
-        highs = f"{row['highs_s']:.1f} s" if row["finished"] else f"> {row['highs_s']:.0f} s"
-        ratio = f"{row['highs_s'] / row['cold_s']:.0f}"
-        over = f"{row['over']:+.4%}" if row["over"] is not None else "-"
+def _print(row: Row) -> None:
+    late = not row.get("finished", True)
+    memory = f"{row['memory_mib']} MiB" if "memory_mib" in row else "-"
+    gap = f"{row['gap']:.4%}" if "gap" in row else "-"
+    if row.get("over") is not None:
+        gap = f"{row['over']:+.4%}"
     print(
-        f"{row['cabinets']:>8} x {row['intervals']:<3}{row['cold_s']:>7.2f} s{row['gap']:>10.4%}"
-        f"{row['memory_mib']:>6} MiB{row['warm_s']:>7.2f} s{row['known_s']:>7.2f} s"
-        f"{row['ahead_s']:>8.2f} s{highs:>10}{ratio:>8}{over:>10}",
+        f"{row['cabinets']:>8} x {row['intervals']:<3}  {row['solver']:<26}"
+        f"{'>' if late else '':>2}{row['seconds']:>7.2f} s{'>' if late else '':>2}"
+        f"{row['ratio']:>6.0f}x{memory:>10}{gap:>10}{row.get('load', math.nan):>7.1f}",
         flush=True,
     )
-    for fault in row["faults"]:
+    for fault in row.get("faults", ()):
         print(f"  WRONG: {fault}")
 
 
-def _exponents(rows: list[dict[str, Any]]) -> None:
+def _print_more(row: Row) -> None:
+    print(
+        f"{'':16}first plan {row['first_s']:.2f} s, 1 % changed "
+        f"{row['warm_s']:.2f} s (gap {row['warm_gap']:.3%}), peak known {row['known_s']:.2f} s, "
+        f"day-ahead {row['ahead_s']:.2f} s ({row['ahead_s'] / row['seconds']:.1f} x)",
+        flush=True,
+    )
+
+
+def _exponents(rows: list[Row]) -> None:
     for intervals in sorted({row["intervals"] for row in rows}):
-        same = [row for row in rows if row["intervals"] == intervals]
+        same = [row for row in rows if (row["intervals"], row["solver"]) == (intervals, OURS)]
         if len(same) >= 2:
             first, last = same[0], same[-1]
-            exponent = math.log(last["cold_s"] / first["cold_s"]) / math.log(
+            exponent = math.log(last["seconds"] / first["seconds"]) / math.log(
                 last["cabinets"] / first["cabinets"]
             )
-            print(f"time grows with cabinets^{exponent:.2f} at {intervals} intervals (goal 1.1)")
+            verdict = "met" if exponent <= EXPONENT_MAX else "MISSED"
+            print(
+                f"time grows with cabinets^{exponent:.2f} at {intervals} intervals "
+                f"(target {EXPONENT_MAX}: {verdict})"
+            )
+    overs = [row["over"] for row in rows if row.get("over") is not None]
+    if overs:
+        print("gap of a peer's row: our cost over its own; its accuracy is in it")
+
+
+def _plot(rows: list[Row]) -> Path | None:
+    import matplotlib as mpl  # noqa: PLC0415
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    counts = sorted({row["intervals"] for row in rows})
+    figure, axes = plt.subplots(1, len(counts), figsize=(6.5 * len(counts), 4.5), squeeze=False)
+    for axis, intervals in zip(axes[0], counts, strict=True):
+        for name in dict.fromkeys(row["solver"] for row in rows):
+            own = [r for r in rows if (r["solver"], r["intervals"]) == (name, intervals)]
+            done = [r for r in own if r.get("finished", True)]
+            line = axis.loglog(
+                [r["cabinets"] for r in done], [r["seconds"] for r in done],
+                "o-", label=name, linewidth=2.5 if name == OURS else 1.2,
+            )[0]  # fmt: skip
+            out = [r for r in own if not r.get("finished", True)]
+            axis.loglog(
+                [r["cabinets"] for r in out],
+                [r["seconds"] for r in out],
+                "^",
+                color=line.get_color(),
+            )
+        axis.set(title=f"{intervals} intervals", xlabel="cabinets", ylabel="seconds (^: not done)")
+        axis.grid(visible=True, which="both", alpha=0.3)
+    axes[0][0].legend(fontsize=8)
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.tight_layout()
+    figure.savefig(PLOT, dpi=120)
+    plt.close(figure)
+    return PLOT
 
 
 if __name__ == "__main__":

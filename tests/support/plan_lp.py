@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import highspy
@@ -16,13 +17,14 @@ class Optimum:
 
     cost: float
     finished: bool
+    seconds: float  # of HiGHS alone
 
 
 def optimum(
     instance: Instance, *, solver: str = "simplex", time_limit_s: float = 600.0, threads: int = 1
 ) -> Optimum:
     """Solve by ``simplex`` or ``ipm``; variables are charge, shortfall, stored energy, peaks."""
-    lp = _Lp(instance)
+    lp = program(instance)
     highs = highspy.Highs()
     for name, value in {
         "output_flag": False,
@@ -32,10 +34,17 @@ def optimum(
         "threads": threads,
     }.items():
         highs.setOptionValue(name, value)
-    highs.passModel(lp.model())
+    highs.passModel(lp)
+    started_s = time.perf_counter()
     highs.run()
+    seconds = time.perf_counter() - started_s
     finished = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    return Optimum(float(highs.getInfo().objective_function_value), finished)
+    return Optimum(float(highs.getInfo().objective_function_value), finished, seconds)
+
+
+def program(instance: Instance) -> highspy.HighsLp:
+    """The linear programme itself, for other solvers too."""
+    return _Lp(instance).model()
 
 
 class _Lp:
