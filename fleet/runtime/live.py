@@ -64,6 +64,7 @@ class LivePicture:
         self._clock = clock
         self._live: dict[str, _Live] = {}
         self._dirty: set[str] = set()
+        self.revision = 0  # rises with every look at the register
 
     async def load(self) -> None:
         """Take in the registered cabinets and what the store remembers of them."""
@@ -85,6 +86,7 @@ class LivePicture:
     async def refresh(self) -> list[str]:
         """Take in cabinets that were registered meanwhile; their ids."""
         fresh: list[str] = []
+        self.revision += 1
         for record in await self._rows.all():
             live = self._live.get(record.id)
             if live is None:

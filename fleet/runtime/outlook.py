@@ -95,6 +95,7 @@ class Outlook:
                 self._moves = moves.propose(
                     orders.problem.stock,
                     orders.plan.step_wh,
+                    orders.problem.instance.energy_max_wh,
                     np.asarray(orders.plan.shortfall_wh.any(axis=1)),
                     cabinets=grid.ids,
                     places=[places.get(cabinet) for cabinet in grid.ids],

@@ -227,10 +227,14 @@ class Planner:
         self._clear("failed")
         self._clear("late")
 
+    async def learn(self) -> None:
+        """Take in the days that are over since the last time; raise StoreError."""
+        await self._demand.catch_up(self._clock.wall_ms())
+
     async def _work_out(self) -> Orders | None:
         """The next plan; None when it came too late, or for a grid that is no more."""
         grid, demand = self.grid, self._demand
-        await demand.catch_up(self._clock.wall_ms())
+        await self.learn()
         now_ms = self._clock.wall_ms()
         sites = [self._held.site(cabinet) for cabinet in grid.ids]
         peak_w, warm = self._peaks.highest(grid, self.ring, now_ms), self._warm(now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from fleet.core.distance import distance_m
@@ -35,27 +36,28 @@ class SteeringService:
         """The best stations for a rider at this place."""
         if self._outlook is not None:
             await asyncio.to_thread(self._outlook.refresh)
-        found = sorted(self._within_reach(lat, lon))[:WEIGHED_MAX]
+        found = islice(self._serving(lat, lon), WEIGHED_MAX)
         return offers((self._station(cabinet, way_m) for way_m, cabinet in found), count)
 
+    def _serving(self, lat: float, lon: float) -> Iterator[tuple[int, str]]:
+        """(metres, cabinet) of those that serve riders now, the nearest first."""
+        for way_m, cabinet in sorted(self._within_reach(lat, lon)):
+            if refuse_cabinet(self._live.facts(cabinet)) is None:
+                yield way_m, cabinet
+
     def _within_reach(self, lat: float, lon: float) -> Iterator[tuple[int, str]]:
-        """(metres, cabinet) of those that serve riders now."""
-        self._index()
+        if self._known != self._live.revision:
+            self._known = self._live.revision
+            places = self._live.places()
+            self._by_lat = sorted((*place, cabinet) for cabinet, place in places.items())
         span = REACH_M / DEGREE_M
         for place in range(bisect_left(self._by_lat, (lat - span,)), len(self._by_lat)):
             other_lat, other_lon, cabinet = self._by_lat[place]
             if other_lat > lat + span:
                 return
             way_m = distance_m(lat, lon, other_lat, other_lon)
-            if way_m <= REACH_M and refuse_cabinet(self._live.facts(cabinet)) is None:
+            if way_m <= REACH_M:
                 yield way_m, cabinet
-
-    def _index(self) -> None:
-        """Cabinets by latitude, made anew when their number has changed."""
-        places = self._live.places()
-        if len(places) != self._known:
-            self._known = len(places)
-            self._by_lat = sorted((lat, lon, cabinet) for cabinet, (lat, lon) in places.items())
 
     def _station(self, cabinet: str, way_m: int) -> Station:
         view = self._live.view(cabinet)

@@ -51,7 +51,7 @@ class Tuning:
 
     z: float = 2.0
     lead: int = 0
-    target: float = 0.01  # share of swaps that may be lost by holding back
+    target: float = 0.04  # share of swaps that may be lost by holding back
     shortfall_price: float = 30.0
     perfect: bool = False
     lost_price: float = 2.0

@@ -22,7 +22,10 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import insert
 
 from fleet.balancing import prepare, solve_within
+from fleet.core.balance.forecast import SWAPS_A_DAY
+from fleet.core.balance.generate import HOURLY_SWAPS
 from fleet.core.balance.grid import Grid, parse_grid
+from fleet.core.records import CabinetRecord
 from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
 from fleet.runtime.desired import PLANS_AT_ONCE
@@ -31,6 +34,7 @@ from fleet.runtime.live import Last, LivePicture
 from fleet.runtime.outlook import Outlook
 from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
+from fleet.runtime.steering import SteeringService
 from fleet.store import tables as t
 from fleet.stores import Stores, open_stores
 from protocols import signing
@@ -40,15 +44,20 @@ from protocols.messages import (
     Presence,
     SlotState,
     SlotTelemetry,
+    Status,
     Telemetry,
     encode,
 )
 from tests.support.balance_rig import HandClock, NoRows
 
 SLOTS: Final = 12
+MIDDLE: Final = (39.94, 116.39)
 FEEDER_CABINETS: Final = 16
 REGION_FEEDERS: Final = 150
+EMPTY_SHARE: Final = 0.02  # of the cabinets a rush has just emptied
 EVERY_S: Final = 300
+DAYS: Final = 4  # since the cabinets are there; three of them are whole
+DAY_MS: Final = 86_400_000
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 MIB: Final = 1 << 20
 
@@ -134,6 +143,24 @@ class Fleet:
         """As the live picture has it."""
         return self._told.get(cabinet)
 
+    async def live(self, rng: np.random.Generator, clock: HandClock) -> LivePicture:
+        """The picture of cabinets spread over a town of 60 km."""
+        places = np.array(MIDDLE) + rng.normal(0.0, 0.15, (len(self.grid.ids), 2))
+        records = [
+            CabinetRecord(cabinet, cabinet, SLOTS, float(lat), float(lon))
+            for cabinet, (lat, lon) in zip(self.grid.ids, places, strict=True)
+        ]
+        live = LivePicture(NoRows(*records), clock)
+        await live.load()
+        for cabinet, told in self._told.items():
+            live.take_status(
+                cabinet,
+                Status(online=True, session=1, boot_id="boot", epoch=1, software="1", slots=SLOTS),
+            )
+            assert told.telemetry is not None
+            live.take_telemetry(cabinet, told.telemetry)
+        return live
+
     async def publish(self, plans: Sequence[DesiredPlan]) -> None:
         """Sign and encode as the real publisher does, a few at a time."""
         for start in range(0, len(plans), PLANS_AT_ONCE):
@@ -144,7 +171,10 @@ class Fleet:
 
 
 def _slots(rng: np.random.Generator) -> tuple[SlotTelemetry, ...]:
-    socs = np.where(rng.random(SLOTS) < 0.5, 96, rng.integers(15, 95, SLOTS))
+    ready = 0.0 if rng.random() < EMPTY_SHARE else 0.5
+    socs = np.where(
+        rng.random(SLOTS) < ready, 96, rng.integers(15, 40 if ready == 0.0 else 95, SLOTS)
+    )
     found = [
         SlotTelemetry(
             slot=number,
@@ -166,24 +196,31 @@ async def cycle(cabinets: int, timed: Timed) -> tuple[Planner, Fleet]:
     clock = HandClock()
     with tempfile.TemporaryDirectory() as folder:
         async with open_stores(f"sqlite:///{Path(folder) / 'fleet.db'}") as stores:
-            await _register(stores, fleet.grid.ids, clock.wall_ms())
+            await _register(stores, fleet.grid.ids, clock.wall_ms() - DAYS * DAY_MS)
             fleet.tell(clock.wall_ms())
-            planner = _planner(fleet, stores, clock)
+            planner = _planner(fleet, stores, clock, History(fleet.grid.ids, rng))
             timed.call("compile or load the planner", prepare)
             await timed.run("recall plans and peaks", planner.recall())
             timed.call("compare plan and fact once", planner.look)
+            await timed.run("learn three days", planner.learn())
             await timed.run("first run, cold: forecast, plan, store, sign", planner.attempt())
             clock.move(EVERY_S * 1_000)
             fleet.tell(clock.wall_ms())
             timed.call("compare plan and fact once more", planner.look)
             await timed.run("second run, warm", planner.attempt())
-            outlook = Outlook(planner, LivePicture(NoRows(), clock))
-            timed.call("outlook for steering", outlook.refresh)
-            timed.call("batteries to carry (no places known)", outlook.moves)
+            live = await fleet.live(rng, clock)
+            outlook = Outlook(planner, live)
+            timed.call("what riders' offers need of the plan", outlook.refresh)
+            service = SteeringService(live, outlook)
+            await timed.run("first offer to a rider", service.near(*MIDDLE, 5))
+            await timed.run("next offer to a rider", service.near(*MIDDLE, 5))
+            timed.call("batteries to carry", outlook.moves)
+            moves = outlook.moves()
+            print(f"{len(moves.moves)} moves; lost {moves.lost:.0f}, then {moves.lost_after:.0f}")
     return planner, fleet
 
 
-def _planner(fleet: Fleet, stores: Stores, clock: HandClock) -> Planner:
+def _planner(fleet: Fleet, stores: Stores, clock: HandClock, history: History) -> Planner:
     class RealTime(HandClock):
         """The hand's clock by the wall, the machine's otherwise: the solver needs one that runs."""
 
@@ -201,7 +238,7 @@ def _planner(fleet: Fleet, stores: Stores, clock: HandClock) -> Planner:
         grids=fleet,
         last=fleet.last,
         demand=lambda grid: Demand(
-            stores.swaps, stores.cabinets, cabinets=grid.ids, interval_s=900, zone=ZONE
+            history, stores.cabinets, cabinets=grid.ids, interval_s=900, zone=ZONE
         ),
         held=HeldPlans(stores.cabinets, fleet.last, real),
         peaks=Peaks(stores.meta, ZONE),
@@ -214,6 +251,26 @@ def _planner(fleet: Fleet, stores: Stores, clock: HandClock) -> Planner:
         every_s=EVERY_S,
         metrics=BalanceMetrics(CollectorRegistry()),
     )
+
+
+class History:
+    """Days of swaps as the ledger would tell them: thirty a day and cabinet, by the synthetic profile."""
+
+    def __init__(self, cabinets: Sequence[str], rng: np.random.Generator) -> None:
+        self._cabinets, self._rng = cabinets, rng
+
+    async def taken_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
+        """A day's counts."""
+        count = (until_ms - since_ms) // interval_ms
+        hours = np.arange(count) * interval_ms // 3_600_000
+        shares = np.asarray(HOURLY_SWAPS)[hours % 24]
+        rates = SWAPS_A_DAY * shares / shares.sum()
+        counts = self._rng.poisson(rates, (len(self._cabinets), count))
+        rows, places = np.nonzero(counts)
+        found = zip(rows.tolist(), places.tolist(), counts[rows, places].tolist(), strict=True)
+        return [(self._cabinets[row], place, swaps) for row, place, swaps in found]
 
 
 async def _register(stores: Stores, cabinets: Sequence[str], now_ms: int) -> None:

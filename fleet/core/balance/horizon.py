@@ -312,8 +312,11 @@ def _envelopes(
         (np.minimum(low, high), high, np.ceil(_cut(step, share)).astype(np.int64)),
         Stock(
             ready=ready,
-            jobs_wh=_jobs(slots, curve),
+            jobs_wh=_jobs(slots, curve, curve.tables[0]),
+            jobs_h=_jobs(slots, curve, curve.tables[1]),
             back_wh=curve.back[0],
+            back_h=curve.back[1],
+            ends_h=(np.arange(intervals) + share) * interval_s / 3600,
             riders=_cut(np.cumsum(shifted.mean[:, :intervals], axis=1), share).astype(np.float32),
             kept=kept.astype(np.float32),
         ),
@@ -322,10 +325,9 @@ def _envelopes(
     )
 
 
-def _jobs(slots: Slots, curve: PackCurve) -> Floats:
-    """Energy that each pack lacks, the readiest first; 0 where it is ready or there is none [N,S]."""
-    energy = curve.tables[0]
-    lacking = np.interp(slots.soc, np.linspace(0.0, 1.0, len(energy)), energy)
+def _jobs(slots: Slots, curve: PackCurve, table: Floats) -> Floats:
+    """What each pack lacks by this table, the readiest first; 0 where it is ready or none [N,S]."""
+    lacking = np.interp(slots.soc, np.linspace(0.0, 1.0, len(table)), table)
     open_jobs = (slots.soc >= 0.0) & (slots.soc < curve.ready_soc)
     jobs: Floats = np.sort(np.where(open_jobs, lacking, np.inf), axis=1)
     return np.where(np.isfinite(jobs), jobs, 0.0)

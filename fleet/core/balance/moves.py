@@ -5,8 +5,8 @@ site will lack follows from the plan: riders come by the forecast, packs become 
 energy, the readiest first, and whoever finds none is lost and asks for nothing later. So the riders
 lost up to t are the highest backlog so far, max over s <= t of (riders - ready - charged)(s).
 
-A site can spare what it has beyond the stock that its service level asks for, at every interval of the
-plan, although it then has as many empty packs more. Who gives to whom is a transport problem: a pack is
+A site can spare what it has beyond the stock that its service level asks for, at every interval, if it
+charges as fast as it can: the next plan sees to that. Who has no power to spare gives nothing. Who gives to whom is a transport problem: a pack is
 worth a rider served, less the way. It is solved exactly by shortest augmenting paths, with the nearest
 givers of each site only.
 """
@@ -44,7 +44,10 @@ class Stock:
 
     ready: Floats  # [N] packs
     jobs_wh: Floats  # [N,S] energy that packs lack, the readiest first; 0 is none
+    jobs_h: Floats  # [N,S] what that takes at the full rate
     back_wh: float  # of a returned pack
+    back_h: float
+    ends_h: Floats  # [T] of the intervals, from now on
     riders: NDArray[np.float32]  # [N,T] expected up to each interval's end
     kept: NDArray[np.float32]  # [N,T] packs to have been ready by then
 
@@ -71,7 +74,10 @@ class MovesView(Struct, frozen=True, kw_only=True):
 
 
 def charged(stock: Stock, energy_wh: NDArray[np.signedinteger[Any]]) -> Floats:
-    """Packs that the plan makes ready up to each interval's end [N,T], parts of one included."""
+    """Packs that the plan makes ready up to each interval's end [N,T], parts of one included.
+
+    No more than its energy is for, the readiest first, and none before its charger could be done.
+    """
     total = np.cumsum(energy_wh, axis=1, dtype=np.float64)
     count = np.zeros_like(total)
     before = np.zeros(len(total))
@@ -79,8 +85,13 @@ def charged(stock: Stock, energy_wh: NDArray[np.signedinteger[Any]]) -> Floats:
         lacking = np.where(job > 0.0, job, np.inf)[:, None]
         count += np.clip((total - before[:, None]) / lacking, 0.0, 1.0)
         before += job
-    returned: Floats = count + np.maximum(total - before[:, None], 0.0) / stock.back_wh
-    return returned
+    count += np.maximum(total - before[:, None], 0.0) / stock.back_wh
+    in_time = np.zeros_like(count)
+    for job, hours in zip(stock.jobs_wh.T, stock.jobs_h.T, strict=True):
+        in_time += (job > 0.0)[:, None] & (hours[:, None] <= stock.ends_h)
+    came = np.searchsorted(stock.ends_h, stock.ends_h - stock.back_h, side="right")
+    in_time += np.where(came > 0, stock.riders[:, np.maximum(came, 1) - 1], 0.0)
+    return np.minimum(count, in_time)
 
 
 def lost_riders(stock: Stock, done: Floats) -> Floats:
@@ -91,7 +102,7 @@ def lost_riders(stock: Stock, done: Floats) -> Floats:
 
 
 def spare_packs(stock: Stock, done: Floats) -> Ints:
-    """Full packs that can go at once, whatever comes [N]."""
+    """Full packs that can go at once, whatever comes [N], by what is ``charged`` at the most."""
     margin = (stock.ready[:, None] + done - stock.kept).min(axis=1)
     spare: Ints = np.floor(np.minimum(margin, stock.ready)).astype(np.int64)
     return np.maximum(spare, 0)
@@ -100,6 +111,7 @@ def spare_packs(stock: Stock, done: Floats) -> Ints:
 def propose(
     stock: Stock,
     energy_wh: NDArray[np.signedinteger[Any]],
+    energy_max_wh: Ints,
     limited: NDArray[np.bool_],
     *,
     cabinets: Sequence[str],
@@ -113,6 +125,7 @@ def propose(
     Args:
         stock: of the plan.
         energy_wh: the plan [N,T].
+        energy_max_wh: what could have been charged up to each interval's end [N,T].
         limited: cabinets to which the plan gives less than they need for a limit [N].
         cabinets: their ids.
         places: where they are; None is not known, and then nothing is moved from or to there.
@@ -121,13 +134,16 @@ def propose(
         lost_swap_price: what a pack is worth to a rider who would find none.
     """
     done = charged(stock, energy_wh)
-    lost, spare = lost_riders(stock, done), spare_packs(stock, done)
+    most = charged(stock, np.diff(energy_max_wh, axis=1, prepend=0))
+    lost, spare = lost_riders(stock, done), spare_packs(stock, most)
     final = lost[:, -1]
     waiting = (stock.jobs_wh > 0.0).sum(axis=1)
     first = (lost >= LOST_MIN).argmax(axis=1)
     short = [n for n in _rows(final >= LOST_MIN) if places[n] is not None and waiting[n]]
     takers = sorted(short, key=lambda n: (int(first[n]), -float(final[n]), n))[:SITES_MAX]
-    givers = [n for n in _rows((spare > 0) & (final < LOST_MIN)) if places[n] is not None]
+    givers = [
+        n for n in _rows((spare > 0) & (final < LOST_MIN) & ~limited) if places[n] is not None
+    ]
     need = [min(round(float(final[n])), int(waiting[n])) or 1 for n in takers]
     arcs = _arcs(takers, givers, places, lost_swap_price)
     flows = transport(

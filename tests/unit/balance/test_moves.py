@@ -30,7 +30,10 @@ def stock(
     return Stock(
         ready=np.array(ready, float),
         jobs_wh=np.tile(np.array([[200.0, 500.0, 0.0]]), (len(ready), 1)),
+        jobs_h=np.tile(np.array([[0.25, 0.5, 0.0]]), (len(ready), 1)),
         back_wh=800.0,
+        back_h=1.0,
+        ends_h=np.arange(1, T + 1) * 0.25,
         riders=np.cumsum(np.array(riders, np.float32), axis=1),
         kept=np.array(kept if kept is not None else [[1.0] * T] * len(ready), np.float32),
     )
@@ -44,6 +47,7 @@ def proposed(of: Stock, plan: np.ndarray[tuple[int, int], np.dtype[np.int32]]) -
     return propose(
         of,
         plan,
+        np.cumsum(2 * plan, axis=1, dtype=np.int64),
         np.array([False, True, False, False])[: len(of.ready)],
         cabinets=["A", "B", "C", "D"][: len(of.ready)],
         places=PLACES[: len(of.ready)],
@@ -54,8 +58,13 @@ def proposed(of: Stock, plan: np.ndarray[tuple[int, int], np.dtype[np.int32]]) -
 
 
 def test_the_plan_makes_the_readiest_ready_first() -> None:
-    found = charged(stock([0.0], [[0.0] * T]), energy(100))
+    found = charged(stock([0.0], [[1.0] * T]), energy(100))
     assert found[0].tolist() == pytest.approx([0.5, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.125])
+
+
+def test_no_power_makes_a_pack_ready_before_its_charger_could() -> None:
+    found = charged(stock([0.0], [[0.5] * T]), energy(9_000))
+    assert found[0].tolist() == [1, 2, 2, 2, 2.5, 3, 3.5, 4], "returned ones after an hour"
 
 
 def test_a_lost_rider_asks_for_nothing_later() -> None:
@@ -117,8 +126,8 @@ def test_nobody_gives_what_is_needed_and_nobody_gets_more_than_lacks(data: st.Da
     )
     plan = energy(*data.draw(st.lists(st.integers(0, 200), min_size=4, max_size=4)))
     found = proposed(of, plan)
-    done = charged(of, plan)
-    spare, lost = spare_packs(of, done), lost_riders(of, done)[:, -1]
+    spare = spare_packs(of, charged(of, 2 * plan))
+    lost = lost_riders(of, charged(of, plan))[:, -1]
     names = ["A", "B", "C", "D"]
     for place, name in enumerate(names):
         given_away = sum(move.packs for move in found.moves if move.giver == name)
