@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fleet.core.reservations import HELD, MINUTES_DEFAULT, REFUSED
+from fleet.core.steering import StationView
 from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
 from fleet.errors import NotFoundError
 from fleet.web.drawing import draw, is_live
@@ -19,13 +20,13 @@ from fleet.web.present import (
     SwapPage,
     choices,
     may_reserve,
-    nearby,
     step_now,
     swap_page,
 )
 from protocols.messages import Kind, Step
 
 OPEN_SWAPS_LOOKED_AT: Final = 5
+NEARBY_MAX: Final = 2
 #: How many movements a completed transaction has, once the ledger has posted them.
 MOVEMENTS: Final = {Kind.SWAP: 2, Kind.PICKUP: 1, Kind.RETURN: 1, Kind.LOAD: 1, Kind.UNLOAD: 1}
 #: How long the page tells that the cabinet kept no pack.
@@ -51,6 +52,14 @@ async def open_swap_of(web: Web, rider_id: str) -> SwapView | None:
     return next((swap for swap in swaps if not swap.done), None)
 
 
+async def _elsewhere(web: Web, here: CabinetView) -> list[StationView]:
+    """Cabinets that a rider who stands here in vain is sent to."""
+    if here.lat is None or here.lon is None:
+        return []
+    found = await web.steering.near(here.lat, here.lon, NEARBY_MAX + 1)
+    return [each for each in found if each.cabinet != here.id][:NEARBY_MAX]
+
+
 async def cabinet_parts(
     web: Web, texts: Catalogue, cabinet: CabinetView, rider_id: str | None
 ) -> dict[str, Part]:
@@ -61,9 +70,9 @@ async def cabinet_parts(
     plan = await web.membership.plan_of(rider.id) if rider and web.membership else None
     no_plan = plan.refusal if plan else None
     offered = choices(cabinet, rider, open_swap, reserved=reserved, plan_refusal=no_plan)
-    others = []
+    others: list[StationView] = []
     if offered[0].refusal in ELSEWHERE:
-        others = nearby(cabinet, await web.cabinets.all())
+        others = await _elsewhere(web, cabinet)
     state = part(texts, web.config, "_cabinet_state.html", c=cabinet, drawing=draw(cabinet))
     act = part(
         texts,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from fleet.core import ids
-from fleet.core.distance import distance_m
 from fleet.core.geo import Point
 from fleet.core.hands import hands
 from fleet.core.operations import TECHNICIAN_KINDS
@@ -44,7 +42,6 @@ OWN_BATTERY: Final = "own-battery"
 GIVE_BACK: Final = "swap.give-back"
 EARLY_STEPS: Final = frozenset({None, Step.RESERVED, Step.OPENING_RETURN, Step.AWAIT_RETURN})
 _STEP_NAMES: Final = frozenset(step.value for step in Step)
-NEARBY_MAX: Final = 2
 
 Mood = Literal["wait", "act", "done", "bad"]
 Stage = tuple[str, Literal["past", "now", "next"]]
@@ -90,14 +87,6 @@ class Choice:
 
     kind: Kind
     refusal: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Nearby:
-    """Another cabinet that could help."""
-
-    cabinet: CabinetView
-    distance_m: int
 
 
 def choices(
@@ -147,17 +136,6 @@ def cabinet_facts(cabinet: CabinetView) -> CabinetFacts:
         alarms=cabinet.alarms,
         active_swap=cabinet.active_swap,
     )
-
-
-def nearby(here: CabinetView, others: Sequence[CabinetView]) -> list[Nearby]:
-    """The nearest cabinets that serve riders now and have a full pack and an empty slot."""
-    found = []
-    for other in others:
-        able = refuse_cabinet(cabinet_facts(other)) is None and other.full and other.empty
-        way_m = _distance_m(here, other)
-        if other.id != here.id and able and way_m is not None:
-            found.append(Nearby(other, way_m))
-    return sorted(found, key=lambda each: each.distance_m)[:NEARBY_MAX]
 
 
 def swap_page(swap: SwapView, texts: Catalogue, now_ms: int) -> SwapPage:
@@ -330,8 +308,3 @@ def place_of(cabinet: CabinetView) -> Point | None:
     if cabinet.lat is None or cabinet.lon is None:
         return None
     return Point(cabinet.lat, cabinet.lon)
-
-
-def _distance_m(one: CabinetView, other: CabinetView) -> int | None:
-    a, b = place_of(one), place_of(other)
-    return distance_m(a.lat, a.lon, b.lat, b.lon) if a and b else None

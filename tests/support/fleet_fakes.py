@@ -13,8 +13,10 @@ import uvicorn
 from msgspec.structs import replace
 
 from fleet.core import login
+from fleet.core.distance import distance_m
 from fleet.core.login import Identity, LoginCode, Verdict, Wait
 from fleet.core.phones import phone_hash, phone_tail
+from fleet.core.steering import Station, StationView, offers
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse
 from fleet.core.views import (
     AskedView,
@@ -25,6 +27,7 @@ from fleet.core.views import (
 )
 from fleet.errors import DeniedError, FleetError, LimitedError, NotFoundError, RefusedError
 from fleet.runtime.offline import OfflineService
+from fleet.runtime.steering import REACH_M
 from fleet.web.app import WebConfig, create_app, stop_streams
 from protocols import signing
 from protocols.messages import (
@@ -268,6 +271,27 @@ class FakeSms:
         self.sent.append((phone, text))
 
 
+class FakeSteering:
+    """The real weighing over the fake cabinets."""
+
+    def __init__(self, cabinets: FakeCabinets) -> None:
+        self._cabinets = cabinets
+
+    async def near(self, lat: float, lon: float, count: int) -> list[StationView]:
+        stations = [
+            Station(
+                each.id,
+                each.name,
+                distance_m(lat, lon, each.lat, each.lon),
+                each.full,
+                each.empty,
+            )
+            for each in await self._cabinets.all()
+            if each.lat is not None and each.lon is not None and each.online
+        ]
+        return offers((each for each in stations if each.distance_m <= REACH_M), count)
+
+
 @dataclass
 class Town:
     """All fakes, and the running server's address."""
@@ -281,12 +305,12 @@ class Town:
     url: str = ""
     app: Any = None
     balance: Any = None
-    steering: Any = None
     area: Any = None  # sockets, stations, reports
     membership: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
+        self.steering = FakeSteering(self.cabinets)
         self.operations = FakeOperations(self.cabinets, self.clock)
         self.reservations = FakeReservations(self.cabinets, self.clock)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
 from fleet.web.drawing import draw, is_live
 from fleet.web.i18n import LANGUAGES, catalogue
-from fleet.web.present import choices, nearby, swap_page
+from fleet.web.present import choices, swap_page
 from protocols.messages import STEP_RANK, TERMINAL_STEPS, Kind, SlotState, Step
 from tests.support.fleet_fakes import cabinet, slot
 
@@ -166,24 +166,6 @@ def test_what_is_offered(
 def test_an_open_swap_comes_first() -> None:
     got = choices(cabinet(), HOLDER, swap(Step.AWAIT_RETURN))
     assert {choice.refusal for choice in got} == {"open-swap"}
-
-
-def test_nearby_are_the_nearest_that_can_help() -> None:
-    here = cabinet(full=0)
-    near = cabinet("DH-0002", lat=31.231)
-    far = cabinet("DH-0003", lat=31.25)
-    farther = cabinet("DH-0004", lat=31.4)
-    no_use = [
-        cabinet("DH-0005", full=0),
-        cabinet("DH-0006", empty=0),
-        cabinet("DH-0007", online=False),
-        cabinet("DH-0008", lat=None),
-    ]
-    found = nearby(here, [farther, *no_use, far, near, here])
-    assert [(each.cabinet.id, each.distance_m) for each in found] == [
-        ("DH-0002", 111),
-        ("DH-0003", 2_224),
-    ]
 
 
 def test_picture_of_a_live_cabinet() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from httpx2 import AsyncClient
+from msgspec.structs import replace
 
 from fleet.core.steering import StationView
 from tests.support.fleet_fakes import Town
@@ -69,3 +70,23 @@ async def test_it_is_in_the_published_document(stranger: AsyncClient) -> None:
     document = (await stranger.get("/api/v1/openapi.json")).json()
     assert "/api/v1/stations" in document["paths"]
     assert {"StationView", "MovesView"} <= set(document["components"]["schemas"])
+
+
+async def test_who_finds_nothing_is_shown_where_there_is_something(
+    town: Town, stranger: AsyncClient
+) -> None:
+    here = next(iter(town.cabinets.views.values()))
+    assert here.lat is not None
+    assert here.lon is not None
+    for number, (lat, full) in enumerate(((0.002, 4), (0.01, 4), (0.02, 4), (0.001, 0)), 1):
+        other = replace(
+            here, id=f"NX-{number}", name=f"Gate {number}", lat=here.lat + lat, full=full
+        )
+        town.cabinets.put(other)
+    town.cabinets.change(here.id, full=0)
+    shown = (await stranger.get(f"/c/{here.id}?lang=en")).text
+    assert "Nearby cabinets that can help" in shown
+    assert [f"Gate {number}" in shown for number in (1, 2, 3, 4)] == [True, True, False, False]
+    assert f"/c/{here.id}" not in shown.split("Nearby cabinets")[1].split("</ul>")[0]
+    town.cabinets.change(here.id, lat=None, full=0)
+    assert "Nearby cabinets" not in (await stranger.get(f"/c/{here.id}?lang=en")).text
