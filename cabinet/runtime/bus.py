@@ -14,7 +14,7 @@ import itertools
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from cabinet.calls import Call, Urgency
 from cabinet.errors import CabinetError, DeviceRefusedError, LinkError
@@ -22,7 +22,7 @@ from cabinet.ports import Clock
 from cabinet.runtime.bus_health import Health, State
 from cabinet.runtime.bus_metrics import BusMetrics, Result
 from cabinet.runtime.line import Line, LineDownError, NoReplyError
-from protocols.decoding import diagnose
+from protocols.decoding import Spoilt, diagnose
 from protocols.device import Protocol
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ LATE_REPLY_S: Final = 0.250
 #: … and longer once a device was seen to answer later than that.
 LATE_REPLY_MAX_S: Final = 2.0
 LATE_MARGIN: Final = 1.5
+#: With every reply in time it comes nearer to the usual again.
+LATE_DECAY: Final = 0.9
 #: Bytes that nobody waits for are a late reply when a device missed its time this long ago.
 LATE_SEEN_MAX_S: Final = 5.0
 #: Each device has a few callers, each with one call at a time; more than this is a bug.
@@ -57,6 +59,10 @@ TURN_MAX_S: Final = 0.5
 #: after twice that time, and so on.
 DEAF_FIRST_S: Final = 15.0
 DEAF_MAX_S: Final = 300.0
+
+
+#: A reply that may still come: whose, when it was asked for, and by what.
+_Pending: TypeAlias = "tuple[Station, float, bytes]"
 
 
 @dataclass(order=True, slots=True)
@@ -125,13 +131,19 @@ class Bus:
         self._last: Station | None = None
         self._heard_good_at = 0.0
         self._deaf_s = DEAF_FIRST_S
-        self._missed_at: tuple[Station, float] | None = None  # and when it was asked
+        self._missed_at: _Pending | None = None
         line.on_stray = self._on_stray
 
     @property
     def queued(self) -> int:
         """How many calls wait."""
         return len(self._queue)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the call has waited that waits longest; 0 when none does."""
+        waiting = [job.asked_at for job in self._queue if not job.done.done()]
+        return asyncio.get_running_loop().time() - min(waiting) if waiting else 0.0
 
     @property
     def echoes(self) -> bool:
@@ -305,11 +317,14 @@ class Bus:
             result = Result.GARBAGE if error.received else Result.TIMEOUT
             counts[station.name, result] += 1
             why = f"no valid reply in {timeout_s * 1_000:.0f} ms"
+            spoilt = None
             if error.received:
                 spoilt = diagnose(self.protocol, call.request, error.received)
                 self.metrics.spoilt[station.name, spoilt] += 1
                 why += f", received ({spoilt}) {error.received[:32].hex(' ')}"
-            await self._missed(station, started)
+            # What came torn has come; after anything else the reply may still be on its way.
+            pending = None if spoilt is Spoilt.CHECKSUM else (station, started, call.request)
+            await self._missed(station, pending)
             raise LinkError(station.name, why) from error
         self.metrics.good(station.name, (loop.time() - started) * 1_000)
         self._good(station)
@@ -320,29 +335,32 @@ class Bus:
         self._deaf_s = DEAF_FIRST_S
         if station.health.state is State.OFFLINE:
             log.debug("%s answers again", station.name)
+        station.late_s = max(LATE_REPLY_S, LATE_DECAY * station.late_s)
         station.health.good()
 
-    def _on_stray(self, _data: bytes) -> None:
+    def _on_stray(self, data: bytes) -> None:
         """Bytes for nobody: of a device that answers too late, or noise."""
         self.metrics.strays += 1
         if self._missed_at is None:
             return
-        station, asked_at = self._missed_at
+        station, asked_at, request = self._missed_at
         waited_s = asyncio.get_running_loop().time() - asked_at
-        if waited_s > LATE_SEEN_MAX_S:
+        sound = diagnose(self.protocol, request, data) is Spoilt.FOREIGN
+        if not sound or waited_s > LATE_SEEN_MAX_S:
             return
         self._missed_at = None
         self.metrics.late[station.name] += 1
         station.late_s = min(max(LATE_REPLY_S, LATE_MARGIN * waited_s), LATE_REPLY_MAX_S)
 
-    async def _missed(self, station: Station, asked_at: float) -> None:
+    async def _missed(self, station: Station, pending: _Pending | None) -> None:
         loop = asyncio.get_running_loop()
         before = station.health.state
         station.health.miss(self._clock.monotonic_ms())
         if station.health.state is State.OFFLINE and before is not State.OFFLINE:
             log.debug("%s does not answer", station.name)
-        self._missed_at = (station, asked_at)
-        station.quiet_until = max(loop.time() + LATE_REPLY_S, asked_at + station.late_s)
+        if pending is not None:
+            self._missed_at = pending
+            station.quiet_until = max(loop.time() + LATE_REPLY_S, pending[1] + station.late_s)
         end = loop.time() + GUARD_MAX_S
         while self._line.is_open and loop.time() < end:
             wait_s = self._line.heard_at + GUARD_QUIET_S - loop.time()

@@ -38,6 +38,7 @@ def _lines(buses: Mapping[str, Bus]) -> Iterable[Metric]:
         "open": "1 while the port is there.",
         "echoes": "1 while the adapter hears itself.",
         "queue_length": "Requests that wait.",
+        "oldest_wait_seconds": "How long the request has waited that waits longest.",
     }
     made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {
         key: CounterMetricFamily(f"cabinet_bus_{key}", text, labels=("bus",))
@@ -57,6 +58,7 @@ def _lines(buses: Mapping[str, Bus]) -> Iterable[Metric]:
             "open": bus.is_open,
             "echoes": bus.echoes,
             "queue_length": bus.queued,
+            "oldest_wait_seconds": bus.oldest_s,
         }
         for key, value in values.items():
             made[key].add_metric((name,), float(value))

@@ -86,6 +86,7 @@ class BoardWires:
         self._prepared = asyncio.Event()
         self._unprepared = asyncio.Event()
         self._all_off_done = False
+        self._told_off = asyncio.Event()  # with or without an answer
         self._was_offline = False
         self._keepers: list[Keeper[bool]] = []
         self._urgency = Urgency.DOOR
@@ -95,7 +96,7 @@ class BoardWires:
         """Serve the board until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_prepared(), name=f"{self.name} prepare")
-            group.create_task(self._poll.run(), name=f"{self.name} inputs")
+            group.create_task(self._watch_inputs(), name=f"{self.name} inputs")
             for keeper in self._keepers:
                 group.create_task(keeper.run(), name=f"{self.name} relay")
 
@@ -175,8 +176,7 @@ class BoardWires:
             retry_s = PREPARE_RETRY_S
             try:
                 if not self._all_off_done:
-                    await self._driver.all_off()
-                    self._all_off_done = True
+                    await self._switch_all_off()
                 await self._driver.prepare()
             except DeviceRefusedError as error:
                 log.error("%s", error)  # noqa: TRY400 - no traceback: the board is to blame
@@ -195,6 +195,18 @@ class BoardWires:
                 await self._unprepared.wait()
                 continue
             await asyncio.sleep(retry_s)
+
+    async def _switch_all_off(self) -> None:
+        """The first thing that a board is told, whatever state it was left in."""
+        try:
+            await self._driver.all_off()
+            self._all_off_done = True
+        finally:
+            self._told_off.set()
+
+    async def _watch_inputs(self) -> None:
+        await self._told_off.wait()
+        await self._poll.run()
 
     async def _read(self) -> None:
         urgency, self._urgency = self._urgency, Urgency.DOOR

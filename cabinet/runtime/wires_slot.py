@@ -159,6 +159,8 @@ class BmsWires:
             reading = await self._driver.read()
         except CabinetError as error:
             log.debug("%s", error)
+            # While it was silent it may have been changed for another, unseen by a dead contact.
+            self._driver.forget()
             return
         self._hurry_until = 0.0
         self._on_reading(self._slot, reading)

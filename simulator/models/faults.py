@@ -85,7 +85,7 @@ KINDS: Final[Mapping[FaultKind, Spec]] = {
     K.WRONG_ADDRESS: Spec(
         Scope.WIRE, "the answer names another device (a pack: another register)", "away", 1, 50, 1
     ),
-    K.STALE: Spec(Scope.WIRE, "every answer is the one to the request before"),
+    K.STALE: Spec(Scope.WIRE, "every answer is the one to the request before, of a second at most"),
     K.WRONG_BAUD: Spec(
         Scope.WIRE, "it listens at another baud rate", "baud", BAUDS[0], BAUDS[-1], 19_200
     ),
@@ -153,7 +153,8 @@ class Fault:
     until_s: float | None
     chance: random.Random
     struck: int = 0
-    held: dict[str, bytes] = field(default_factory=dict)  # stale: by device, the answer in hand
+    #: Stale: by device, the answer in hand, and when it should have gone out.
+    held: dict[str, tuple[float, bytes]] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:

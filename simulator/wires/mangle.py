@@ -12,6 +12,8 @@ from simulator.wires.timing import Reply
 
 #: One bit of a byte.
 BITS: Final = 8
+#: No gateway keeps an answer for longer.
+HELD_MAX_S: Final = 1.0
 
 #: The same answer as if another device, this far away, had given it.
 Misnamed = Callable[[int], bytes]
@@ -26,10 +28,10 @@ def spoil(
     data = reply.data
     if fault := table.strike(FaultKind.STALE, line, device):
         held = fault.held.get(device)
-        fault.held[device] = data
-        if held is None:
+        fault.held[device] = (reply.at_s, data)
+        if held is None or reply.at_s - held[0] > HELD_MAX_S:
             return []
-        data = held
+        data = held[1]
     if fault := table.strike(FaultKind.WRONG_ADDRESS, line, device):
         data = misnamed(int(fault.value))
     if fault := table.strike(FaultKind.CRC, line, device):

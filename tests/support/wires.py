@@ -238,8 +238,13 @@ class CabinetBench:
         """Read from the simulator's control API."""
         return await asyncio.to_thread(self._call, "GET", path, None)
 
+    @property
+    def url(self) -> str:
+        """The simulator's control API."""
+        return str(json.loads((self.run_dir / "ready.json").read_text())["http"])
+
     def _call(self, method: str, path: str, body: object) -> Any:
-        url = json.loads((self.run_dir / "ready.json").read_text())["http"]
+        url = self.url
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             url.rstrip("/") + path,

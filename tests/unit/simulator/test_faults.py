@@ -45,12 +45,13 @@ class Bench:
         self.ends = {line.name: line.serial() for line in lines}
         self.gateways = {line.name: line.network() for line in lines}
         self.now_s = 100.0
+        self.step_s = 1.0
 
     def set(self, target: str, kind: FaultKind, **more: object) -> None:
         self.mishaps.begin(FaultOrder(target, kind, **more), self.now_s)  # type: ignore[arg-type]
 
     def replies(self, frame: bytes, line: str = "bus-a", baud: int | None = None) -> list[Reply]:
-        self.now_s += 1.0
+        self.now_s += self.step_s
         self.mishaps.expire(self.now_s)
         return self.ends[line].feed(frame, self.now_s, baud)
 
@@ -149,11 +150,14 @@ def test_wrong_address_is_a_sound_frame_of_somebody_else(bench: Bench) -> None:
 
 
 def test_stale_answers_run_one_request_behind(bench: Bench) -> None:
+    bench.step_s = 0.2
     bench.set("board-1", K.STALE)
     assert bench.ask(DOORS) == b""
     assert bench.ask(PULSE) == CLOSED
     assert bench.ask(DOORS) == PULSE
     assert bench.pulses() == 1
+    bench.step_s = 1.2
+    assert bench.ask(DOORS) == b"", "no gateway keeps an answer for so long"
 
 
 def test_a_device_at_another_baud_rate_hears_only_a_master_there(bench: Bench) -> None:

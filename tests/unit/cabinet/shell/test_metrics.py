@@ -68,7 +68,7 @@ def test_a_bus_tells_results_and_latency() -> None:
     counts.queue_wait.add(12.0)
     station = SimpleNamespace(name="meter", health=Health())
     bus: Any = SimpleNamespace(
-        metrics=counts, is_open=True, echoes=True, queued=3, stations=[station]
+        metrics=counts, is_open=True, echoes=True, queued=3, oldest_s=0.5, stations=[station]
     )
     values = scraped(Metrics(snapshot, {"bus-a": bus}))
     where = {"bus": "bus-a", "device": "meter"}
@@ -83,6 +83,7 @@ def test_a_bus_tells_results_and_latency() -> None:
     assert one(values, "cabinet_bus_echoes", **line) == 1
     assert one(values, "cabinet_bus_open", **line) == 1
     assert one(values, "cabinet_bus_queue_length", **line) == 3
+    assert one(values, "cabinet_bus_oldest_wait_seconds", **line) == 0.5
     assert one(values, "cabinet_bus_wait_seconds_bucket", le="0.02", **line) == 1
     latency = "cabinet_bus_latency_seconds"
     assert one(values, f"{latency}_count", **where) == 3

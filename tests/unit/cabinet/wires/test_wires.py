@@ -104,6 +104,7 @@ async def test_levels_leases_and_make_safe(tmp_path: Path) -> None:
         assert not any(slot["ac_on"] for slot in state["slots"])
 
 
+@pytest.mark.timeout(180)  # three devices come back after growing pauses
 async def test_silent_devices(tmp_path: Path) -> None:
     """A dead board: unlock refused or unanswered, doors grow old, the others keep their pace."""
     async with CabinetBench(tmp_path) as bench:
