@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Final
 
 from cabinet import ports
-from cabinet.errors import CabinetError
+from cabinet.errors import CabinetError, LinkError
 from cabinet.runtime.bus import Bus
 
 log = logging.getLogger(__name__)
 
 #: Relays drop by themselves this long after the last renewal, also when this program is killed.
 LEASE_MS: Final = 8_000
-RENEW_S: Final = 3.0
+RENEW_S: Final = 2.0
+LEASE_TRIES: Final = 3
 
 Relay = tuple[ports.Outlet, int]
 
@@ -37,7 +38,7 @@ async def held(relays: Sequence[Relay]) -> AsyncIterator[None]:
     """
     try:
         for board, channel in relays:
-            await board.lease(channel, LEASE_MS)
+            await _lease(board, channel)
         async with _background([_renew(relays)]):
             yield
     finally:
@@ -55,9 +56,22 @@ async def _renew(relays: Sequence[Relay]) -> None:
         await asyncio.sleep(RENEW_S)
         for board, channel in relays:
             try:
-                await board.lease(channel, LEASE_MS)
+                await _lease(board, channel)
             except CabinetError as error:
-                log.debug("lease %d: %s", channel, error)
+                log.warning("relay %d may drop: %s", channel, error)
+
+
+async def _lease(board: ports.Outlet, channel: int) -> None:
+    """Once more does no harm, and a read between tells the bus that the board is alive."""
+    for _ in range(LEASE_TRIES - 1):
+        try:
+            await board.lease(channel, LEASE_MS)
+        except LinkError:
+            with contextlib.suppress(CabinetError):
+                await board.read_relays()
+        else:
+            return
+    await board.lease(channel, LEASE_MS)
 
 
 @contextlib.asynccontextmanager
