@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -62,6 +63,7 @@ def verify_bytes(data: bytes, signature_b64: str, public_b64: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=1)  # reading it takes as long as a signature, and plans are signed by thousands
 def _private(private_b64: str) -> Ed25519PrivateKey:
     try:
         return Ed25519PrivateKey.from_private_bytes(_bytes(private_b64))

@@ -183,18 +183,27 @@ def _arcs(
 ) -> list[tuple[int, int, float, int]]:
     """(taker, giver, worth of a pack, metres) of the nearest givers that pay; by their numbers."""
     found = []
+    there = np.array([places[row] for row in givers], float).reshape(-1, 2)
     for taker, row in enumerate(takers):
         here = places[row]
-        ways = []
-        for giver, other in enumerate(givers):
-            there = places[other]
-            if here is not None and there is not None:
-                ways.append((distance_m(*here, *there), giver))
-        for way_m, giver in sorted(ways)[:GIVERS_MAX]:
+        assert here is not None
+        ways = sorted(
+            (distance_m(*here, *there[giver]), giver) for giver in _nearest(there, here).tolist()
+        )
+        for way_m, giver in ways[:GIVERS_MAX]:
             worth = price - HANDLING - PER_KM * way_m / 1_000
             if worth > 0.0:
                 found.append((taker, giver, worth, way_m))
     return found
+
+
+def _nearest(there: Floats, here: Place) -> NDArray[np.intp]:
+    """Some of the nearest places, by the plane that touches the globe here; more than are wanted."""
+    lat, lon = there[:, 0] - here[0], (there[:, 1] - here[1] + 180.0) % 360.0 - 180.0
+    apart = lat**2 + (lon * math.cos(math.radians(here[0]))) ** 2
+    most = min(2 * GIVERS_MAX, len(apart))
+    nearest: NDArray[np.intp] = np.argpartition(apart, most - 1)[:most] if most else np.arange(0)
+    return nearest
 
 
 def transport(
