@@ -246,6 +246,9 @@ def _socket(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -
 
 def _alarm_clear(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
     assert isinstance(args, AlarmArgs)
+    socket = engine_sockets.faulted(draft, args.code)
+    if socket is not None:
+        return _socket(draft, _command, SocketArgs(socket=socket), _sight)
     cleared = safety.clear(draft.state.safety, args.code, args.slot)
     changed = cleared is not draft.state.safety
     if changed:

@@ -38,6 +38,8 @@ from protocols.sockets import (
 )
 
 NO_SOCKET: Final = "no-socket"
+#: Alarms of sockets that are out of use end in their numbers.
+ALARM: Final = "socket-fault-"
 DENIED: Final = "denied-rider"
 #: A session's draw counts as known only after a charger has had time to begin.
 BEGIN_MS: Final = 30_000
@@ -222,10 +224,17 @@ def _loads(state: State, config: EngineConfig, image: Image, now_ms: int) -> lis
 # --- reports ------------------------------------------------------------------------------------
 
 
+def faulted(draft: Draft, code: str) -> int | None:
+    """The socket whose alarm this is; None when it is no socket's."""
+    number = code.removeprefix(ALARM)
+    known = code != number and number.isascii() and number.isdigit()
+    return int(number) if known and any(n == code for n, _, _ in alarms(draft.state)) else None
+
+
 def alarms(state: State) -> list[tuple[str, None, str]]:
     """Sockets that are out of use, as alarms of the cabinet."""
     return [
-        (f"socket-fault-{number}", None, "warning")
+        (f"{ALARM}{number}", None, "warning")
         for number, now in sorted(state.durable.sockets.items())
         if isinstance(now, Faulted)
     ]

@@ -21,11 +21,12 @@ from deploy.demo.clients import texts_to
 from deploy.demo.day import CLOCK_RATE, HOURS, Day, options_for, run_day
 from deploy.demo.errors import DemoError
 from deploy.demo.processes import LOOPBACK, require_free
-from deploy.demo.stack import Options, Stack, Tls
+from deploy.demo.stack import STATION, Options, Stack, Tls
 from deploy.demo.swap import jam_all, play, verify
 from deploy.demo.waiting import now_s
 
 EXIT_FAILED: Final = 1
+DEMO_SOCKETS: Final = 2
 WHOLE_RUN_S: Final = 150  # --swap and --jam end by then, come what may
 DAY_START_S: Final = 345  # for everything but the day itself, compiling the planner included
 WATCH_EVERY_S: Final = 0.5
@@ -93,7 +94,14 @@ def _run(
     # Short, since a path to a pty or socket below it is long enough already.
     run_dir = Path(tempfile.mkdtemp(prefix="yizhan-"))
     tls = lan.make_tls(ca_dir or run_dir / "ca", host) if lan_mode else None
-    options = Options(broker=broker, http_host=host, public_host=host, http_port=port, tls=tls)
+    options = Options(
+        broker=broker,
+        http_host=host,
+        public_host=host,
+        http_port=port,
+        tls=tls,
+        sockets=0 if swap or day else DEMO_SOCKETS,
+    )
     if day:
         options = options_for(day, options, run_dir)
     stack = Stack(run_dir, options, say=lambda line: typer.echo(f"  {line}"))
@@ -162,6 +170,8 @@ def _show(stack: Stack) -> None:
     segno.make(stack.rider_url, error="m").terminal(out=code, compact=True)
     typer.echo(code.getvalue())
     typer.echo(f"Rider:     {stack.rider_url}   (phone {stack.options.phone})")
+    if stack.options.sockets:
+        typer.echo(f"Station:   {stack.fleet_url}/st/{STATION}")
     typer.echo(f"Operator:  {stack.operator_url}")
     typer.echo(f"Cabinet:   {stack.cabinet_url}")
     typer.echo(f"Simulator: {stack.simulator_url}/docs")

@@ -73,6 +73,11 @@ class SimClient:
         """Shut a door by hand."""
         self.post(f"/slots/{slot}/door", action="close")
 
+    def sockets(self) -> list[Json]:
+        """Every socket of the charging area as it truly is."""
+        found: list[Json] = self._get("/sockets")["sockets"]
+        return found
+
     def scan(self, text: str) -> None:
         """Hold a QR code before the cabinet's scanner."""
         self.post("/scanner", text=text)
@@ -135,6 +140,23 @@ class RiderClient:
             {"cabinet_id": cabinet_id, "kind": kind},
             headers={"Idempotency-Key": key or str(uuid.uuid4())},
         )
+
+    def charge(
+        self, cabinet_id: str, socket: int, *, limit_wh: int = 1_000, limit_s: int = 3_600
+    ) -> Json:
+        """Order power from a socket."""
+        path = f"/api/v1/cabinets/{cabinet_id}/sockets/{socket}/sessions"
+        body = {"limit_wh": limit_wh, "limit_s": limit_s}
+        return self._post(path, body, headers=_fresh_key())
+
+    def session(self, session_id: str) -> Json:
+        """The session at a socket as the fleet sees it now."""
+        found: Json = self._checked(self._http.get(f"/api/v1/sessions/{session_id}"))
+        return found
+
+    def stop_charging(self, session_id: str) -> Json:
+        """End a session early."""
+        return self._post(f"/api/v1/sessions/{session_id}/stop", {})
 
     def swap(self, swap_id: str) -> Json:
         """The swap as the fleet sees it now."""

@@ -27,6 +27,7 @@ from deploy.demo.toml_edit import Value, with_values
 PROGRAM_READY_WITHIN_S: Final = 60.0
 CABINET_ONLINE_WITHIN_S: Final = 60.0
 PACK_MODEL: Final = "YZ-48-20"
+STATION: Final = "DRUM"
 PACK_CAPACITY_WH: Final = 1_000
 
 
@@ -63,6 +64,7 @@ class Options:
     http_port: int | None = None
     tls: Tls | None = None
     simulator_toml: str = ""  # empty: the simulator's built-in cabinet
+    sockets: int = 0  # of a charging area; above 0 there is a station too
     cabinet_values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     fleet_values: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
@@ -243,9 +245,12 @@ class Stack:
     def _start_simulator(self) -> None:
         self._say("simulator: 12 slots on virtual serial wires …")
         arguments = ["cabinet", "--run-dir", str(self.run_dir / "wires")]
-        if self.options.simulator_toml:
+        toml = self.options.simulator_toml
+        if self.options.sockets and not toml:
+            toml = f"[cabinet]\nsockets = {self.options.sockets}\n"
+        if toml:
             path = self.run_dir / "simulator.toml"
-            path.write_text(self.options.simulator_toml, encoding="utf-8")
+            path.write_text(toml, encoding="utf-8")
             arguments += ["--config", str(path)]
         program = self._program("swapsim", *arguments, "--http", str(free_port()))
         program.start()
@@ -268,9 +273,22 @@ class Stack:
             *("--slots", str(options.slots), "--lat", "39.9402", "--lon", "116.3897", "--json"),
         )
         self.cabinet_row = json.loads(added)
+        if options.sockets:
+            self._found_station()
         self.rider_id = self._add_rider(options.phone, options.rider_serial)
         for rider in options.more_riders:
             self._add_rider(rider.phone, rider.serial)
+
+    def _found_station(self) -> None:
+        """A station around the cabinet, with sockets and amenities."""
+        self.fleet(
+            *("station", "set", STATION, "--name", self.options.cabinet_name),
+            *("--hours", "00:00-24:00", "--lat", "39.9402", "--lon", "116.3897"),
+            *("--price-kwh", "120", "--price-hour", "20"),
+        )
+        self.fleet("station", "cabinet", self.options.cabinet_id, STATION)
+        for kind in ("repair-kit", "water"):
+            self.fleet("station", "amenity", STATION, kind)
 
     def _add_rider(self, phone: str, serial: str | None) -> str:
         added = self.fleet("rider", "add", "--phone", phone, "--json")
@@ -312,6 +330,7 @@ class Stack:
         example = self._run(
             *("cabinetd", "example-config"),
             *("--id", self.options.cabinet_id, "--run-dir", wires),
+            *("--sockets", str(self.options.sockets)),
         )
         text = with_values(
             example,

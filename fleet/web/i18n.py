@@ -19,6 +19,8 @@ TYPE_COOKIE: Final = "yz_type"
 TYPES: Final = ("normal", "large")
 #: What a reader may choose by a parameter, the cookie that remembers it, and its values.
 CHOICES: Final = (("lang", LANG_COOKIE, LANGUAGES), ("type", TYPE_COOKIE, TYPES))
+#: Alarms of sockets that are out of use end in their numbers.
+SOCKET_FAULT: Final = "socket-fault-"
 _FOLDER: Final = Path(__file__).parent / "locales"
 
 
@@ -56,6 +58,8 @@ class Catalogue:
     def alarm(self, code: str) -> str:
         """The name of an alarm or a slot's flag; a code without a text is shown as it is."""
         key = f"alarm.{code}"
+        if code.startswith(SOCKET_FAULT):
+            return self.text("area.alarm", n=code.removeprefix(SOCKET_FAULT))
         return self.text(key) if self.has(key) else code
 
     def flag(self, code: str) -> str:

@@ -149,7 +149,9 @@ def test_a_fault_is_an_alarm_until_it_is_cleared() -> None:
     rig.run(3_000)
     assert "socket-fault-1" in rig.engine.telemetry(rig.state, rig.now).alarms
     assert start(rig, 1, "E2").reason == "socket-faulted"
-    assert rig.command("socket.clear", {"socket": 1}).outcome == "done"
+    assert rig.command("alarm.clear", {"code": "socket-fault-2"}).reason == "not-latched"
+    assert rig.command("alarm.clear", {"code": "socket-fault-1"}).outcome == "done"
+    assert rig.command("socket.clear", {"socket": 1}).reason == "not-latched"
     rig.plugs[1] = 150.0
     rig.run(500)
     assert start(rig, 1, "E2").outcome == "done"
