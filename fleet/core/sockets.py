@@ -78,6 +78,7 @@ class NewSession:
     limit_s: int
     now_ms: int
     expires_ms: int
+    shown: str | None = None  # the session that the socket's last telemetry names
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class SessionFacts:
     denied: bool = False
     rider_open: bool = False
     socket_open: bool = False
+    shown_ended: bool = False  # the session that telemetry shows has ended since
 
 
 def check_limits(limit_wh: int, limit_s: int) -> None:
@@ -114,7 +116,11 @@ def refuse_session(
             return "socket-faulted"
         case SocketState.UNKNOWN:
             return "socket-offline"
-        case SocketState.IDLE if not ledger.socket_open:
+        case _ if ledger.socket_open:
+            return "socket-busy"
+        case SocketState.IDLE:
+            return None
+        case _ if ledger.shown_ended:
             return None
         case _:
             return "socket-busy"

@@ -105,6 +105,7 @@ class SocketService:
             limit_s=limit_s,
             now_ms=now_ms,
             expires_ms=now_ms + COMMAND_LIFE_MS,
+            shown=seen.session if seen else None,
         )
         begun = await self._rows.begin(new, lambda ledger: refuse_session(facts, seen, ledger))
         if isinstance(begun, str):

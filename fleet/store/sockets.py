@@ -12,6 +12,7 @@ from fleet.core.commands import QueuedCommand
 from fleet.core.records import NewCommand
 from fleet.core.sockets import (
     ASKED,
+    ENDED,
     OPEN,
     REFUSALS,
     NewSession,
@@ -97,7 +98,10 @@ async def _facts(connection: AsyncConnection, new: NewSession, *, denied: bool) 
     here = select(own.id).where(
         own.cabinet == new.cabinet, own.socket == new.socket, own.state == ASKED
     )
+    shown = select(own.state).where(own.id == new.shown)
+    state = (await connection.execute(shown)).scalar_one_or_none() if new.shown else None
     return SessionFacts(
+        shown_ended=state == ENDED,
         denied=denied,
         rider_open=(await connection.execute(mine)).first() is not None,
         socket_open=(await connection.execute(here.limit(1))).first() is not None,
