@@ -90,3 +90,5 @@ class ExportView(Struct, frozen=True, kw_only=True):
     charges: tuple[ChargeView, ...]
     partner_subjects: tuple[dict[str, Any], ...]
     audit_log: tuple[dict[str, Any], ...]
+    socket_sessions: tuple[dict[str, Any], ...] = ()
+    reports: tuple[dict[str, Any], ...] = ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.core import plans
+from fleet.core.plans import Entitlement
 from fleet.core.swaps import CabinetFacts, refuse_cabinet
 from fleet.errors import InvalidError
 from protocols.sockets import (
@@ -36,6 +38,7 @@ REFUSALS: Final = {
     "socket-busy": "the socket serves someone else",
     "denied-rider": "the rider is blocked",
     "open-session": "the rider charges at a socket already",
+    **plans.PLAN_REFUSALS,
 }
 
 
@@ -86,6 +89,7 @@ class SessionFacts:
     """What the ledger says of the rider and of the socket."""
 
     denied: bool = False
+    no_plan: str | None = None  # why the rider's plan lets nothing begin
     rider_open: bool = False
     socket_open: bool = False
     shown_ended: bool = False  # the session that telemetry shows has ended since
@@ -107,6 +111,8 @@ def refuse_session(
         return code
     if ledger.denied:
         return "denied-rider"
+    if ledger.no_plan is not None:
+        return ledger.no_plan
     if ledger.rider_open:
         return "open-session"
     if socket is None:
@@ -124,6 +130,16 @@ def refuse_session(
             return None
         case _:
             return "socket-busy"
+
+
+def refuse_member(held: Entitlement) -> str | None:
+    """The code of why a rider's plan lets no session begin, or None.
+
+    Sessions are paid by what they take, so that the quotas of swaps do not count here.
+    """
+    if held.plan is None and held.any_plan:
+        return "plan-ended" if held.had_one else "no-plan"
+    return "partner-off" if held.partner_off else None
 
 
 def bill(energy_wh: int, duration_s: int, price_kwh_minor: int, price_hour_minor: int) -> int:

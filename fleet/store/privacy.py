@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.account_views import ExportView, PackView
 from fleet.core.audit_log import DONE
 from fleet.core.ids import rider_holder
+from fleet.core.sockets import OPEN
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
@@ -58,6 +59,10 @@ class PrivacyStore:
                     connection, partner_rider, partner_rider.c.rider == rider
                 ),
                 audit_log=await _rows(connection, t.audit_log, t.audit_log.c.subject == rider),
+                socket_sessions=await _rows(
+                    connection, t.socket_session, t.socket_session.c.rider == rider
+                ),
+                reports=await _rows(connection, t.report, t.report.c.rider == rider),
             )
 
     async def forget(self, rider: str, actor: str, now_ms: int) -> None:
@@ -65,7 +70,7 @@ class PrivacyStore:
 
         Raises:
             NotFoundError: no such rider.
-            RefusedError: ``holds-battery`` or ``open-swap``: that must end first.
+            RefusedError: ``holds-battery``, ``open-swap``, ``open-session``: that must end first.
         """
         async with self._database.write() as connection:
             query = select(t.rider.c.phone_hash).where(t.rider.c.id == rider).with_for_update()
@@ -77,7 +82,13 @@ class PrivacyStore:
             is_open = select(t.swap.c.id).where(t.swap.c.rider == rider, t.swap.c.open).limit(1)
             if (await connection.execute(is_open)).first() is not None:
                 raise RefusedError("the rider has an unfinished transaction", code="open-swap")
+            charging = (t.socket_session.c.rider == rider) & t.socket_session.c.state.in_(OPEN)
+            if (await connection.execute(select(t.socket_session.c.id).where(charging))).first():
+                raise RefusedError("the rider charges at a socket", code="open-session")
+            pictures = select(t.report.c.photo).where(t.report.c.rider == rider)
             for table, where in (
+                (t.photo, t.photo.c.id.in_(pictures)),
+                (t.report, t.report.c.rider == rider),
                 (t.session, t.session.c.rider_id == rider),
                 (t.login_code, t.login_code.c.phone_hash == phone_hash),
                 (partner_rider, partner_rider.c.rider == rider),

@@ -18,11 +18,13 @@ from fleet.core.sockets import (
     NewSession,
     SessionFacts,
     SocketSession,
+    refuse_member,
 )
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.engine import Database
+from fleet.store.entitlements import entitlement_of
 from fleet.store.sessions import prices_at, session_of
 
 
@@ -100,7 +102,9 @@ async def _facts(connection: AsyncConnection, new: NewSession, *, denied: bool) 
     )
     shown = select(own.state).where(own.id == new.shown)
     state = (await connection.execute(shown)).scalar_one_or_none() if new.shown else None
+    held = await entitlement_of(connection, new.rider, new.now_ms, to_spend=False)
     return SessionFacts(
+        no_plan=refuse_member(held),
         shown_ended=state == ENDED,
         denied=denied,
         rider_open=(await connection.execute(mine)).first() is not None,

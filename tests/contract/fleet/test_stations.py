@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from fleet.core import reports
 from fleet.core.commands import QueuedCommand
+from fleet.core.plans import Plan, Subscription
 from fleet.core.reports import PER_DAY_MAX, NewReport, Photo, Topic
 from fleet.core.sockets import (
     ASKED,
@@ -205,3 +207,48 @@ async def test_a_rider_reports_so_much_a_day(town: Stores) -> None:
         await town.reports.file(new_report(number))
     with pytest.raises(LimitedError):
         await town.reports.file(new_report(99))
+
+
+async def test_who_needs_a_plan_needs_it_here_too_but_no_quota(town: Stores) -> None:
+    plan = Plan(
+        id="monthly-1", name_zh="月卡", name_en="Monthly", per="period", price_minor=100, quota=1
+    )
+    await town.plans.add(plan, T0_MS)
+    refused: list[str | None] = []
+
+    async def attempt(number: int) -> None:
+        new = NewSession(
+            f"E{number}", A, 1, "R1", f"key-{number}", 500, 7_200, T0_MS + 10, T0_MS + 20_000
+        )
+
+        def decide(facts: SessionFacts) -> str | None:
+            refused.append(facts.no_plan)
+            return facts.no_plan
+
+        await town.sockets.begin(new, decide)
+
+    with pytest.raises(RefusedError):
+        await attempt(1)
+    await town.plans.subscribe(Subscription("sub-1", "R1", "monthly-1", None, T0_MS, None))
+    await attempt(2)
+    assert refused == ["no-plan", None]
+
+
+async def test_forgetting_a_rider_takes_reports_and_waits_for_the_socket(town: Stores) -> None:
+    await town.reports.file(new_report(1, photo=Photo("image/png", b"\x89PNG")))
+    command = await begin(town, rider="R1")
+    assert isinstance(command, QueuedCommand)
+    kept = await town.privacy.export("R1")
+    assert [row["id"] for row in kept.socket_sessions] == ["E1"]
+    assert [row["id"] for row in kept.reports] == ["T1"]
+    with pytest.raises(RefusedError) as refused:
+        await town.privacy.forget("R1", "cli:t", T0_MS)
+    assert refused.value.code in {"open-session", "holds-battery"}
+    rider = "R2"
+    await town.reports.file(
+        replace(new_report(3, photo=Photo("image/png", b"\x89PNG")), rider=rider)
+    )
+    await town.privacy.forget(rider, "cli:t", T0_MS)
+    assert await town.reports.of_rider(rider, 9) == []
+    with pytest.raises(NotFoundError):
+        await town.stations.photo("photo-T3")
