@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
+from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import HELD, MINUTES_DEFAULT, REFUSED
 from fleet.core.steering import StationView
 from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
@@ -130,7 +132,13 @@ async def swap_parts(web: Web, texts: Catalogue, swap: SwapView) -> SwapDocument
         swap.step is not Step.COMPLETED or len(swap.movements) >= MOVEMENTS[swap.kind]
     )
     charge = await web.membership.charge_of(swap.id) if web.membership and swap.done else None
-    values = {"page": page, "c": cabinet, "settled": settled, "charge": charge}
+    values = {
+        "page": page,
+        "c": cabinet,
+        "settled": settled,
+        "charge": charge,
+        "report": report_link(web, swap),
+    }
     stage = part(
         texts,
         web.config,
@@ -141,6 +149,14 @@ async def swap_parts(web: Web, texts: Catalogue, swap: SwapView) -> SwapDocument
     )
     deed = part(texts, web.config, "_swap_act.html", **values)
     return SwapDocument(page, {"stage": stage, "deed": deed}, settled)
+
+
+def report_link(web: Web, swap: SwapView) -> str:
+    """Where a rider tells what is wrong with a transaction; empty where nobody takes reports."""
+    if web.reports is None or swap.kind in TECHNICIAN_KINDS:
+        return ""
+    query = {"topic": "cabinet", "cabinet": swap.cabinet_id, "swap": swap.id}
+    return f"/reports/new?{urlencode(query)}"
 
 
 async def swap_document(web: Web, texts: Catalogue, swap: SwapView) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from fleet.web import limits
 from fleet.web.drawing import is_live
 from fleet.web.entering import enter
 from fleet.web.finding import way_to
-from fleet.web.live import cabinet_parts, open_swap_of, swap_parts
+from fleet.web.live import cabinet_parts, open_swap_of, report_link, swap_parts
 from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
 from fleet.web.sessions import is_operator, need_rider, rider_of
@@ -104,6 +104,7 @@ async def swap_page(request: Request, swap_id: str) -> Response:
         page=document.page,
         parts={name: in_page(piece) for name, piece in document.parts.items()},
         settled=document.settled,
+        report=report_link(web, swap),
         key=fresh_key(),
         notice=notice_of(request),
     )

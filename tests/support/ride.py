@@ -83,7 +83,11 @@ class Ride:
         self.look("login-code")
         page.locator("form[action='/login/code'] button").tap()
         page.wait_for_url(f"**/c/{self.stack.options.cabinet_id}")
-        self.spy.use_cookies({c["name"]: c["value"] for c in page.context.cookies()})  # type: ignore[typeddict-item]
+        self.take_session()
+
+    def take_session(self) -> None:
+        """Let the spy ask with the session of the page."""
+        self.spy.use_cookies({c["name"]: c["value"] for c in self.page.context.cookies()})  # type: ignore[typeddict-item]
 
     def tap(self, button: str) -> str:
         """Tap what starts a transaction; return its id, once its page is there."""

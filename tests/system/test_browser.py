@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, expect
 
+from deploy.demo.errors import DemoError
 from deploy.demo.stack import Options
 from deploy.demo.waiting import now_s
 from tests.support.browser import chromium, desk
 from tests.support.flaky import Mood, flaky
+from tests.support.partners import Platform
 from tests.support.ride import Album, Ride, riding
 from tests.support.stack import SystemStack
 from tests.system.conftest import BROKER
@@ -65,6 +70,83 @@ def test_an_operator_sees_cabinet_and_slots(fresh_stack: SystemStack, browser: B
         album.take(page, "cabinet")
         if README_PICTURES:
             page.screenshot(path=Path(README_PICTURES) / "operator.png")
+
+
+def test_a_platforms_rider_comes_by_a_link_that_works_once(
+    fresh_stack: SystemStack, browser: Browser
+) -> None:
+    """Forged, expired and replayed links let nobody in; a used-up quota says so and opens no door."""
+    stack = fresh_stack
+    platform = Platform(audience=stack.fleet_url)
+    stack.fleet(
+        *[
+            "rider-plan",
+            "add",
+            "free",
+            "--zh",
+            "免费",
+            "--en",
+            "Free",
+            "--per",
+            "swap",
+            "--price",
+            "0",
+            "--default",
+        ]
+    )
+    stack.fleet(
+        *[
+            "rider-plan",
+            "add",
+            "single",
+            "--zh",
+            "单次",
+            "--en",
+            "Single",
+            "--per",
+            "swap",
+            "--price",
+            "350",
+        ]
+    )
+    added = stack.fleet(
+        *("partner", "add", platform.id, "--name", "美团", "--link-key", platform.public_key),
+        *("--plan", "single", "--quota-day", "1"),
+    )
+    signed_s = time.time_ns() // 1_000_000_000  # as the platform's server has it
+    with riding(stack, browser, "platform", phone_number="+8613800138009") as ride:
+        page = ride.page
+        for bad in (
+            Platform(audience=stack.fleet_url).link(signed_s),
+            platform.link(signed_s - 200),
+        ):
+            assert page.goto(f"{stack.rider_url}?pt={bad}").status == 403  # type: ignore[union-attr]
+            ride.look("bad-link")
+        good = f"{stack.rider_url}?pt={platform.link(signed_s)}"
+        page.goto(good)
+        page.wait_for_url(stack.rider_url)
+        expect(page.locator(".brand")).to_contain_text("美团")
+        ride.take_session()
+        first = ride.ride_through(ride.tap("#do-pickup"))
+        expect(page.locator(".slip")).to_contain_text("¥3.50")
+        assert page.goto(good).status == 403  # type: ignore[union-attr]
+
+        since = stack.last_seq()
+        page.goto(stack.rider_url)
+        expect(page.locator("#why")).to_contain_text("今天的换电次数已用完")
+        expect(page.locator("#do-swap")).to_be_disabled()
+        ride.look("quota-exhausted")
+        with pytest.raises(DemoError, match="partner-quota"):
+            ride.spy.start(stack.options.cabinet_id)
+        assert not [each for each in stack.sim.events(since) if each["kind"] == "door-opened"]
+        ride.ride_through(ride.tap("#do-return"), first)  # a return is never refused
+    token = json.loads(added)["api_token"]
+    told = httpx2.get(
+        f"{stack.fleet_url}/api/v1/partner/swaps",
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+    ).json()
+    assert [(row["state"], row["subject"]) for row in told] == [("charged", "courier-7")]
 
 
 @pytest.mark.slow

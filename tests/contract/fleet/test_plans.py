@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ from fleet.runtime.membership import MembershipService, fresh_token, token_hash,
 from fleet.runtime.webhooks import SIGNATURE, Webhooks
 from fleet.stores import Stores
 from protocols.messages import Kind, Step
-from tests.contract.fleet.conftest import A
+from tests.contract.fleet.conftest import A, B
 from tests.support.fleet import T0_MS, ManualClock, Reporter
 from tests.support.partners import Platform
 
@@ -245,6 +246,22 @@ async def test_a_platforms_quota_is_for_all_its_riders(site: Site) -> None:
     assert (view.used_day, view.quota_day) == (1, 1)
     await report(site.stores, REPORTER.step("S1", Step.FAULTED, kind=Kind.PICKUP, rider=one))
     assert await begin(site.stores, 3, Kind.PICKUP, rider=two) == "ok", "the other was void"
+
+
+async def test_of_two_riders_at_once_one_gets_the_platforms_last_swap(site: Site) -> None:
+    await site.open(quota_day=1)
+    riders = [(await site.enter(name)).rider_id for name in ("a", "b")]
+
+    async def at(cabinet: str, rider: str, number: int) -> str:
+        new = replace(wish(number, Kind.PICKUP, rider=rider), cabinet=cabinet)
+        try:
+            await site.stores.swaps.begin(new, lambda facts: refuse(Kind.PICKUP, GOOD, facts))
+        except RefusedError as error:
+            return error.code
+        return "ok"
+
+    outcomes = await asyncio.gather(at(A, riders[0], 1), at(B, riders[1], 2))
+    assert sorted(outcomes) == ["ok", "partner-quota"]
 
 
 async def test_a_partner_ends_and_renews_the_plan_of_its_riders_only(site: Site) -> None:
