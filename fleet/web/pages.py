@@ -171,7 +171,10 @@ def page(
         icon_url=ICON.url,
         **values,
     )
-    response = HTMLResponse(html, status_code=status, headers={"Vary": "Accept-Language, Cookie"})
+    # The browser asks for the scripts before it has read the page: a tenth of a second on a weak net.
+    scripts = ", ".join(f"<{url}>; rel=modulepreload" for url in (SCRIPT.url, *js_urls))
+    headers = {"Vary": "Accept-Language, Cookie", "Link": scripts}
+    response = HTMLResponse(html, status_code=status, headers=headers)
     for name, cookie, known in i18n.CHOICES:
         if (chosen := request.query_params.get(name)) in known:
             response.set_cookie(

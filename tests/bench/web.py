@@ -135,7 +135,6 @@ async def _throttle(page: Page) -> dict[str, int]:
         lambda event: sent.__setitem__(event["requestId"], round(event["encodedDataLength"])),
     )
     await session.send("Network.enable")
-    await session.send("Network.setCacheDisabled", {"cacheDisabled": True})
     await session.send(
         "Network.emulateNetworkConditions",
         {
