@@ -12,10 +12,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from deploy.demo.clients import CODE_PATTERN, Json, RiderClient, texts_to
 from deploy.demo.waiting import until
+from fleet.web.i18n import catalogue
 from tests.support.browser import UNTRANSLATED, phone
 from tests.support.stack import ARTIFACTS, SystemStack
 
 STEP_WITHIN_S: Final = 30.0
+SHOWN_WITHIN_MS: Final = 30_000
 SMS_WITHIN_S: Final = 10.0
 #: High enough to be handed out again, so that a stack serves many riders.
 BACK_SOC_PCT: Final = 95.0
@@ -107,18 +109,18 @@ class Ride:
 
         ``before_act`` is called with each step that waits for the rider, once the page shows it.
         """
-        received, title, shown = "", self.page.locator("#stage h1"), ""
+        received, title = "", self.page.locator("#stage h1")
+        lang = (self.page.locator("html").get_attribute("lang") or "").partition("-")[0]
         seen: list[str] = []
         while True:
             view = self._next_view(swap_id, seen)
             step = view["step"]
             seen.append(step)
             if step in WAITS_FOR_RIDER:  # the page shows it until the rider has done it
-                expect(title).not_to_have_text(shown)
                 slot = view["slot_in"] if step == "await-return" else view["slot_out"]
+                expect(title).to_have_text(catalogue(lang).text(f"swap.{step}.title", slot=slot))
                 expect(self.page.locator("#stage .no b")).to_have_text(str(slot))
                 before_act(step)
-            shown = title.inner_text() if self.page.locator("#stage h1").count() else ""
             if view["done"]:
                 assert step == "completed", f"{view}\n{self.stack.tails()}"
                 expect(self.page.locator("#stage .stage.done")).to_be_visible()
@@ -174,6 +176,7 @@ def riding(
     **context_values: Any,
 ) -> Iterator[Ride]:
     """A rider's phone that has opened nothing yet; a page that throws fails the test."""
+    expect.set_options(timeout=SHOWN_WITHIN_MS)
     with phone(browser, locale=locale, **context_values) as context:
         page = context.new_page()
         ride = Ride(

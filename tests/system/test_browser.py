@@ -253,13 +253,18 @@ def whole_story(ride: Ride) -> None:
     ride.look("first-pick-up")
     first = ride.ride_through(ride.tap("#do-pickup"))
 
+    page.goto(f"{ride.base}/?lat=39.9365&lon=116.3845")
+    expect(page.locator(".map .me")).to_have_count(1)
+    ride.look("near-me")
+    picture(ride, "find")
     ride.open_cabinet()
     page.locator("#reserve").tap()
     expect(page.locator(".keep [data-left]")).to_be_visible(timeout=30_000)
     kept = ride.spy.reservation(stack.options.cabinet_id)
     ride.look("reserved")
+    picture(ride, "cabinet")
     swap_id = ride.tap("#do-swap")
-    second = ride.ride_through(swap_id, first, before_act=lambda step: picture(ride, step))
+    second = ride.ride_through(swap_id, first, before_act=lambda step: picture(ride, "rider", step))
     assert ride.spy.swap(swap_id)["slot_out"] == kept["slot"]
     expect(page.locator(".slip")).to_contain_text(first)
     expect(page.locator(".slip")).to_contain_text(second)
@@ -268,8 +273,7 @@ def whole_story(ride: Ride) -> None:
     page.goto(f"{ride.base}/me")
     expect(page.locator("main")).to_contain_text(second)
     ride.look("account")
-    if README_PICTURES:
-        page.screenshot(path=Path(README_PICTURES) / "account.png")
+    picture(ride, "account")
     ride.open_cabinet()
     returned = ride.tap("#do-return")
     ride.ride_through(returned, second)
@@ -294,7 +298,7 @@ def swaps_of(ride: Ride) -> list[str]:
     return [row["kind"] for row in rows]
 
 
-def picture(ride: Ride, step: str) -> None:
-    """The rider's picture for the README, when asked for."""
+def picture(ride: Ride, name: str, step: str = "await-return") -> None:
+    """A picture for the README, when asked for."""
     if README_PICTURES and step == "await-return":
-        ride.page.screenshot(path=Path(README_PICTURES) / "rider.png")
+        ride.page.screenshot(path=Path(README_PICTURES) / f"{name}.png")
