@@ -31,7 +31,7 @@ SECRET_BYTES_MAX: Final = 64 * 1024
 FILES_MAX: Final = 200
 COMMAND_WITHIN_S: Final = 10
 HTTP_WITHIN_S: Final = 3
-PAGES: Final = ("state.json", "healthz", "metrics")
+PAGES: Final = ("state.json", "healthz", "metrics", "trace.json")
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "journal.log": ("journalctl", "-u", UNIT, "-n", "3000", "--no-pager", "-o", "short-iso"),
     "unit.txt": ("systemctl", "status", UNIT, "--no-pager", "--full"),

@@ -110,7 +110,7 @@ class Scan:
             for device in round_.singles:
                 if found := await probe.single(device):
                     protocol = next(iter(device.protocols))
-                    return _with(port, round_, found, Sweep(), protocol)
+                    return _with(port, round_, found, Sweep(echo=bus.echoes), protocol)
             protocol = Protocol.MODBUS_TCP if _over_tcp(port) else Protocol.MODBUS_RTU
             sweep = await probe.sweep(round_.addresses)
             if sweep.answered:
@@ -127,6 +127,7 @@ class Scan:
                             Found(type=device.type, address=device.address, identity=told)
                         )
                         break
+            sweep.echo = sweep.echo or bus.echoes
         return _with(port, round_, tuple(devices), sweep, protocol)
 
     async def powered(
@@ -344,6 +345,7 @@ def _with(
         protocol=protocol,
         devices=devices,
         garbled=sweep.garbled,
+        echoes=sweep.echo,
     )
 
 

@@ -31,6 +31,10 @@ _EASTRON_KEY: Final = "hold the meter's button until it shows the set-up menu: i
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "waveshare-relay-d": Rule(waveshare_relay.MAP["device_address"]),
+        # The whole family keeps it in the same register.
+        "waveshare-relay-8": Rule(waveshare_relay.MAP["device_address"]),
+        "waveshare-relay-16": Rule(waveshare_relay.MAP["device_address"]),
+        "waveshare-relay-32": Rule(waveshare_relay.MAP["device_address"]),
         "xy-md02": Rule(xy_md02.MAP["device_address"], after_power=True),
         "eastron-sdm120": Rule(
             eastron_sdm120.MAP["modbus_id"], block=True, precondition=_EASTRON_KEY

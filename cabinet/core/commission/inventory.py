@@ -55,6 +55,7 @@ class PortFound(Struct, frozen=True, kw_only=True):
     protocol: Protocol = Protocol.MODBUS_RTU
     devices: tuple[Found, ...] = ()
     garbled: tuple[int, ...] = ()
+    echoes: bool = False  # the adapter hears what it sends
 
 
 def by_number(name: str) -> tuple[tuple[int, str], ...]:
@@ -141,7 +142,7 @@ def _port(port: PortFound, *, empty: bool, waiting: bool) -> Finding | None:
         case PortState.SILENT:
             return bad(Check.SCAN, port.name, Cause.NO_ANSWER)
         case PortState.ANSWERED:
-            return None
+            return warn(Check.SCAN, port.name, Cause.ECHO) if port.echoes else None
 
 
 def _role(kind: str, types: Sequence[Device]) -> Role | None:
