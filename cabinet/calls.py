@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 class Urgency(IntEnum):
-    """Lower goes first; a transaction in flight is never interrupted."""
+    """Lower goes first; a transaction in flight is never interrupted.
+
+    From ``DOOR`` on these are polls, which wait for one another a bounded time only.
+    """
 
     SAFETY = 0  # writes that make things safe; tried even on a device given up as offline
     COMMAND = 1

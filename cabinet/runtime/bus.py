@@ -49,6 +49,14 @@ LATE_MARGIN: Final = 1.5
 LATE_DECAY: Final = 0.9
 #: Bytes that nobody waits for are a late reply when a device missed its time this long ago.
 LATE_SEEN_MAX_S: Final = 5.0
+#: Polls let more urgent ones pass for this long, then it is their turn: also on a bus that has more
+#: to do than it can, leases are renewed and the meter is read.
+PATIENCE_S: Final = {
+    Urgency.DOOR: 0.0,
+    Urgency.READING: 0.3,
+    Urgency.METER: 1.5,
+    Urgency.CLIMATE: 4.0,
+}
 #: Each device has a few callers, each with one call at a time; more than this is a bug.
 QUEUE_MAX: Final = 256
 #: The event loop's timers wake up to this much late; the rest of a gap is waited out in turns.
@@ -176,7 +184,7 @@ class Bus:
         loop = asyncio.get_running_loop()
         now = loop.time()
         done: asyncio.Future[T] = loop.create_future()
-        key = (self._rank(station, call), now, next(self._numbers))
+        key = (*self._rank(station, call, now), next(self._numbers))
         heapq.heappush(self._queue, _Job(key, call, station, done, now))
         self._arrived.set()
         # Cancelling the caller cancels only this future: the bus task owns the transaction.
@@ -249,11 +257,17 @@ class Bus:
             for job in deferred:
                 heapq.heappush(self._queue, job)
 
-    def _rank(self, station: Station, call: Call[Any]) -> int:
-        """Safety writes to an offline device are tried, but do not hold up the living ones."""
-        if call.urgency is Urgency.SAFETY and station.health.state is State.OFFLINE:
-            return Urgency.READING
-        return call.urgency
+    @staticmethod
+    def _rank(station: Station, call: Call[Any], now: float) -> tuple[int, float]:
+        """Orders by urgency; polls among themselves by when they are due, so that none starves.
+
+        Safety writes to an offline device are tried, but do not hold up the living ones.
+        """
+        urgency = call.urgency
+        if urgency is Urgency.SAFETY and station.health.state is State.OFFLINE:
+            urgency = Urgency.READING
+        patience_s = PATIENCE_S.get(urgency)
+        return (urgency, now) if patience_s is None else (Urgency.DOOR, now + patience_s)
 
     def _admits(self, station: Station, call: Call[Any]) -> bool:
         now_ms = self._clock.monotonic_ms()

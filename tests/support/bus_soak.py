@@ -362,7 +362,7 @@ class Soak:
     def _judge_pulses(self, grace_ms: float) -> None:
         """Every command went out once at most, and what we were told of it is what happened."""
         latched = [(e["wall_ms"], e["slot"]) for e in self.log if e["kind"] == "lock-pulse"]
-        fired, sent = self._owned(latched, grace_ms), self._owned(self.sent, grace_ms)
+        fired, sent = self._owned(latched, AFTER_MS + grace_ms), self._owned(self.sent, 0.0)
         for index, pulse in enumerate(self.pulses):
             told = f"{pulse}: sent {sent[index]} times, fired {fired[index]} times"
             twice = max(sent[index], fired[index]) > 1
@@ -372,17 +372,16 @@ class Soak:
         if fired[NOBODY] or sent[NOBODY]:
             self.problems.append(f"without a command: {sent[NOBODY]} sent, {fired[NOBODY]} fired")
 
-    def _owned(self, found: list[tuple[float, int]], grace_ms: float) -> Counter[int]:
-        """How many of these belong to each command; one that is left without goes first."""
+    def _owned(self, found: list[tuple[float, int]], after_ms: float) -> Counter[int]:
+        """How many of these belong to each command: the latest before, if it has none yet."""
         counts: Counter[int] = Counter()
         for at_ms, slot in sorted(found):
             owners = [
                 index
                 for index, pulse in enumerate(self.pulses)
-                if pulse.slot == slot
-                and pulse.from_ms - 50 <= at_ms <= pulse.to_ms + AFTER_MS + grace_ms
+                if pulse.slot == slot and pulse.from_ms - 5 <= at_ms <= pulse.to_ms + after_ms
             ]
-            counts[min(owners, key=lambda index: (counts[index], index), default=NOBODY)] += 1
+            counts[min(owners, key=lambda index: (counts[index], -index), default=NOBODY)] += 1
         return counts
 
     def _contacts(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,21 @@ async def test_a_line_is_asked_for_its_echo_once_before_the_first_write(tmp_path
         for _ in range(3):
             await modbus.write_word(8, 1, Urgency.COMMAND)
         assert bench.peer.requests.count(ECHO_PROBE) == 1
+
+
+async def test_on_a_bus_that_has_too_much_to_do_no_poll_starves(tmp_path: Path) -> None:
+    async with BusBench(tmp_path, answering) as bench, asyncio.TaskGroup() as group:
+        modbus, _ = modbus_device(bench, 1)
+
+        async def doors() -> None:
+            while True:
+                await modbus.read_words(Space.HOLDING, 1, 1, Urgency.DOOR)
+
+        hogs = [group.create_task(doors()) for _ in range(6)]
+        async with asyncio.timeout(20):
+            assert await modbus.read_words(Space.HOLDING, 2, 1, Urgency.METER) == (2,)
+        for hog in hogs:
+            hog.cancel()
 
 
 # --- what the bus tells about itself ------------------------------------------------------------

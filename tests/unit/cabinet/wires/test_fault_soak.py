@@ -26,7 +26,7 @@ def by_kind(found: Soak) -> Counter[str]:
 @pytest.mark.timeout(180)
 async def test_faults_at_random_for_a_moment(tmp_path: Path) -> None:
     found = await soak(tmp_path, SEED, SHORT_S, patient=False)
-    assert found.problems == []
+    assert not found.problems, "\n".join(found.problems[:20])
     assert len(found.beliefs) > 200
     assert found.pulses
     assert sum(by_kind(found).values()) > 0
@@ -45,5 +45,5 @@ async def test_ten_minutes_of_every_fault(tmp_path: Path) -> None:
     )
     print(figure, dict(struck), f"stall {found.stall_ms:.0f} ms")
     record("bus faults, ten minutes", figure, "0 problems", not found.problems and not missing)
-    assert found.problems == []
+    assert not found.problems, "\n".join(found.problems[:20])
     assert not missing
