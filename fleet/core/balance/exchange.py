@@ -62,6 +62,7 @@ class Search(NamedTuple):
 
     arrive: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be entered at this level
     leave: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be left towards the level before
+    short: np.ndarray  # bool [L,F]: shortfall of the feeder reaches the level before
     region: np.ndarray  # uint64 [L,W]
     seen_in: np.ndarray  # uint64 [F,W]
     seen_out: np.ndarray  # uint64 [F,W]
@@ -79,6 +80,7 @@ def search_for(net: Network) -> Search:
     return Search(
         arrive=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
         leave=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
+        short=np.zeros((LEVELS_MAX, feeders), np.bool_),
         region=np.zeros((LEVELS_MAX, words), np.uint64),
         seen_in=np.zeros((feeders, words), np.uint64),
         seen_out=np.zeros((feeders, words), np.uint64),
@@ -112,8 +114,10 @@ def build_levels(net, search, sinks, sources):
     while level < LEVELS_MAX:
         search.region[level] = NIL
         for f in range(feeders):
+            search.short[level, f] = False
             if any_of(search.arrive[level - 1, f]):
                 short = leaving(net, f, search.arrive[level - 1, f], search.row, out)
+                search.short[level, f] = short
                 reached = reached or short
                 for w in range(words):
                     fresh = out[w] & ~search.seen_out[f, w]
@@ -317,6 +321,11 @@ def flow(net, search, levels, dear, excess):
             targets = search.arrive[level - 1, f]
             if not any_of(targets):
                 continue
+            near = search.short[level, f]
+            for w in range(words):
+                near = near or search.leave[level, f, w] & (dear[w] | excess[w]) != NIL
+            if not near:
+                continue  # its sources, if any, were nearer
             reverse_row(targets, net.x.shape[1], targets_r)
             for c in range(net.first[f], net.first[f + 1]):
                 exits_of(net, c, targets, targets_r, search.row, exits)
