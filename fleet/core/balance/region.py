@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ CAPS_MAX: Final = 60
 PASSES_MAX: Final = 20_000
 #: The largest step outwards while the best cap is not yet between two.
 STRIDE_MAX: Final = 0.25
+GROWTH: Final = 4
+#: A step up is so much longer than one down: it costs more, and coming back costs little.
+UP: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ class Region:
         self.enough = 0.0  # share of the cost above the floor that will do
         self.moved_wh = 0
         self._stride = STRIDE_MAX
+        self._cap_wh = 0  # at which the network stands
+        self._kept: tuple[NDArray[Any], ...] | None = None  # x, v and rooms at ``above``
 
     # --- a first plan -----------------------------------------------------------------------------
 
@@ -172,6 +177,7 @@ class Region:
         return out
 
     def _set_cap(self, cap_wh: int) -> None:
+        self._cap_wh = cap_wh
         room = np.minimum(self.tariff.limit[:-1], cap_wh) - self.loads()
         self.net.croom[:-1] = room
         self.net.croom[-1] = ENDLESS
@@ -207,6 +213,7 @@ class Region:
         cap = max(guess_wh, lowest)
         self._stride = stride
         for _ in range(CAPS_MAX):
+            self._approach(cap)
             point = self.solve(cap, late)
             if late():
                 break
@@ -214,11 +221,36 @@ class Region:
                 self.below = point
             else:
                 self.above = point
+                self._keep()
             if self._done(tolerance, lowest):
                 break
             cap = self._next_cap(lowest)
         if self.point is not self.best and self.best is not None:
+            self._approach(self.best.cap_wh)
             self.solve(self.best.cap_wh, late)
+        self._kept = None
+
+    def _keep(self) -> None:
+        """Remember the network, which stands at ``above``."""
+        net = self.net
+        if self._kept is None:
+            self._kept = net.x.copy(), net.v.copy(), net.froom.copy()
+            return
+        for kept, now in zip(self._kept, (net.x, net.v, net.froom), strict=True):
+            np.copyto(kept, now)
+
+    def _approach(self, cap_wh: int) -> None:
+        """Come to a cap from above when the network was there: pressing a load down moves far less.
+
+        Room that opens below a higher cap lets energy move in all intervals and price after price;
+        a lower cap only moves what stands above it.
+        """
+        if self._kept is None or cap_wh <= self._cap_wh:
+            return
+        net = self.net
+        for kept, now in zip(self._kept, (net.x, net.v, net.froom), strict=True):
+            np.copyto(now, kept)
+        network.index_all(net)
 
     def _done(self, tolerance: float, lowest: int) -> bool:
         if self.certified or (self.above is not None and self.above.cap_wh <= lowest):
@@ -243,7 +275,7 @@ class Region:
             top = min(self.above.cap_wh, int(self.loads().max(initial=0)))
             return max(lowest, min(int(top * (1 - self._step_out())), self.above.cap_wh - 1))
         if self.above is None:
-            return int(self.below.cap_wh * (1 + self._step_out())) + 1
+            return int(self.below.cap_wh * (1 + min(UP * self._step_out(), STRIDE_MAX))) + 1
         low, high = self.below.cap_wh, self.above.cap_wh
         inner = (high - low) / 10
         cap = self._tangents()[0]
@@ -251,7 +283,7 @@ class Region:
 
     def _step_out(self) -> float:
         step = self._stride
-        self._stride = min(4 * step, STRIDE_MAX)
+        self._stride = min(GROWTH * step, STRIDE_MAX)
         return step
 
     def _tangents(self) -> tuple[float, float]:

@@ -35,7 +35,7 @@ THREADS_DEFAULT: Final = 2
 COARSE_GAP: Final = 0.01
 #: How far the best cap usually is from the first guess.
 STRIDE_COARSE: Final = 0.05
-STRIDE_COLD: Final = 0.002
+STRIDE_COLD: Final = 0.01
 STRIDE_WARM: Final = 0.0005
 COARSE_ENERGY_MAX: Final = 2**29
 
@@ -159,6 +159,8 @@ def _plan_region(
         coarse.search(_first_guess(coarse), COARSE_GAP, late, STRIDE_COARSE)
         assert coarse.best is not None
         guess = max(coarse.best.cap_wh * coarse.scale, region.lowest_cap())
+        if guess > region.lowest_cap():
+            guess = int(guess * (1 + STRIDE_COLD)) + 1  # from above it is a short way down
         region.start(guess, coarse.net.x.astype(np.int64) * coarse.scale)
     else:
         region.start(guess)
