@@ -215,7 +215,7 @@ def _loads(state: State, config: EngineConfig, image: Image, now_ms: int) -> lis
         seen = socket_of(image, number)
         meter = seen.meter
         fresh = meter is not None and now_ms - meter.at_ms <= sockets.METER_AGE_MAX_MS
-        sure = meter is not None and fresh and seen.live and begun and known.paused_ms is None
+        sure = meter is not None and fresh and seen.live and begun
         drawn_w = meter.power_w if meter is not None and sure else None
         found.append(Load(number, now.session.order, limits.power_max_w, drawn_w))
     return found

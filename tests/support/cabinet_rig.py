@@ -105,6 +105,7 @@ class Rig:
     group_keys: tuple[bytes, ...] = ()
     jump_ms: int = 0  # how far the wall clock is off
     plugs: dict[int, float] = field(default_factory=dict)  # watts that each socket would draw
+    meters_silent: bool = False  # of the sockets, since the start
 
     def __post_init__(self) -> None:
         if not self.holes:
@@ -179,6 +180,7 @@ class Rig:
         live = self.sockets.get(number, False)
         power_w = self.plugs[number] if live else 0.0
         meter = MeterReading(self.now_ms, power_w, self.socket_wh[number])
+        meter = None if self.meters_silent else meter
         return SocketImage(number, live=live, meter=meter)
 
     def _slot(self, number: int, hole: Hole) -> SlotImage:

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cabinet.core import act
 from cabinet.core.act import protects
 from cabinet.core.charge import PackLimits
 from cabinet.core.engine_model import DocumentReceived, EngineConfig, Observed
 from cabinet.core.model import Input, InputReading, SetSocket
+from cabinet.core.safety_limits import Limits
 from cabinet.core.sockets import SocketLimits
 from cabinet.core.sockets_power import Load, share
 from protocols.messages import DesiredPlan, Presence, Result
@@ -30,6 +32,7 @@ def rig_with(count: int = 2, *, limit_w: int = 1_500, **more: Any) -> Rig:
         pack=PackLimits(),
         breaker_w=1_600,
         power_default_w=limit_w,
+        safety=Limits(breaker_w=1_600),
         sockets=tuple(SocketLimits(number=n) for n in range(1, count + 1)),
     )
     return Rig(config=config, plugs=dict.fromkeys(range(1, count + 1), 150.0), **more).ready()
@@ -170,6 +173,57 @@ def test_a_killed_daemon_goes_on_with_the_session_and_its_account() -> None:
     ended = rig.bodies("socket.step")[-1]
     assert ended.step.value == "ended"
     assert ended.energy_wh == int(used_wh - 1_000.0) == 3
+
+
+def test_nothing_is_on_before_everything_was_read() -> None:
+    rig = rig_with()
+    start(rig)
+    rig.run(1_000)
+    rig.boot()
+    rig.meters_silent = True
+    rig.run(500)
+    assert rig.state.ready
+    assert rig.sockets[1] is False  # what it would take cannot be seen
+    rig.meters_silent = False
+    rig.run(500)
+    assert rig.sockets[1] is True
+    rig.boot()
+    rig.holes[1].blind = True
+    rig.holes[1].contact_ms = 0
+    rig.run(500)
+    assert not rig.state.ready
+    assert rig.sockets.get(1) is not True
+
+
+def test_the_breaker_holds_even_if_every_socket_took_its_most() -> None:
+    rig = rig_with(2)
+    for slot in (3, 4):
+        rig.holes[slot] = Hole(f"LOW-{slot}", 20)
+    start(rig, 1, "E1")
+    start(rig, 2, "E2")
+    rig.run(50_000, 1_000)
+    packs_w = sum(order.current_a * 48.0 / 0.9 for order in rig.chargers.values() if order.on)
+    assert packs_w > 0
+    assert 40 + packs_w + 2 * 500 <= 1_600  # by the plan there would be room for more
+
+
+def test_a_journal_that_fails_takes_the_sockets_down() -> None:
+    rig = rig_with()
+    start(rig)
+    rig.run(500)
+    acting = act.Acting(rig.engine, rig.state, "disk full")
+    turn = acting.turn(Observed(rig.image()), lambda: rig.now)
+    done, answer = [], None
+    while True:
+        try:
+            request = turn.send(answer)
+        except StopIteration:
+            break
+        answer = "disk full" if isinstance(request, act.Load) else None
+        if isinstance(request, act.Do):
+            done.append(request.effect)
+    assert SetSocket(1, on=False) in done
+    assert SetSocket(2, on=False) in done
 
 
 def test_the_same_order_is_one_session() -> None:
