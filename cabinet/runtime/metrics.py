@@ -61,8 +61,15 @@ class _Now(Collector):
             ),
             "cabinet_loops_stuck": ("Loops that no longer turn.", len(now.stuck)),
         }
+        draws = GaugeMetricFamily(
+            "cabinet_socket_power_watts", "Drawn from a socket.", labels=("socket", "state")
+        )
+        for socket in now.telemetry.sockets:
+            if socket.power_w is not None:
+                draws.add_metric((str(socket.socket), socket.state.value), socket.power_w)
         yield states
         yield temps
+        yield draws
         for name, (text, value) in gauges.items():
             if value is not None:
                 yield GaugeMetricFamily(name, text, value=float(value))

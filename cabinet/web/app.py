@@ -87,7 +87,7 @@ def render(now: Snapshot, chosen: str) -> str:
         f"<style>{_STYLE}</style></head><body><main><h1>{e(now.name)} · {e(now.cabinet)}</h1>"
         f"{alarms}{_store(now, text)}<p>{text['fleet']}: {link} · {text['power']}: {power} / {limit} · "
         f"{text['outbox']}: {now.uplink.outbox_depth}</p>{swap}"
-        f'<div class="slots">{"".join(_slots(now, text))}</div>'
+        f'<div class="slots">{"".join(_slots(now, text))}</div>{_sockets(now, text)}'
         f'<h2>{text["wires"]}</h2><div class="wide"><table><tr><th>{text["bus"]}</th>'
         f"<th>{text['device']}</th><th>{text['state']}</th><th>{text['good']}</th>"
         f"<th>{text['bad']}</th><th>{text['checksum']}</th><th>{text['late']}</th></tr>"
@@ -114,6 +114,21 @@ def _slots(now: Snapshot, text: dict[str, str]) -> list[str]:
             f"<br>{html.escape(slot.serial or '')} {html.escape(flags)}</small></section>"
         )
     return cells
+
+
+def _sockets(now: Snapshot, text: dict[str, str]) -> str:
+    """The charging area; nothing where there is none."""
+    cells = []
+    for socket in now.telemetry.sockets:
+        power = "–" if socket.power_w is None else f"{socket.power_w:.0f} W"
+        reason = html.escape(socket.reason or "")
+        cells.append(
+            f'<section class="slot {socket.state.value}"><b>{socket.socket}</b> {power}<br>'
+            f"{text[socket.state.value]}<br><small>{reason}</small></section>"
+        )
+    if not cells:
+        return ""
+    return f'<h2>{text["sockets"]}</h2><div class="slots">{"".join(cells)}</div>'
 
 
 def _devices(now: Snapshot, text: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Words of the status page, in both languages; the keys include every ``SlotState``."""
+"""Words of the status page, in both languages: of every ``SlotState`` and ``SocketState`` too."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "checksum": "校验错",
         "late": "迟到",
         "echo": "适配器回显",
+        "sockets": "充电区",
+        "idle": "空闲",
+        "on": "使用中",
+        "paused": "等电",
+        "ending": "正在断电",
     },
     "en": {
         "swap": "Under way",
@@ -84,6 +89,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "checksum": "Checksum",
         "late": "Late",
         "echo": "adapter echoes",
+        "sockets": "Charging area",
+        "idle": "free",
+        "on": "in use",
+        "paused": "waiting for power",
+        "ending": "switching off",
     },
 }
 

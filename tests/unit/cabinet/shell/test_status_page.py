@@ -10,6 +10,7 @@ from cabinet.status import BusStatus, DeviceStatus, Snapshot, SwapStatus, Uplink
 from cabinet.web.app import render
 from cabinet.web.texts import TEXTS
 from protocols.messages import Door, Presence, SlotState, SlotTelemetry, Telemetry
+from protocols.sockets import SocketState, SocketTelemetry
 
 
 def snapshot(name: str = "鼓楼") -> Snapshot:
@@ -19,6 +20,10 @@ def snapshot(name: str = "鼓楼") -> Snapshot:
         )
         for n, state in enumerate(SlotState, start=1)
     )
+    sockets = tuple(
+        SocketTelemetry(socket=n, state=state, power_w=151.0, reason="over-current")
+        for n, state in enumerate(SocketState, start=1)
+    )
     device = DeviceStatus(name="board-1", silent=True, missing=True, good=1, bad=2)
     return Snapshot(
         cabinet="DH-0001",
@@ -27,7 +32,9 @@ def snapshot(name: str = "鼓楼") -> Snapshot:
         uptime_s=1,
         ready=True,
         store_error=None,
-        telemetry=Telemetry(wall_ms=0, boot_id="b", mono_ms=0, slots=slots, alarms=("smoke",)),
+        telemetry=Telemetry(
+            wall_ms=0, boot_id="b", mono_ms=0, slots=slots, alarms=("smoke",), sockets=sockets
+        ),
         buses=(BusStatus(name="bus-a", port="p", is_open=True, turn_age_ms=1, devices=(device,)),),
         uplink=UplinkStatus(configured=True),
         swap=SwapStatus(swap_id="s", kind="swap", step="AwaitReturn"),
@@ -39,6 +46,9 @@ def test_every_state_has_a_word_and_the_alarm_is_shown(language: str) -> None:
     page = render(snapshot(), language)
     for state in SlotState:
         assert TEXTS[language][state.value] in page
+    for socket in SocketState:
+        assert TEXTS[language][socket.value] in page
+    assert "151 W" in page
     assert "smoke" in page
     assert TEXTS[language]["missing"] in page
 
