@@ -207,7 +207,8 @@ def diagnose(protocol: Protocol, asked: bytes, received: bytes) -> Spoilt:
         expected = jbd.FRAME_OVERHEAD_BYTES + announced
         head = bytes([jbd.START, asked[2]]) if len(asked) > 2 else b""
     else:
-        return Spoilt.NOISE
+        tell = TELLERS.get(protocol)
+        return Spoilt.FOREIGN if tell and tell(received, False) else Spoilt.NOISE  # noqa: FBT003
     begins = bool(head) and head in received
     if len(received) == expected or (begins and len(received) > expected):
         return Spoilt.CHECKSUM

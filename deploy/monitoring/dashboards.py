@@ -121,6 +121,27 @@ CABINET: Final = (
         "Orders refused",
         {"{{reason}}": 'increase(commands_refused_total{cabinet="$cabinet"}[1h])'},
     ),
+    Panel(
+        "Load of the wires",
+        {"{{bus}}": 'rate(cabinet_bus_busy_seconds_total{cabinet="$cabinet"}[5m])'},
+        unit="percentunit",
+        help="Part of the time in which a bus was in use; near 1 polls wait for one another.",
+    ),
+    Panel(
+        "Answers that were none",
+        {"{{device}} {{why}}": 'increase(cabinet_bus_spoilt_total{cabinet="$cabinet"}[1h]) > 0'},
+        help="Checksums point at termination, bias and ground; foreign frames at a double address.",
+    ),
+    Panel(
+        "Devices that do not answer",
+        {"{{device}}": 'cabinet_bus_device_state{cabinet="$cabinet", state="offline"} > 0'},
+        help="A charger without mains and the port of an empty slot are silent by nature.",
+    ),
+    Panel(
+        "Late answers",
+        {"{{device}}": 'increase(cabinet_bus_late_replies_total{cabinet="$cabinet"}[1h]) > 0'},
+        help="The device needs more time than its configuration gives it (processing_ms).",
+    ),
 )
 DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...], str | None]]] = {
     "fleet": ("Yizhan: fleet", FLEET, None),

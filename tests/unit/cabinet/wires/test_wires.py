@@ -37,6 +37,10 @@ async def test_first_image_and_a_pack_through_a_door(tmp_path: Path) -> None:
         assert [s.presence for s in image.slots].count(Presence.PRESENT) == 9
         assert set(image.inputs) == set(Input)
         assert not any(reading.active for reading in image.inputs.values())
+        asked = [frame.data for frame in wires.trace.since(0) if frame.line == "bus-a"]
+        for unit in (1, 2, 3, 4):
+            first = next(data for data in asked if data[0] == unit)
+            assert first[1:6] == bytes.fromhex("0500ff0000"), "all relays off, before anything"
         assert image.slot(1).bms
         assert image.slot(1).bms.serial == "YZ48-000001"
 
