@@ -27,6 +27,9 @@ SEE_OTHER: Final = 303
 QUERY_MAX: Final = 200
 #: A code as printed under the QR code, or the link that is in it.
 _LINK: Final = re.compile(r"(?:https?://[^/\s]+)?/?(?:c/)?([A-Za-z0-9-]{3,32})/?(?:[?#].*)?")
+_SOCKET_LINK: Final = re.compile(
+    r"(?:https?://[^/\s]+)?/?p/([A-Za-z0-9-]{3,32})/([1-9][0-9]?)/?(?:[?#].*)?"
+)
 
 _Degrees = Annotated[float | None, Query(ge=-180, le=180)]
 _Text = Annotated[str, Query(max_length=QUERY_MAX)]
@@ -61,6 +64,7 @@ async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: 
         more=len(everyone) > LISTED_MAX and not wanted,
         here=here,
         q=wanted,
+        area=web_of(request).stations is not None,
         drawing=drawing,
         js_urls=[FIND_SCRIPT.url],
     )
@@ -71,7 +75,10 @@ async def scan(request: Request, code: _Text = "") -> Response:
     """The camera where the browser can read codes, and a field to type the code into."""
     typed = code.strip()
     if typed:
-        exact = code_in(typed, await web_of(request).cabinets.all())
+        everyone = await web_of(request).cabinets.all()
+        if (socket := socket_in(typed, everyone)) is not None:
+            return RedirectResponse(f"/p/{socket[0]}/{socket[1]}", SEE_OTHER)
+        exact = code_in(typed, everyone)
         if exact is not None:
             return RedirectResponse(f"/c/{exact}", SEE_OTHER)
     return page(request, "scan.html", typed=typed[:40], js_urls=[FIND_SCRIPT.url])
@@ -84,6 +91,16 @@ def code_in(text: str, cabinets: list[CabinetView]) -> str | None:
         return None
     asked = match[1].upper()
     return next((each.id for each in cabinets if each.id == asked), None)
+
+
+def socket_in(text: str, cabinets: list[CabinetView]) -> tuple[str, int] | None:
+    """The cabinet and the socket that the link on a socket names."""
+    match = _SOCKET_LINK.fullmatch(text)
+    if match is None:
+        return None
+    asked, number = match[1].upper(), int(match[2])
+    known = (each for each in cabinets if each.id == asked)
+    return next(((c.id, number) for c in known if any(s.socket == number for s in c.sockets)), None)
 
 
 def way_to(cabinet: CabinetView) -> str | None:

@@ -60,6 +60,12 @@ async def test_a_stranger_sees_the_station_and_its_sockets(area: AreaTown) -> No
         reply = await client.get("/api/v1/rest-stations/DRUM")
         assert reply.json()["cabinets"][0]["slots"][0]["serial"] is None
         assert (await client.get("/charging")).status_code == 303
+        assert "/stations" in (await client.get("/")).text
+        for code in ("https://swap.example/p/DH-0001/2", "/p/dh-0001/2?x=1"):
+            scanned = await client.get("/scan", params={"code": code})
+            assert scanned.headers["location"] == "/p/DH-0001/2"
+        for code in ("/p/DH-0001/9", "/p/DH-0009/1", "//evil.example/p/DH-0001/2/../x"):
+            assert (await client.get("/scan", params={"code": code})).status_code == 200
         assert (await client.get("/reports/new")).status_code == 303
 
 
