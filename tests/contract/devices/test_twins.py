@@ -10,10 +10,17 @@ import pytest
 from cabinet.adapters.devices import DRIVERS
 from cabinet.config_devices import MODBUS, Protocol, Role
 from cabinet.errors import DeviceRefusedError, LinkError
+from protocols import modbus
 from protocols.device import Capability, Device
 from protocols.devices import DEVICES
+from simulator.clock import SystemClock
 from simulator.config import CabinetSection, Config, DevicesSection, WireSection
+from simulator.devices.rack import Rack
+from simulator.models.faults import FaultTable
 from simulator.models.truth import Kind
+from simulator.serve import build
+from simulator.wires.frames import FrameSession
+from simulator.wires.timing import Line
 from tests.support.lab import Lab, laboratory
 
 FAST = WireSection(realistic_timing=False, processing_ms=0)
@@ -203,3 +210,15 @@ async def test_a_board_whose_inputs_drive_its_relays_is_put_right(tmp_path: Path
         board = driver(lab, "waveshare-relay-d", "bus-a", 1)
         await board.prepare()
         assert not any(model.modes)
+
+
+def test_a_jk_board_is_deaf_for_a_while_after_each_answer() -> None:
+    ticker = build(Config(devices=DevicesSection(bms="jk-bms")), SystemClock())
+    rack = Rack.of(ticker.now(), ticker.catch_up, reserved="zeros")
+    line = Line(115_200, 0.0)
+    session = FrameSession(rack.frames["slot-01"], line, FaultTable({}, 0))
+    request = modbus.rtu(1, bytes([3, 0x12, 0xA6, 0, 1]))
+    (first,) = session.feed(request, 1.0)
+    assert session.feed(request, first.at_s + 0.002) == []
+    (second,) = session.feed(request, first.at_s + 0.030)
+    assert second.data == first.data

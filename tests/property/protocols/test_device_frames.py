@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -223,3 +224,23 @@ def test_answers_in_words(protocol: Protocol, request_: bytes, words: str) -> No
 )
 def test_no_bytes_break_the_words(data: bytes, protocol: Protocol, direction: Direction) -> None:
     assert told(protocol, direction, data)
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_jk_tells_of_every_sensor_that_is_fitted(count: int) -> None:
+    temps = (21.0, 22.0, 23.0, 24.0, 58.5)[:count]
+    table = jk_bms.tables(replace(PACK, temps_c=temps))[jk_bms.RUNTIME]
+    assert jk_bms.decode(table).temps_c == temps
+
+
+def test_jk_without_sensor_bits_has_the_two_of_every_board() -> None:
+    table = bytearray(jk_bms.tables(replace(PACK, temps_c=(21.0, 58.5)))[jk_bms.RUNTIME])
+    table[jk_bms.SENSORS_AT] = 0
+    assert jk_bms.decode(bytes(table)).temps_c == (21.0, 58.5)
+
+
+@pytest.mark.parametrize("bit", range(24))
+def test_no_jk_alarm_is_dropped_but_those_that_say_nothing(bit: int) -> None:
+    table = bytearray(jk_bms.tables(PACK)[jk_bms.RUNTIME])
+    table[0xA0:0xA4] = (1 << bit).to_bytes(4, "big")
+    assert bool(jk_bms.decode(bytes(table)).protection) is (bit not in {18, 19})
