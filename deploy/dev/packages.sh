@@ -10,7 +10,7 @@ setup_packages=(
 )
 tests_packages=(
   "mbpoll|command -v mbpoll|an independent Modbus client that reads the simulated cabinet"
-  "libmodbus5|ldconfig -p | grep -q libmodbus|the Modbus library in C, another independent client"
+  "libmodbus5|/sbin/ldconfig -p | grep libmodbus|the Modbus library in C, another independent client"
   "mosquitto|test -x /usr/sbin/mosquitto || command -v mosquitto|the second broker that the tests run against, on a free port"
   "prometheus|command -v promtool|its promtool checks the alert rules and what the programs export"
   "systemd|command -v systemd-analyze|its systemd-analyze checks the units and scores what they may touch"
