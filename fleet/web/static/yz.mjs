@@ -1,6 +1,6 @@
 // Live pages: whole states by SSE, watched for silence, by polling when streams don't get through.
 // And one tap that is sent until it arrives, with a key that is kept before the first try.
-const SILENCE_MS = 5000, POLL_MS = 2000, TRIES = 3, PENDING_MS = 60000, KEPT = "yz-start";
+const SILENCE_MS = 5000, POLL_MS = 2000, TRIES = 3, PENDING_MS = 60000, ANSWER_MS = 8000, KEPT = "yz-start";
 const main = document.querySelector("main"), say = document.getElementById("say");
 const net = document.getElementById("net"), { live, poll } = main.dataset;
 let source, timer, failures = 0, finished = false, sending = false;
@@ -67,6 +67,7 @@ async function send(order) {
         method: "POST",
         headers: { "Content-Type": "application/json", "Idempotency-Key": order.key },
         body: JSON.stringify({ cabinet_id: order.cabinet, kind: order.kind }),
+        signal: AbortSignal.timeout?.(ANSWER_MS), // a connection may have died without a word
       });
       if (reply.ok) { const swap = await reply.json(); keep(); return location.assign(`/s/${swap.id}`); }
       if (reply.status < 500) break;
