@@ -101,6 +101,7 @@ def test_a_scan_finds_every_device_and_moves_no_lock(technician: Technician) -> 
     assert not any(slot["charger"]["powered"] for slot in technician.sim.state()["slots"])
 
 
+@pytest.mark.slow
 def test_the_locks_are_pulsed_only_with_yes_and_a_jammed_one_is_named(
     technician: Technician,
 ) -> None:
