@@ -26,6 +26,9 @@ ENDED: Final = "ended"
 REFUSED: Final = "refused"
 OPEN: Final = (ASKED, ON)
 
+#: Beyond its longest time a session is heard of for so long, or never.
+SILENT_MS: Final = 3_600_000
+
 WH_PER_KWH: Final = 1_000
 HOUR_S: Final = 3_600
 
@@ -66,6 +69,10 @@ class SocketSession:
     def open(self) -> bool:
         """Whether it may still give power."""
         return self.state in OPEN
+
+    def lost_at(self, now_ms: int) -> bool:
+        """Whether its cabinet would have told its end long ago."""
+        return self.created_ms + self.limit_s * 1_000 + SILENT_MS <= now_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from fleet.core.commands import QueuedCommand
 from fleet.core.records import NewCommand
 from fleet.core.sockets import (
     ASKED,
+    ENDED,
     ON,
     REFUSALS,
     NewSession,
@@ -19,6 +20,7 @@ from fleet.core.sockets import (
     refuse_session,
 )
 from fleet.core.station_views import SessionView
+from fleet.core.swaps import NO_ANSWER
 from fleet.errors import DeniedError, InvalidError, RefusedError
 from fleet.ports import Clock
 from fleet.runtime.commands import COMMAND_LIFE_MS, Commands, new_id
@@ -158,6 +160,8 @@ class SocketService:
 
     def _view(self, row: SocketSession) -> SessionView:
         """The row, made fresher by what the cabinet tells right now."""
+        if row.open and row.lost_at(self._clock.wall_ms()):
+            row = replace(row, state=ENDED, reason=NO_ANSWER)
         seen = self._seen(row.cabinet, row.socket) if row.open else None
         mine = seen if seen is not None and seen.session == row.id else None
         if mine is not None:

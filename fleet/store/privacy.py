@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.account_views import ExportView, PackView
 from fleet.core.audit_log import DONE
 from fleet.core.ids import rider_holder
-from fleet.core.sockets import OPEN
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
 from fleet.store.meta import DENIALS, bump
 from fleet.store.plans import charge_views
+from fleet.store.sessions import lasting
 from fleet.store.swaps import serials_of
 from fleet.store.tables_accounts import charge, partner_rider, subscription
 
@@ -82,7 +82,7 @@ class PrivacyStore:
             is_open = select(t.swap.c.id).where(t.swap.c.rider == rider, t.swap.c.open).limit(1)
             if (await connection.execute(is_open)).first() is not None:
                 raise RefusedError("the rider has an unfinished transaction", code="open-swap")
-            charging = (t.socket_session.c.rider == rider) & t.socket_session.c.state.in_(OPEN)
+            charging = (t.socket_session.c.rider == rider) & lasting(now_ms)
             if (await connection.execute(select(t.socket_session.c.id).where(charging))).first():
                 raise RefusedError("the rider charges at a socket", code="open-session")
             pictures = select(t.report.c.photo).where(t.report.c.rider == rider)

@@ -7,14 +7,24 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fleet.core.sockets import ASKED, REFUSED, SocketSession, told
+from fleet.core.sockets import ASKED, OPEN, REFUSED, SILENT_MS, SocketSession, told
 from fleet.core.swaps import NO_ANSWER
 from fleet.store import tables as t
 from protocols.sockets import SocketBody
+
+
+def lasting(now_ms: int) -> ColumnElement[bool]:
+    """Of a row of ``socket_session``: it may still give power.
+
+    A cabinet ends a session at its time whatever happens; one that is never heard of again must not
+    keep its rider from the sockets of others for ever.
+    """
+    own = t.socket_session.c
+    return own.state.in_(OPEN) & (own.created_ms + own.limit_s * 1_000 + SILENT_MS > now_ms)
 
 
 async def settle_session(connection: AsyncConnection, row: RowMapping) -> None:

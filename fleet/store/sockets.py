@@ -13,7 +13,6 @@ from fleet.core.records import NewCommand
 from fleet.core.sockets import (
     ASKED,
     ENDED,
-    OPEN,
     REFUSALS,
     NewSession,
     SessionFacts,
@@ -25,7 +24,7 @@ from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.engine import Database
 from fleet.store.entitlements import entitlement_of
-from fleet.store.sessions import prices_at, session_of
+from fleet.store.sessions import lasting, prices_at, session_of
 
 
 class SocketStore:
@@ -96,9 +95,12 @@ class SocketStore:
 
 async def _facts(connection: AsyncConnection, new: NewSession, *, denied: bool) -> SessionFacts:
     own = t.socket_session.c
-    mine = select(own.id).where(own.rider == new.rider, own.state.in_(OPEN)).limit(1)
+    mine = select(own.id).where(own.rider == new.rider, lasting(new.now_ms)).limit(1)
     here = select(own.id).where(
-        own.cabinet == new.cabinet, own.socket == new.socket, own.state == ASKED
+        own.cabinet == new.cabinet,
+        own.socket == new.socket,
+        own.state == ASKED,
+        lasting(new.now_ms),
     )
     shown = select(own.state).where(own.id == new.shown)
     state = (await connection.execute(shown)).scalar_one_or_none() if new.shown else None

@@ -16,6 +16,7 @@ from fleet.core.sockets import (
     ENDED,
     ON,
     REFUSED,
+    SILENT_MS,
     NewSession,
     SessionFacts,
     SocketSession,
@@ -105,6 +106,14 @@ async def test_one_key_one_session_and_one_session_per_rider(town: Stores) -> No
     assert refused.value.code == "socket-busy"
     with pytest.raises(NotFoundError):
         await begin(town, 5, rider="R9")
+
+
+async def test_a_session_never_heard_of_again_does_not_last_for_ever(town: Stores) -> None:
+    assert isinstance(await begin(town), QueuedCommand)
+    later = 7_200_000 + SILENT_MS
+    with pytest.raises(RefusedError):
+        await begin(town, later - 10)
+    assert isinstance(await begin(town, later + 10), QueuedCommand)
 
 
 async def test_two_at_once_get_one_session(town: Stores) -> None:

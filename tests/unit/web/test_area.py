@@ -151,6 +151,17 @@ async def test_the_api_starts_and_lists(area: AreaTown, rider: AsyncClient) -> N
     assert len(area.sent.orders) == 1
 
 
+async def test_a_session_that_is_never_heard_of_again_keeps_nobody(
+    area: AreaTown, rider: AsyncClient
+) -> None:
+    first = await rider.post("/p/DH-0001/1", data={"key": "first-tap-of-all", "hours": "2"})
+    area.town.clock.shift_ms += 4 * 3_600_000
+    assert "充电结束" in (await rider.get(first.headers["location"])).text
+    assert 'id="start"' in (await rider.get("/p/DH-0001/2")).text
+    second = await rider.post("/p/DH-0001/2", data={"key": "second-tap-of-all"})
+    assert second.headers["location"].startswith("/e/")
+
+
 async def test_a_report_with_a_picture_and_its_answer(
     area: AreaTown, rider: AsyncClient, operator: AsyncClient
 ) -> None:
