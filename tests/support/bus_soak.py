@@ -28,6 +28,7 @@ from tests.support.wires import CabinetBench, until
 #: The slowest answer, the stale one's second, and the reading's own time.
 WINDOW_MS: Final = 3_000
 AFTER_MS: Final = 300
+METER_MS: Final = 4_000
 #: Contacts and packs are looked at this often, the simulator's values this often.
 LOOK_S: Final = 0.02
 SAMPLE_S: Final = 0.2
@@ -78,6 +79,7 @@ class Belief:
     what: str  # which value, by the key of its truth
     value: Any
     close: float = 0.0  # how near a number must be
+    older_ms: float = 0.0  # on top of the window: read in two turns, each of which may wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +306,8 @@ class Soak:
                 add(Belief(at, f"amps {n}", slot.charger.current_a, 0.3))
                 add(Belief(at, f"air {n}", slot.charger.air_temp_c, 1.5))
         if image.meter is not None:
-            add(Belief(image.meter.at_ms + shift, "power", image.meter.power_w, 60.0))
-            add(Belief(image.meter.at_ms + shift, "energy", image.meter.energy_wh, 5.0))
+            add(Belief(image.meter.at_ms + shift, "power", image.meter.power_w, 60.0, METER_MS))
+            add(Belief(image.meter.at_ms + shift, "energy", image.meter.energy_wh, 5.0, METER_MS))
         if image.climate is not None:
             add(Belief(image.climate.at_ms + shift, "climate", image.climate.temp_c, 0.5))
 
@@ -350,7 +352,7 @@ class Soak:
         judged = [belief for belief in self.beliefs if belief.at_ms > began_ms]
         for belief in sorted(judged, key=lambda one: one.at_ms):
             since, until_ms = (
-                belief.at_ms - WINDOW_MS - grace_ms,
+                belief.at_ms - WINDOW_MS - belief.older_ms - grace_ms,
                 belief.at_ms + AFTER_MS + grace_ms,
             )
             told = self.truths.get(belief.what, [])

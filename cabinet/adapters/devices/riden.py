@@ -46,8 +46,12 @@ class Riden:
         Raises:
             DeviceRefusedError: it is another model, whose registers mean something else.
         """
-        model = self._map["model_id"]
-        (raw,) = await self._modbus.read_words(Space.HOLDING, model.address, 1, Urgency.READING)
+        # A block, not the one word: a late answer to the confirmation of a single set-point is one
+        # word long too, and would pass for a model of that number.
+        span = self._map.span("model_id", "firmware")
+        raw, *_ = await self._modbus.read_words(
+            span.space, span.address, span.count, Urgency.READING
+        )
         if raw not in self._model.ids:
             raise DeviceRefusedError(self._name, f"model {raw} is no {self._model.name}")
         await self._write("output_on", 0, Urgency.SAFETY)

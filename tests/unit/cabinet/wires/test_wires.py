@@ -23,6 +23,9 @@ from protocols.maps.waveshare_relay import COIL_BASE
 from protocols.messages import Door, Presence
 from tests.support.wires import CabinetBench, until, until_truth
 
+#: Devices come back after growing pauses, and the machine may be busy.
+pytestmark = pytest.mark.timeout(180)
+
 PERIOD_WINDOW_S = 4.0
 BACK_WITHIN_S = 20.0
 
@@ -108,7 +111,6 @@ async def test_levels_leases_and_make_safe(tmp_path: Path) -> None:
         assert not any(slot["ac_on"] for slot in state["slots"])
 
 
-@pytest.mark.timeout(180)  # three devices come back after growing pauses
 async def test_silent_devices(tmp_path: Path) -> None:
     """A dead board: unlock refused or unanswered, doors grow old, the others keep their pace."""
     async with CabinetBench(tmp_path) as bench:
