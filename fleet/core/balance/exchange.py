@@ -67,6 +67,8 @@ class Search(NamedTuple):
     seen_in: np.ndarray  # uint64 [F,W]
     seen_out: np.ndarray  # uint64 [F,W]
     seen_region: np.ndarray  # uint64 [W]
+    busy: np.ndarray  # uint64 [F,W]: where some cabinet of the feeder charges
+    lacks: np.ndarray  # bool [F]: a cabinet of the feeder has shortfall
     cabinet_at: np.ndarray  # int32 [F,T+1]: current arc
     feeder_at: np.ndarray  # int32 [T+1]
     path: np.ndarray  # int64 [L+1,5]: cabinet, from, to, feeder, through the region?
@@ -85,11 +87,38 @@ def search_for(net: Network) -> Search:
         seen_in=np.zeros((feeders, words), np.uint64),
         seen_out=np.zeros((feeders, words), np.uint64),
         seen_region=np.zeros(words, np.uint64),
+        busy=np.zeros((feeders, words), np.uint64),
+        lacks=np.zeros(feeders, np.bool_),
         cabinet_at=np.zeros((feeders, nodes), np.int32),
         feeder_at=np.zeros(nodes, np.int32),
         path=np.zeros((LEVELS_MAX + 1, 5), np.int64),
         row=np.zeros((10, words), np.uint64),
     )
+
+
+@kernel(forceinline=True)
+def _note_sources(net, search):
+    """Note what can be left at all, feeder by feeder."""
+    feeders, words = net.fopen.shape
+    for f in range(feeders):
+        search.lacks[f] = False
+        for w in range(words):
+            search.busy[f, w] = NIL
+        for c in range(net.first[f], net.first[f + 1]):
+            search.lacks[f] = search.lacks[f] or net.short[c] > 0
+            for w in range(words):
+                search.busy[f, w] |= net.mask[c, OUT, w]
+
+
+@kernel(forceinline=True)
+def _worth_asking(search, f, targets):
+    """Whether there are targets, and something left of the feeder that might leave for them."""
+    left = search.lacks[f]
+    some = False
+    for w in range(len(targets)):
+        left = left or search.busy[f, w] & ~search.seen_out[f, w] != NIL
+        some = some or targets[w] != NIL
+    return left and some
 
 
 @kernel()
@@ -100,6 +129,7 @@ def build_levels(net, search, sinks, sources):
     search.seen_out[:] = NIL
     search.cabinet_at[:] = 0
     search.feeder_at[:] = 0
+    _note_sources(net, search)
     for w in range(words):
         search.region[0, w] = sinks[w]
         search.seen_region[w] = sinks[w]
@@ -115,7 +145,7 @@ def build_levels(net, search, sinks, sources):
         search.region[level] = NIL
         for f in range(feeders):
             search.short[level, f] = False
-            if any_of(search.arrive[level - 1, f]):
+            if _worth_asking(search, f, search.arrive[level - 1, f]):
                 short = leaving(net, f, search.arrive[level - 1, f], search.row, out)
                 search.short[level, f] = short
                 reached = reached or short
@@ -420,6 +450,7 @@ def label(net, search, price_rank, rest, enter, region, work):
     search.seen_in[:] = NIL
     search.seen_out[:] = NIL
     search.seen_region[:] = NIL
+    _note_sources(net, search)
     fresh_region = search.region[0]
     excess = search.region[1]
     excess[:] = NIL
@@ -443,7 +474,7 @@ def label(net, search, price_rank, rest, enter, region, work):
             fresh_region[:] = NIL
             out = search.row[3]
             for f in range(feeders):
-                if not any_of(search.arrive[0, f]):
+                if not _worth_asking(search, f, search.arrive[0, f]):
                     search.leave[0, f] = NIL
                     continue
                 if leaving(net, f, search.arrive[0, f], search.row, out):
