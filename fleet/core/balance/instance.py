@@ -187,12 +187,17 @@ def _none(what: str, name: str, wrong: NDArray[Any], values: NDArray[Any]) -> No
 
 def cost_of(instance: Instance, step_wh: NDArray[Any], shortfall_wh: NDArray[Any]) -> float:
     """What a plan costs: energy, peaks and shortfall."""
-    region = region_loads(instance, step_wh)
+    lost_wh = int(shortfall_wh.sum(dtype=np.int64))
+    return cost_of_loads(instance, region_loads(instance, step_wh), lost_wh)
+
+
+def cost_of_loads(instance: Instance, region: Ints, lost_wh: int) -> float:
+    """The same from the regions' energies [R,T] and all shortfall."""
     hours = instance.step_s / 3600
     energy = float((region * instance.price_per_kwh).sum()) / 1000
     peak_w = np.maximum(instance.peak_so_far_w, region.max(axis=1) / hours)
     peak = float((peak_w * instance.peak_price_per_kw).sum()) / 1000
-    lost = float(shortfall_wh.sum(dtype=np.int64)) * instance.shortfall_price_per_kwh / 1000
+    lost = lost_wh * instance.shortfall_price_per_kwh / 1000
     return energy + peak + lost
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fleet.core.balance.bound import Prices, region_bound, region_prices
 from fleet.core.balance.fair import spread
-from fleet.core.balance.instance import Floats, Instance, Plan, Shadows, check, cost_of
+from fleet.core.balance.instance import Floats, Instance, Plan, Shadows, check, cost_of_loads
 from fleet.core.balance.network import ENDLESS, network
 from fleet.core.balance.region import Region, Tariff
 from fleet.core.balance.shorts import find_shorts
@@ -85,6 +85,8 @@ def solve(
     cabinets, feeders, regions, intervals = instance.shape
     step_wh = np.zeros((cabinets, intervals), np.int32)
     short_wh = np.zeros((cabinets, intervals), np.int32)
+    region_wh = np.zeros((regions, intervals), np.int64)
+    feeder_wh = np.zeros((feeders, intervals), np.int64)
     bounds = np.zeros(regions)
     shadows = Shadows(
         np.zeros((regions, intervals)),
@@ -107,6 +109,8 @@ def solve(
             spread(region.net)
             step_wh[rows] = region.net.x[:, :-1]
             short_wh[rows] = region.net.v[:, :-1]
+            region_wh[r] = region.loads()
+            feeder_wh[builder.feeders(r)] = (region.feeder_limit - region.net.froom)[:, :-1]
         else:
             bounds[r] = instance.peak_price_per_kw[r] * instance.peak_so_far_w[r] / 1000
         done += 1
@@ -116,7 +120,8 @@ def solve(
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         # The largest first, so that the last one to end is a small one.
         list(pool.map(run, [int(r) for r in np.argsort(-sizes, kind="stable")]))
-    cost = cost_of(instance, step_wh, short_wh)
+    lost_wh = int(short_wh.sum(dtype=np.int64))
+    cost = cost_of_loads(instance, region_wh, lost_wh)
     bound = min(float(bounds.sum()), cost)
     return Plan(
         step_wh=step_wh,
@@ -124,7 +129,7 @@ def solve(
         cost=cost,
         lower_bound=bound,
         solve_s=clock() - started_s,
-        shorts=find_shorts(instance, step_wh, short_wh) if short_wh.any() else (),
+        shorts=find_shorts(instance, step_wh, short_wh, feeder_wh) if lost_wh else (),
         shadows=shadows,
     )
 
@@ -240,7 +245,7 @@ class _Builder:
             or not shadows.peak.shape == shadows.region.shape == instance.price_per_kwh.shape
         ):
             return None
-        feeders = self._order.feeders[self._feeders(r)]
+        feeders = self.feeders(r)
         return Prices(
             _with_node(shadows.peak[r]),
             _with_node(shadows.region[r]),
@@ -250,7 +255,11 @@ class _Builder:
     def note_prices(self, r: int, prices: Prices, shadows: Shadows) -> None:
         """Enter a region's prices."""
         shadows.peak[r], shadows.region[r] = prices.peak[:-1], prices.region[:-1]
-        shadows.feeder[self._order.feeders[self._feeders(r)]] = prices.feeder[:, :-1]
+        shadows.feeder[self.feeders(r)] = prices.feeder[:, :-1]
+
+    def feeders(self, r: int) -> NDArray[np.int64]:
+        """The region's feeders: their places in the instance."""
+        return self._order.feeders[self._feeders(r)]
 
     def _feeders(self, r: int) -> slice:
         return slice(int(self._order.feeder_from[r]), int(self._order.feeder_from[r + 1]))
