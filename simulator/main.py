@@ -17,6 +17,7 @@ import typer
 from simulator.calling import Body, Http, Json, RunDir, ask, failed, print_json
 from simulator.errors import ConfigError, SimulatorError
 from simulator.fault_cli import fault_app
+from simulator.scenario.cli import scenario_app
 from simulator.trace_cli import trace
 from simulator.world.cli import fuzz
 from simulator.world.day_cli import day
@@ -29,6 +30,7 @@ app = typer.Typer(
 slot_app = typer.Typer(help="A rider's hands and mishaps at one slot.", no_args_is_help=True)
 app.add_typer(slot_app, name="slot")
 app.add_typer(fault_app, name="fault")
+app.add_typer(scenario_app, name="scenario")
 app.command("fuzz")(fuzz)
 app.command("day")(day)
 app.command("trace", epilog="Example: swapsim trace --line bus-a --contains relay --follow")(trace)

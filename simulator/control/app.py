@@ -25,7 +25,7 @@ from simulator.control.schemas import (
     SpeedBody,
     State,
 )
-from simulator.control.shelf import Look, shelf
+from simulator.control.shelf import Look, ShelfPack, shelf
 from simulator.control.sockets import add_sockets
 from simulator.control.state import pack_state, slot_state, snapshot
 from simulator.control.stream import add_stream
@@ -95,6 +95,11 @@ def _add_truth(app: FastAPI, ticker: Ticker) -> None:
     async def state() -> State:
         """The whole truth, now."""
         return snapshot(ticker.now(), ticker.wall_ms())
+
+    @app.get("/shelf", tags=["truth"])
+    async def within_reach() -> list[ShelfPack]:
+        """Packs that a hand could put in: new ones, and those that left, the last first."""
+        return shelf(ticker.now())
 
     @app.get("/events", tags=["truth"])
     async def events(since: Annotated[int, Query(ge=0)] = 0) -> EventsPage:

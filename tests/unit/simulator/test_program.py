@@ -274,6 +274,11 @@ def test_exit_codes(sim: SimProcess, tmp_path: Path) -> None:
         ("silent",),
         ("example-config",),
         ("check-config",),
+        ("tui",),
+        *(
+            ("scenario", name)
+            for name in ("run", "step", "check", "list", "history", "schema", "record")
+        ),
         ("slot", "1", "insert"),
         ("slot", "1", "remove"),
         ("slot", "1", "door"),

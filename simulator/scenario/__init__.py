@@ -1,0 +1,1 @@
+"""Scenarios: scripted hands, faults and expectations, played against a simulator and a cabinetd."""
