@@ -127,6 +127,7 @@ class Step(_Part, frozen=True, kw_only=True):
     pack: Alter | None = None
     fault: FaultStep | None = None
     clear: Literal["faults", "contacts"] | None = None
+    mend: FaultKind | None = None  # clear the faults of this kind only
     contact: Contact | None = None
     expect: Expect | None = None
     speed: Annotated[float, Meta(gt=0, le=PACE_MAX)] | None = None

@@ -93,29 +93,37 @@ class Player:
     # --- steps ----------------------------------------------------------------------------------
 
     def _do(self, step: Step) -> None:
-        if step.ask is not None:
-            self._ask(step.ask)
-        elif step.hand is not None:
-            self._hand(step.hand)
-        elif step.pack is not None:
+        match step:
+            case Step(ask=Ask() as ask):
+                self._ask(ask)
+            case Step(hand=Hand() as hand):
+                self._hand(hand)
+            case Step(fault=FaultStep() as fault):
+                self._fault(fault)
+            case Step(expect=Expect() as expect):
+                self._expect(expect)
+            case Step(cabinet="restart"):
+                self._restart()
+            case Step(wait_s=float() as wait_s):
+                self.bench.sleep(wait_s)
+            case _:
+                self._change(step)
+
+    def _change(self, step: Step) -> None:
+        """What is one request to the simulator."""
+        if step.pack is not None:
             body = _given(step.pack, "soc_pct", "temp_c", "hold_temp", "bms_silent")
             for number in self._slots(step.pack.slot):
                 self._sim("POST", f"/slots/{number}/pack", body)
-        elif step.fault is not None:
-            self._fault(step.fault)
         elif step.clear is not None:
             self._clear(step.clear)
+        elif step.mend is not None:
+            self._sim("DELETE", f"/faults?kind={step.mend.value}")
         elif step.contact is not None:
             name, active = step.contact.name.value, step.contact.active
             self._sim("POST", f"/inputs/{name}", {"active": active})
-        elif step.expect is not None:
-            self._expect(step.expect)
-        elif step.speed is not None:
+        else:
             self._sim("POST", "/speed", {"factor": step.speed})
-        elif step.cabinet is not None:
-            self._restart()
-        elif step.wait_s is not None:
-            self.bench.sleep(step.wait_s)
 
     def _ask(self, ask: Ask) -> None:
         rider = self.bench.riders_from + ask.rider
@@ -130,7 +138,7 @@ class Player:
         number = self._slot(hand.slot)
         path = f"/slots/{number}"
         if hand.do in {"insert", "remove"}:
-            self._until(lambda: self._true(number)["door"] == "open", f"door {number} open")
+            self._until(lambda: self._open(number), f"door {number} open")
         if hand.do == "insert":
             body: Json = {"soc_pct": SOC_PCT, "temp_c": TEMP_C, "bms_silent": False}
             body |= _given(hand, "soc_pct", "temp_c", "bms_silent")
@@ -287,9 +295,12 @@ class Player:
 
     # --- helpers --------------------------------------------------------------------------------
 
-    def _true(self, number: int) -> Json:
-        found: Json = self._sim("GET", "/state")["slots"][number - 1]
-        return found
+    def _open(self, number: int) -> bool:
+        """Whether the door is open and the cabinet has seen it: no hand is quicker than that."""
+        slots = self.bench.cabinet.status()["telemetry"]["slots"]
+        told = next((slot["door"] for slot in slots if slot["slot"] == number), None)
+        true = self._sim("GET", "/state")["slots"][number - 1]["door"]
+        return bool(told == true == "open")
 
     def _until(
         self, condition: Callable[[], object], what: str, within_s: float = DOOR_WITHIN_S

@@ -29,6 +29,8 @@ CASES = {
     "Double scan",
     "Double tap",
     "Two riders",
+    "Assigned empty slot is occupied",
+    "Network down",
     "Door won't open",
     "Door left open",
     "Rider inserts nothing",
