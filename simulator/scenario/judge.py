@@ -106,7 +106,7 @@ def _holds(name: str, pack: Json | None, serials: dict[str, str | None]) -> bool
     return name == "any" or (name in serials and pack["serial"] == serials[name])
 
 
-def _among(what: str, wanted: tuple[str, ...] | str | None, found: str | None) -> list[str]:
+def _among(what: str, wanted: Sequence[str] | str | None, found: str | None) -> list[str]:
     if wanted is None:
         return []
     allowed = (wanted,) if isinstance(wanted, str) else wanted

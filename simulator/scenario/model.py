@@ -22,7 +22,8 @@ WITHIN_S: Final = 30.0
 SlotName = Literal["in", "out", "full", "empty", "charging"]
 SlotRef: TypeAlias = Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | SlotName
 #: Or all of them that are of one sort.
-SlotsRef: TypeAlias = SlotRef | Literal["every-empty", "every-full"]
+SlotsName = Literal["in", "out", "full", "empty", "charging", "every-empty", "every-full"]
+SlotsRef: TypeAlias = Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | SlotsName
 #: ``own`` is the pack in the rider's hand; ``foreign`` one of another operator; ``nameless`` one
 #: whose serial cannot be read; ``other`` a good pack that is not the one the rider was lent.
 PackName = Literal["own", "foreign", "nameless", "other"]
@@ -92,18 +93,23 @@ class Contact(_Part, frozen=True, kw_only=True):
     active: bool = True
 
 
+#: One of several codes. A list without a pattern: with tuples of patterned texts in this union,
+#: msgspec 0.22 on Python 3.11 now and then dies when the interpreter ends.
+Codes: TypeAlias = list[str] | str
+
+
 class Expect(_Part, frozen=True, kw_only=True):
     """What must come true within a time, all at once, and stay true for ``for_s``."""
 
     within_s: Seconds = WITHIN_S
     for_s: Annotated[float, Meta(ge=0, le=WAIT_MAX_S)] = 0.0
-    prompt: tuple[Code, ...] | Code | None = None  # what the kiosk page tells the rider
-    reason: tuple[Code, ...] | Code | None = None  # and why
+    prompt: Codes | None = None  # what the kiosk page tells the rider
+    reason: Codes | None = None  # and why
     slot: SlotRef | None = None  # the slot of the five lines below
     door: Literal["open", "closed"] | None = None
-    holds: PackName | Literal["nothing", "any"] | None = None
+    holds: Literal["own", "foreign", "nameless", "other", "nothing", "any"] | None = None
     charging: bool | None = None
-    state: tuple[Code, ...] | Code | None = None  # what the cabinet thinks of the slot
+    state: Codes | None = None  # what the cabinet thinks of the slot
     flag: Code | None = None
     alarm: Code | None = None  # the cabinet tells it
     quiet: bool | None = None  # no transaction is under way

@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from simulator.errors import ConfigError
+from simulator.main import app
 from simulator.scenario.history import RUNS_MAX, Run, add, read
 from simulator.scenario.judge import Sight, wrong
 from simulator.scenario.load import BYTES_MAX, library, parse
 from simulator.scenario.model import Expect, Scenario, json_schema
 from simulator.scenario.record import Recorder, scenario_text
-from tests.support.simulator import swapsim
 
 SCHEMA = Path(__file__).parents[3] / "simulator" / "scenario" / "schema.json"
 HEAD = "schema: 1\nname: a-b\ntitle: T\nsteps:\n"
@@ -190,7 +191,7 @@ def test_history_is_kept_bounded_and_survives_a_bad_line(tmp_path: Path) -> None
     assert [run.wall_ms for run in read(path)] == [1, 2]
     add(path, [one] * (RUNS_MAX + 5))
     assert len(read(path)) == RUNS_MAX
-    shown = swapsim("scenario", "history", "--history", str(path), "--failed", "--json")
+    shown = command("scenario", "history", "--history", str(path), "--failed", "--json")
     assert json.loads(shown.stdout) == []
 
 
@@ -235,24 +236,28 @@ def test_what_was_seen_becomes_a_scenario() -> None:
 # --- commands -------------------------------------------------------------------------------------
 
 
+def command(*arguments: str) -> Any:
+    return CliRunner().invoke(app, arguments)
+
+
 def test_commands_that_need_no_cabinet(tmp_path: Path) -> None:
-    listed = swapsim("scenario", "list")
+    listed = command("scenario", "list")
     assert "swap " in listed.stdout
     assert "needs restart" in listed.stdout
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(HEAD + "  - wait_s: 1\n", encoding="utf-8")
     bad.write_text(HEAD + "  - wait: 1\n", encoding="utf-8")
-    assert swapsim("scenario", "check", str(good)).returncode == 0
-    found = swapsim("scenario", "check", str(good), str(bad))
-    assert found.returncode == 1
+    assert command("scenario", "check", str(good)).exit_code == 0
+    found = command("scenario", "check", str(good), str(bad))
+    assert found.exit_code == 1
     assert f"{bad}:5: unknown key steps[0].wait: did you mean wait_s?" in found.stderr
-    assert swapsim("scenario", "run").returncode == 2
-    assert swapsim("scenario", "run", "swap").returncode == 2
-    assert swapsim("scenario", "run", "no-such-scenario").returncode == 1
+    assert command("scenario", "run").exit_code == 2
+    assert command("scenario", "run", "swap").exit_code == 2
+    assert command("scenario", "run", "no-such-scenario").exit_code == 1
     key = tmp_path / "group.key"
     key.write_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", encoding="utf-8")
-    lost = swapsim(
+    lost = command(
         *("scenario", "run", "swap", "--http", "http://127.0.0.1:9"),
         *("--cabinet", "http://127.0.0.1:9", "--group-key", str(key)),
     )
-    assert lost.returncode == 3
+    assert lost.exit_code == 3
