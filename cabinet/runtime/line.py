@@ -218,15 +218,7 @@ class Line:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
-        def look() -> None:
-            if not done.done():
-                try:
-                    reply = take(bytes(self._buffer))
-                except Exception as error:  # noqa: BLE001 - it belongs to who waits for the reply
-                    done.set_exception(error)
-                else:
-                    if reply is not None:
-                        done.set_result(reply)
+        look = self._looker(done, take)
 
         def lost(why: str) -> None:
             if not done.done():
@@ -242,7 +234,10 @@ class Line:
             async with asyncio.timeout(timeout_s):
                 return await done
         except TimeoutError:
-            raise NoReplyError(bytes(self._buffer)) from None
+            reply = self._last_look(take)
+            if reply is None:
+                raise NoReplyError(bytes(self._buffer)) from None
+            return reply
         except OSError as error:
             self.lose(str(error))
             raise LineDownError(self.url, str(error), sent_maybe=True) from error
@@ -250,6 +245,30 @@ class Line:
             self._on_bytes = self._on_lost = None
             if self._buffer:
                 self._tap(Direction.IN, bytes(self._buffer), False)  # noqa: FBT003 - a Tap
+
+    def _looker(
+        self, done: asyncio.Future[T], take: Callable[[bytes], T | None]
+    ) -> Callable[[], None]:
+        """What to do whenever bytes have come in."""
+
+        def look() -> None:
+            if not done.done():
+                try:
+                    reply = take(bytes(self._buffer))
+                except Exception as error:  # noqa: BLE001 - it belongs to who waits for the reply
+                    done.set_exception(error)
+                else:
+                    if reply is not None:
+                        done.set_result(reply)
+
+        return look
+
+    def _last_look(self, take: Callable[[bytes], T | None]) -> T | None:
+        """A busy computer may meet the deadline before it has read what is there."""
+        if self._port is not None and (data := self._port.drain()):
+            self.heard_at = asyncio.get_running_loop().time()
+            self._buffer += data[: BUFFER_BYTES_MAX - len(self._buffer)]
+        return take(bytes(self._buffer)) if self._buffer else None
 
     async def tell(self, request: bytes, wire_s: float) -> None:
         """Send what is not answered, and wait until it has gone out.

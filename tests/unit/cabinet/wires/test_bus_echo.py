@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ async def test_on_a_bus_that_has_too_much_to_do_no_poll_starves(tmp_path: Path) 
             assert await modbus.read_words(Space.HOLDING, 2, 1, Urgency.METER) == (2,)
         for hog in hogs:
             hog.cancel()
+
+
+async def test_an_answer_that_is_there_at_the_deadline_is_taken(tmp_path: Path) -> None:
+    """The whole process stood still until after the time-out, and then both were there."""
+
+    def standing_still(request: bytes) -> list[tuple[float, bytes]]:
+        time.sleep(0.3)
+        return answering(request)
+
+    async with BusBench(tmp_path, standing_still) as bench:
+        modbus, station = modbus_device(bench, 1)
+        for address in range(3):
+            assert await read_words(modbus, address) == (address,)
+        assert bench.bus.metrics.requests[station.name, Result.OK] == 3
 
 
 # --- what the bus tells about itself ------------------------------------------------------------
