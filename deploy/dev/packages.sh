@@ -14,6 +14,7 @@ tests_packages=(
   "mosquitto|test -x /usr/sbin/mosquitto || command -v mosquitto|the second broker that the tests run against, on a free port"
   "prometheus|command -v promtool|its promtool checks the alert rules and what the programs export"
   "systemd|command -v systemd-analyze|its systemd-analyze checks the units and scores what they may touch"
+  "debootstrap|command -v debootstrap|a clean Debian, on which the install script is tried"
   "chromium|command -v chromium|the browser that drives the rider's page"
   "fonts-noto-cjk|fc-list :lang=zh-cn 2>/dev/null | grep -q . || dpkg -s fonts-noto-cjk 2>/dev/null | grep -q '^Status: install ok installed'|Chinese letters in the browser's screenshots"
 )
