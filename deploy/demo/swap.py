@@ -16,6 +16,7 @@ from deploy.demo.waiting import Deadline, now_s, until
 
 SWAP_WITHIN_S: Final = 90.0
 DOOR_WITHIN_S: Final = 15.0
+FULL_WITHIN_S: Final = 30.0
 LEDGER_WITHIN_S: Final = 10.0
 OLD_PACK_SOC_PCT: Final = 18.0
 TERMINAL_STEPS: Final = frozenset({"completed", "rejected", "cancelled", "faulted"})
@@ -61,6 +62,16 @@ class Hands:
         )
 
 
+def _wait_full(stack: Stack, rider: RiderClient) -> None:
+    """A pack counts as full only while its readings are fresh, which a busy machine may delay."""
+
+    def full() -> bool:
+        view = rider.cabinet(stack.options.cabinet_id)
+        return view is not None and any(slot["state"] == "ready" for slot in view["slots"])
+
+    until(full, within_s=FULL_WITHIN_S, what="a full pack to take")
+
+
 def play(
     stack: Stack,
     rider: RiderClient,
@@ -79,6 +90,7 @@ def play(
     serial_in = serial or stack.options.rider_serial
     if serial_in is None:
         raise DemoError("the rider has no pack to give back")
+    _wait_full(stack, rider)
     started_s = now_s()
     first = rider.start(stack.options.cabinet_id)
     played = Played(swap_id=first["id"], serial_in=serial_in, soc_in_pct=soc_pct)
