@@ -2,7 +2,8 @@
 
 Everything in one run on one simulated cabinet with twelve packs, its wires at their true speed and
 its devices answering at once, so that what is lost is lost by us (and by the machine: both sides,
-every pseudo terminal and this program share it).
+every pseudo terminal and this program share it). On a machine that others use too, whose scheduler
+is then what is measured: ``sudo chrt -f 50 make bench-bus``.
 """
 
 from __future__ import annotations
