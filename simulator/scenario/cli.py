@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from simulator.scenario.run import Bench
 
 EXIT_USAGE: Final = 2
-RECORD_EVERY_S: Final = 0.2
+RECORD_EVERY_S: Final = 0.1
 RECORD_MAX_S: Final = 3_600.0
 #: Running numbers of riders, of which a run takes ten a scenario: another run has other riders.
 RIDERS: Final = 9_000_000

@@ -34,6 +34,10 @@ class Recorder:
     def look(self, told: Json, kiosk: Json) -> None:
         """One look at status and kiosk page."""
         self._transaction(kiosk)
+        swap = told.get("swap") or {}  # names both doors from the reservation on
+        for key, name in (("slot_in", "in"), ("slot_out", "out")):
+            if swap.get(key) is not None:
+                self._names[swap[key]] = name
         before, self._slots = self._slots, {s["slot"]: s for s in told["telemetry"]["slots"]}
         for number, slot in self._slots.items():
             if number in before:
