@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -90,12 +90,12 @@ class MqttSession:
     async def publish(self, packet: Packet) -> None:
         """Hand it to the broker."""
         try:
-            await self._client.publish(
-                packet.topic, packet.payload, qos=packet.qos, retain=packet.retain
-            )
+            with _cancel_kept():
+                await self._client.publish(
+                    packet.topic, packet.payload, qos=packet.qos, retain=packet.retain
+                )
         except (aiomqtt.MqttError, ValueError) as error:
             raise BrokerError(f"publish {packet.topic}: {error}") from error
-        _mind_cancel()
 
     async def receive(self) -> Packet:
         """The next message."""
@@ -137,7 +137,8 @@ class MqttBroker:
         words = _LastWords()
         log.addHandler(words)
         try:
-            await client.__aenter__()
+            with _cancel_kept():
+                await client.__aenter__()
         except (aiomqtt.MqttError, OSError, ValueError) as error:
             why = f"{error} ({words.text})" if words.text else str(error)
             raise BrokerError(f"{self._endpoint.host}:{self._endpoint.port}: {why}") from error
@@ -145,10 +146,10 @@ class MqttBroker:
             log.removeHandler(words)
         try:
             try:
-                await client.subscribe([(topic, 0) for topic in subscribe])
+                with _cancel_kept():
+                    await client.subscribe([(topic, 0) for topic in subscribe])
             except (aiomqtt.MqttError, ValueError) as error:
                 raise BrokerError(f"subscribe: {error}") from error
-            _mind_cancel()
             self._client_now = client
             yield MqttSession(client)
         finally:
@@ -213,8 +214,15 @@ async def _leave(client: aiomqtt.Client) -> None:
         log.debug("good-bye: %s", error)
 
 
-def _mind_cancel() -> None:
-    """After a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer."""
+@contextmanager
+def _cancel_kept() -> Iterator[None]:
+    """Around a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer.
+
+    Only a cancel that came meanwhile counts: a task whose TaskGroup failed before 3.12 says for ever
+    that it is being cancelled.
+    """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError

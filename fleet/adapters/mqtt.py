@@ -11,7 +11,8 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,10 +82,10 @@ class MqttLink:
         if client is None:
             raise FleetError("broker: not connected", code="broker")
         try:
-            await client.publish(topic, payload, qos=qos, retain=retain, timeout=CALL_TIMEOUT_S)
+            with _cancel_kept():
+                await client.publish(topic, payload, qos=qos, retain=retain, timeout=CALL_TIMEOUT_S)
         except (aiomqtt.MqttError, ValueError) as error:
             raise FleetError(f"broker: {error}", code="broker") from error
-        _mind_cancel()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -95,8 +96,8 @@ class MqttLink:
                 async with self._new_client() as client:
                     client.timeout = FAREWELL_TIMEOUT_S  # from now on of the disconnect alone
                     if self._subscriptions:
-                        await client.subscribe(self._subscriptions, timeout=CALL_TIMEOUT_S)
-                    _mind_cancel()
+                        with _cancel_kept():
+                            await client.subscribe(self._subscriptions, timeout=CALL_TIMEOUT_S)
                     self._client = client
                     delay_s, told = BACKOFF_MIN_S, False
                     log.info("broker %s:%d: connected", self._address.host, self._address.port)
@@ -162,7 +163,15 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _mind_cancel() -> None:
-    """After a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer."""
-    if _cancelled():
+@contextmanager
+def _cancel_kept() -> Iterator[None]:
+    """Around a call of aiomqtt: wait_for before Python 3.12 loses a cancel that meets the answer.
+
+    Only a cancel that came meanwhile counts: a task whose TaskGroup failed before 3.12 says for ever
+    that it is being cancelled.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError

@@ -61,3 +61,29 @@ async def test_it_is_not_lost(publish: Callable[[Client], Awaitable[None]]) -> N
     await asyncio.wait([task])
     assert task.cancelled()
     assert not went_on
+
+
+@pytest.mark.parametrize("publish", [from_fleet, from_cabinet])
+async def test_a_task_group_that_failed_before_is_no_cancel(
+    publish: Callable[[Client], Awaitable[None]],
+) -> None:
+    client = Client()
+    client.answer.set_result(None)
+    went_on = False
+
+    async def breaks() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    async def worker() -> None:
+        nonlocal went_on
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(breaks())
+        except* ConnectionError:
+            pass
+        await publish(client)
+        went_on = True
+
+    await asyncio.wait([asyncio.create_task(worker())])
+    assert went_on
