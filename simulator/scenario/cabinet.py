@@ -8,18 +8,23 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from protocols.messages import Kind
 from protocols.offline import (
     CODE_SKEW_STEPS,
+    Ticket,
     month_of,
     rider_number,
     rider_secret,
     step_of,
+    ticket_text,
     totp,
 )
+from protocols.signing import sign
 from simulator.errors import SimulatorError, UnreachableError
 
 ASK_TIMEOUT_S: Final = 15.0
 STEP_MS: Final = 30_000
+TICKET_LIFE_MS: Final = 3_600_000
 _TOKEN: Final = re.compile(r'name="kiosk-token" content="([^"]*)"')
 Json = dict[str, Any]
 
@@ -56,11 +61,17 @@ class CabinetLink:
         code = self._code(number)
         if wrong:
             code = f"{(int(code) + 1) % 1_000_000:06d}"
-        body = {"number": number, "code": code, "wish": wish}
+        return self._ask("/kiosk/code", {"number": number, "code": code, "wish": wish})
+
+    def ticket(self, text: str, wish: str) -> str | None:
+        """Hold a ticket before the page's scanner; answers and raises as ``code``."""
+        return self._ask("/kiosk/ticket", {"text": text, "wish": wish})
+
+    def _ask(self, path: str, body: Json) -> str | None:
         try:
             page = _TOKEN.search(self._http.get("/kiosk").text)
             headers = {"Origin": self.url, "X-Kiosk-Token": page[1] if page else ""}
-            reply = self._http.post("/kiosk/code", json=body, headers=headers)
+            reply = self._http.post(path, json=body, headers=headers)
             answer = reply.json()
         except (httpx2.HTTPError, ValueError) as error:
             raise UnreachableError(f"no cabinetd answers at {self.url}: {error}") from error
@@ -85,6 +96,20 @@ class CabinetLink:
         except (httpx2.HTTPError, ValueError) as error:
             raise UnreachableError(f"no cabinetd answers at {self.url}: {error}") from error
         return found
+
+
+def signed_ticket(rider: int, kind: str, name: str, wall_ms: int, private_key: str) -> str:
+    """The text of a ticket for one transaction of this rider, as the fleet would sign it."""
+    number = rider_number(rider)
+    ticket = Ticket(
+        id=name,
+        rider_id=f"no.{number}",
+        number=number,
+        kind=Kind(kind),
+        issued_ms=wall_ms,
+        expires_ms=wall_ms + TICKET_LIFE_MS,
+    )
+    return ticket_text(sign(ticket, private_key))
 
 
 def check_url(url: str) -> str:

@@ -47,6 +47,13 @@ Restart = Annotated[
 PackList = Annotated[
     bool, typer.Option("--pack-list", help="This cabinet has the fleet's list of known packs.")
 ]
+TicketKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SWAPSIM_TICKET_KEY",
+        help="File with the private half of cabinetd's command key, to sign tickets: a test key.",
+    ),
+]
 HistoryFile = Annotated[Path | None, typer.Option(help="History file; else the user's own.")]
 
 
@@ -64,6 +71,7 @@ def run(
     group_key: GroupKey = None,
     restart: Restart = None,
     pack_list: PackList = False,
+    ticket_key: TicketKey = None,
     history: HistoryFile = None,
     run_dir: RunDir = None,
     http: Http = None,
@@ -72,11 +80,11 @@ def run(
     """Play scenarios; exit 1 when one fails. What a scenario needs and is not there: skipped."""
     try:
         chosen = _chosen(names or [], tag, everything=everything)
-        bench = _bench(run_dir, http, cabinet, group_key, restart)
+        bench = _with_tickets(_bench(run_dir, http, cabinet, group_key, restart), ticket_key)
     except SimulatorError as error:
         raise failed(error) from error
-    offered = {"restart"} if restart else set()
-    offered |= {"pack-list"} if pack_list else set()
+    given = {"restart": restart, "pack-list": pack_list, "ticket-key": ticket_key}
+    offered = {need for need, there in given.items() if there}
     runs = []
     for index, scenario in enumerate(chosen):
         found = _one(scenario, bench, index, offered, quiet=as_json)
@@ -105,6 +113,7 @@ def step(
     cabinet: Cabinet = None,
     group_key: GroupKey = None,
     restart: Restart = None,
+    ticket_key: TicketKey = None,
     run_dir: RunDir = None,
     http: Http = None,
 ) -> None:
@@ -113,7 +122,7 @@ def step(
 
     try:
         (scenario,) = _chosen([name], None, everything=False)
-        bench = _bench(run_dir, http, cabinet, group_key, restart)
+        bench = _with_tickets(_bench(run_dir, http, cabinet, group_key, restart), ticket_key)
 
         def ask(number: int, told: Step) -> None:
             typer.prompt(_step_line(number, told), default="", show_default=False)
@@ -307,6 +316,23 @@ def _bench(
         restart=None if restart is None else shlex.split(restart),
         riders_from=riders,
     )
+
+
+def _with_tickets(bench: Bench, path: Path | None) -> Bench:
+    """The bench with the key that signs tickets; raise ConfigError when the file holds none."""
+    import dataclasses  # noqa: PLC0415
+
+    from protocols.errors import MessageError  # noqa: PLC0415
+    from protocols.signing import public_of  # noqa: PLC0415
+
+    if path is None:
+        return bench
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+        public_of(key)
+    except (OSError, UnicodeDecodeError, MessageError) as error:
+        raise ConfigError(f"{path}: no private key: {error}") from error
+    return dataclasses.replace(bench, ticket_key=key)
 
 
 def _lacking(option: str) -> str:

@@ -18,21 +18,22 @@ WAIT_MAX_S: Final = 900.0
 WITHIN_S: Final = 30.0
 
 #: A slot by number, or by what it is in the transaction: ``in`` and ``out`` are the doors that the
-#: cabinet has told the rider; ``full``, ``empty`` and ``charging`` are shut slots that it has not.
-SlotName = Literal["in", "out", "full", "empty", "charging"]
+#: cabinet has told the rider, ``before`` the one that was ``in`` until another was; ``full``, ``empty`` and ``charging`` are shut slots that it has not.
+SlotName = Literal["in", "before", "out", "full", "empty", "charging"]
 SlotRef: TypeAlias = Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | SlotName
 #: Or all of them that are of one sort.
-SlotsName = Literal["in", "out", "full", "empty", "charging", "every-empty", "every-full"]
+SlotsName = SlotName | Literal["every-empty", "every-full"]
 SlotsRef: TypeAlias = Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | SlotsName
 #: ``own`` is the pack in the rider's hand; ``foreign`` one of another operator; ``nameless`` one
-#: whose serial cannot be read; ``other`` a good pack that is not the one the rider was lent.
-PackName = Literal["own", "foreign", "nameless", "other"]
+#: whose serial cannot be read; ``other`` a good pack that is not the one the rider was lent;
+#: ``taken`` the one that a hand took out last.
+PackName = Literal["own", "foreign", "nameless", "other", "taken"]
 Seconds = Annotated[float, Meta(gt=0, le=WAIT_MAX_S)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 TempC = Annotated[float, Meta(ge=-40, le=150)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}$")]
 #: What a run may have besides a simulator and a cabinetd.
-Need = Literal["restart", "pack-list"]
+Need = Literal["restart", "pack-list", "ticket-key"]
 
 
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -40,12 +41,25 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Ask(_Part, frozen=True, kw_only=True):
-    """A rider types number and code at the cabinet's kiosk page."""
+    """A rider types number and code at the cabinet's kiosk page, or shows a ticket of the fleet.
+
+    ``ticket`` numbers the tickets of a scenario: the same number is the same ticket once more.
+    Only a ticket can be for something else than a swap.
+    """
 
     rider: Annotated[int, Meta(ge=1, le=9)] = 1
     wish: Literal["go", "cancel", "give-back"] = "go"
     code: Literal["right", "wrong"] = "right"
+    ticket: Annotated[int, Meta(ge=1, le=9)] | None = None  # needs ``ticket-key``
+    kind: Literal["swap", "pickup", "return"] = "swap"
     refused: Code | None = None  # the reason that the cabinet must give; None: it must say yes
+
+    def __post_init__(self) -> None:
+        """A code is for a swap, and a ticket is not typed."""
+        if self.ticket is None and self.kind != "swap":
+            raise ValueError("kind needs ticket")
+        if self.ticket is not None and self.code != "right":
+            raise ValueError("give either ticket or code")
 
 
 class Hand(_Part, frozen=True, kw_only=True):
@@ -107,7 +121,7 @@ class Expect(_Part, frozen=True, kw_only=True):
     reason: Codes | None = None  # and why
     slot: SlotRef | None = None  # the slot of the five lines below
     door: Literal["open", "closed"] | None = None
-    holds: Literal["own", "foreign", "nameless", "other", "nothing", "any"] | None = None
+    holds: PackName | Literal["nothing", "any"] | None = None
     charging: bool | None = None
     state: Codes | None = None  # what the cabinet thinks of the slot
     flag: Code | None = None

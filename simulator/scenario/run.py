@@ -10,7 +10,7 @@ from typing import Any, Final
 from simulator.clock import Clock
 from simulator.control.client import call
 from simulator.errors import RequestRefusedError, SimulatorError, UnreachableError
-from simulator.scenario.cabinet import CabinetLink, Json
+from simulator.scenario.cabinet import CabinetLink, Json, signed_ticket
 from simulator.scenario.judge import Sight, wrong
 from simulator.scenario.model import Ask, Expect, FaultStep, Hand, Scenario, Step
 
@@ -47,6 +47,7 @@ class Bench:
         sleep: waits so many seconds.
         restart: command that ends cabinetd hard and starts it again; None: there is none.
         riders_from: running number of the first rider; each may swap twice a day.
+        ticket_key: private half of the key that the cabinet checks tickets with; None: unknown.
     """
 
     sim_url: str
@@ -55,6 +56,7 @@ class Bench:
     sleep: Callable[[float], None]
     restart: Sequence[str] | None = None
     riders_from: int = 1_000
+    ticket_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class Player:
     say: Callable[[int, Step], None]
     slots: dict[str, int] = field(default_factory=dict)
     serials: dict[str, str | None] = field(default_factory=dict)
+    tickets: dict[int, str] = field(default_factory=dict)
     since: int = 0
 
     def play(self) -> None:
@@ -127,12 +130,27 @@ class Player:
 
     def _ask(self, ask: Ask) -> None:
         rider = self.bench.riders_from + ask.rider
-        reason = self.bench.cabinet.code(rider, ask.wish, wrong=ask.code == "wrong")
+        if ask.ticket is not None:
+            text = self._ticket(ask.ticket, rider, ask.kind)
+            reason = self.bench.cabinet.ticket(text, ask.wish)
+        else:
+            reason = self.bench.cabinet.code(rider, ask.wish, wrong=ask.code == "wrong")
         if reason != ask.refused:
             said = "yes" if reason is None else reason
             raise StepFailedError(f"the cabinet said {said}, expected {ask.refused or 'yes'}")
         if ask.wish == "go" and reason is None:
             self._bind()
+
+    def _ticket(self, number: int, rider: int, kind: str) -> str:
+        """This ticket of the scenario, signed when it is first shown."""
+        key = self.bench.ticket_key
+        if key is None:
+            raise StepFailedError("there is no --ticket-key")
+        if number not in self.tickets:
+            wall_ms = self.bench.clock.wall_ms()
+            name = f"scenario-{wall_ms}-{number}"
+            self.tickets[number] = signed_ticket(rider, kind, name, wall_ms, key)
+        return self.tickets[number]
 
     def _hand(self, hand: Hand) -> None:
         number = self._slot(hand.slot)
@@ -145,7 +163,7 @@ class Player:
             body["hold_temp"] = hand.temp_c is not None
             if hand.pack == "other":
                 self.serials["other"] = self._fresh()
-            self._sim("POST", f"{path}/insert", {**body, "serial": self.serials[hand.pack]})
+            self._sim("POST", f"{path}/insert", {**body, "serial": self._serial(hand.pack)})
         elif hand.do == "remove":
             self.serials["taken"] = self._sim("POST", f"{path}/remove")["serial"]
         else:
@@ -220,6 +238,8 @@ class Player:
         prompt = self.bench.cabinet.kiosk()["prompt"]
         if prompt["slot"] is not None:
             if prompt["key"] in IN_PROMPTS:
+                if self.slots.get("in") not in {None, prompt["slot"]}:
+                    self.slots["before"] = self.slots["in"]
                 self.slots["in"] = prompt["slot"]
             elif prompt["key"] in OUT_PROMPTS:
                 self.slots["out"] = prompt["slot"]
@@ -228,7 +248,7 @@ class Player:
     def _slot(self, ref: int | str) -> int:
         if isinstance(ref, int):
             return ref
-        if ref in {"in", "out"}:
+        if ref in {"in", "before", "out"}:
             self._until(lambda: ref in self._bind(), f"the cabinet names slot {ref}")
         elif ref not in self.slots:
             self.slots[ref] = self._idle_slot(ref)
@@ -268,6 +288,11 @@ class Player:
         if good:
             return str(good[0])
         return SERIAL_OWN if SERIAL_OWN not in stand else self._fresh()
+
+    def _serial(self, name: str) -> str | None:
+        if name not in self.serials:
+            raise StepFailedError(f"nobody has a pack that is {name} so far")
+        return self.serials[name]
 
     def _fresh(self) -> str:
         found = next(pack for pack in self._sim("GET", "/shelf") if pack["fresh"] == "low")

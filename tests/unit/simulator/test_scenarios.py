@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,23 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from protocols import signing
+from protocols.offline import parse_ticket, rider_number
 from simulator.errors import ConfigError
 from simulator.main import app
+from simulator.scenario.cabinet import signed_ticket
 from simulator.scenario.history import RUNS_MAX, Run, add, read
 from simulator.scenario.judge import Sight, wrong
 from simulator.scenario.load import BYTES_MAX, library, parse
 from simulator.scenario.model import Expect, Scenario, json_schema
 from simulator.scenario.record import Recorder, scenario_text
 
-SCHEMA = Path(__file__).parents[3] / "simulator" / "scenario" / "schema.json"
+ROOT = Path(__file__).parents[3]
+SCHEMA = ROOT / "simulator" / "scenario" / "schema.json"
+TABLE = SCHEMA.with_name("README.md")
 HEAD = "schema: 1\nname: a-b\ntitle: T\nsteps:\n"
 
-#: Every case of the swap transaction; those that need a fleet's order are played elsewhere.
+#: Every case of the swap transaction that a cabinet without a fleet can be put into.
 CASES = {
     "Scan and eligibility check",
     "No full battery",
@@ -41,6 +47,8 @@ CASES = {
     "Battery valid but not the one lent to him",
     "Hot or damaged battery",
     "Full battery not taken",
+    "Battery put in another slot",
+    "Rider takes a battery without returning one",
     "Second-scan resume",
     "Rider wants his own battery back",
     "Power cut",
@@ -73,6 +81,14 @@ def scenario(text: str) -> Scenario:
         (
             "  - hand: {do: close, slot: 13}\n",
             "my.yaml:5: steps[0].hand.slot: Expected `int` <= 12",
+        ),
+        (
+            "  - ask: {kind: pickup}\n",
+            "my.yaml:5: steps[0].ask: kind needs ticket",
+        ),
+        (
+            "  - ask: {ticket: 1, code: wrong}\n",
+            "my.yaml:5: steps[0].ask: give either ticket or code",
         ),
         (
             "  - hand: {do: close}\n",
@@ -129,6 +145,22 @@ def test_the_library_covers_every_case() -> None:
     for name, each in found.items():
         assert any(step.expect for step in each.steps), name
         assert each.name == name
+
+
+def test_the_table_names_every_scenario_and_only_tests_that_exist() -> None:
+    rows = TABLE.read_text(encoding="utf-8").split("|---|---|---|\n")[1]
+    named = set(re.findall(r"`([^`]+)`", rows))
+    tests = {name for name in named if name.startswith("tests/")}
+    assert named - tests == set(library())
+    assert [name for name in sorted(tests) if not (ROOT / name).is_file()] == []
+
+
+def test_tickets_are_signed_and_stay_the_same() -> None:
+    private, public = signing.generate()
+    text = signed_ticket(7, "pickup", "scenario-1-1", 1_700_000_000_000, private)
+    ticket = parse_ticket(text)
+    assert signing.verify(ticket, public)
+    assert (ticket.kind, ticket.id, ticket.number) == ("pickup", "scenario-1-1", rider_number(7))
 
 
 # --- verdicts -------------------------------------------------------------------------------------
