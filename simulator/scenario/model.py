@@ -18,7 +18,8 @@ WAIT_MAX_S: Final = 900.0
 WITHIN_S: Final = 30.0
 
 #: A slot by number, or by what it is in the transaction: ``in`` and ``out`` are the doors that the
-#: cabinet has told the rider, ``before`` the one that was ``in`` until another was; ``full``, ``empty`` and ``charging`` are shut slots that it has not.
+#: cabinet has told the rider, ``before`` the first one that was ``in`` until another was; ``full``,
+#: ``empty`` and ``charging`` are shut slots that it has not.
 SlotName = Literal["in", "before", "out", "full", "empty", "charging"]
 SlotRef: TypeAlias = Annotated[int, Meta(ge=1, le=SLOTS_MAX)] | SlotName
 #: Or all of them that are of one sort.

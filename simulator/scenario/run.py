@@ -239,7 +239,7 @@ class Player:
         if prompt["slot"] is not None:
             if prompt["key"] in IN_PROMPTS:
                 if self.slots.get("in") not in {None, prompt["slot"]}:
-                    self.slots["before"] = self.slots["in"]
+                    self.slots.setdefault("before", self.slots["in"])
                 self.slots["in"] = prompt["slot"]
             elif prompt["key"] in OUT_PROMPTS:
                 self.slots["out"] = prompt["slot"]
