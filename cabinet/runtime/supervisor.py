@@ -45,13 +45,13 @@ class Supervisor:
         self._notify = notify
         self._period_s = min(WATCH_PERIOD_S, (watchdog_s or 2 * WATCH_PERIOD_S) / 2)
         self._clock = clock
+        self._lost: set[str] = set()  # services that ended though nobody had told them to
 
     def stuck(self) -> tuple[str, ...]:
-        """Names of the loops that no longer turn."""
+        """Names of the loops that no longer turn, and of services that are gone."""
         now_ms = self._clock.monotonic_ms()
-        return tuple(
-            name for name, turn in self._turns.items() if now_ms - turn() > TURN_AGE_MAX_MS
-        )
+        still = (name for name, turn in self._turns.items() if now_ms - turn() > TURN_AGE_MAX_MS)
+        return (*still, *sorted(self._lost))
 
     async def run(
         self,
@@ -67,6 +67,8 @@ class Supervisor:
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(work, name=name) for name, work in services.items()]
+                    for task in tasks:
+                        task.add_done_callback(lambda task: self._ended(task, stop))
                     tasks.append(group.create_task(self._watch(ready), name="watchdog"))
                     await stop.wait()
                     self._notify("STOPPING=1")
@@ -76,6 +78,11 @@ class Supervisor:
                     wiring.cancel()
             finally:
                 wiring.cancel()
+
+    def _ended(self, task: asyncio.Task[None], stop: asyncio.Event) -> None:
+        """A task that says it was cancelled is no failure to a TaskGroup, which would go on."""
+        if task.cancelled() and not stop.is_set():
+            self._lost.add(task.get_name())
 
     async def _watch(self, ready: asyncio.Event) -> None:
         await ready.wait()

@@ -120,6 +120,34 @@ async def test_a_crashed_service_ends_the_daemon_and_the_wires_switch_off() -> N
     assert off == [True]
 
 
+async def test_a_service_that_is_gone_without_an_error_starves_the_watchdog() -> None:
+    clock, ready, stop = StepClock(), asyncio.Event(), asyncio.Event()
+    said: list[str] = []
+    supervisor = Supervisor(turns={}, notify=said.append, watchdog_s=4.0, clock=clock)  # type: ignore[arg-type]
+
+    async def lasts() -> None:
+        await asyncio.Event().wait()
+
+    async def vanishes() -> None:
+        await ready.wait()
+        raise asyncio.CancelledError
+
+    services = {"kiosk": lasts(), "uplink": vanishes()}
+    run = asyncio.ensure_future(
+        supervisor.run(wires=lasts(), services=services, ready=ready, stop=stop)
+    )
+    await asyncio.sleep(0)
+    assert supervisor.stuck() == ()
+    ready.set()
+    await until(lambda: supervisor.stuck() == ("uplink",))
+    fed, before_ms = said.count("WATCHDOG=1"), clock.now_ms
+    await until(lambda: clock.now_ms > before_ms + 20_000)
+    assert said.count("WATCHDOG=1") <= fed + 1
+    stop.set()
+    await run
+    assert supervisor.stuck() == ("uplink",), "those that were told to end are not gone"
+
+
 def test_systemd_hears_us(tmp_path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
