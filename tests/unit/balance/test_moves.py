@@ -160,6 +160,7 @@ def test_what_is_carried_is_worth_as_much_as_the_best(data: st.DataObject) -> No
 def best(need: list[int], spare: list[int], arcs: list[tuple[int, int, float]]) -> float:
     """By an LP solver; a transport problem's optimum is whole."""
     model = highspy.Highs()
+    model.setOptionValue("threads", 1)  # of one number in a process, once and for all
     model.setOptionValue("output_flag", False)
     for _, _, worth in arcs:
         model.addVar(0.0, highspy.kHighsInf)
