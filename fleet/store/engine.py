@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +28,8 @@ from fleet.errors import ConfigError, FleetError
 
 BUSY_TIMEOUT_MS: Final = 10_000  # how long one process waits for another's write
 READERS_MAX: Final = 4
+WAL_TRIES: Final = 100
+WAL_RETRY_S: Final = 0.05
 WAL_AUTOCHECKPOINT_PAGES: Final = 4_000
 DIALECTS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 #: Drivers raise errors of their own, or the system's, while they connect.
@@ -145,9 +149,9 @@ def _configure_sqlite(engine: AsyncEngine, *, writer: bool) -> None:
     def _connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        _take_wal(connection, cursor)
         for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
             "synchronous=FULL",
             "foreign_keys=ON",
             f"wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}",
@@ -159,6 +163,22 @@ def _configure_sqlite(engine: AsyncEngine, *, writer: bool) -> None:
     def _begin(connection: Connection) -> None:
         # A writer takes the lock at once: a reader that upgrades later could fail as "busy".
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _take_wal(connection: Any, cursor: Any) -> None:
+    """Switch to the write-ahead log.
+
+    Of a new file only one may; the others are refused at once, whatever the busy time-out says.
+    """
+    for left in reversed(range(WAL_TRIES)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if left == 0:
+                raise
+            connection.run_async(lambda _: asyncio.sleep(WAL_RETRY_S))
+        else:
+            return
 
 
 def alembic_config(connection: Connection) -> Config:

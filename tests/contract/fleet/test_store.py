@@ -52,13 +52,13 @@ async def test_the_migrations_build_what_the_tables_say(stores: Stores) -> None:
 
 
 async def test_migrating_again_and_at_once_changes_nothing(store_url: str) -> None:
-    one, two = Database(store_url), Database(store_url)
+    together = [Database(store_url) for _ in range(5)]
     try:
-        await asyncio.gather(one.migrate(), two.migrate())
-        await one.migrate()
+        await asyncio.gather(*(database.migrate() for database in together))
+        await together[0].migrate()
     finally:
-        await one.close()
-        await two.close()
+        for database in together:
+            await database.close()
 
 
 async def test_a_write_that_fails_leaves_nothing(town: Stores) -> None:
