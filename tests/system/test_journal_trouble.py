@@ -19,6 +19,7 @@ pytestmark = pytest.mark.system
 
 DISK_KB: Final = 4_096
 WITHIN_S: Final = 20.0
+TURNED_DOWN_WITHIN_S: Final = 60.0  # an order that nobody answers is given up when it expires
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def refused_swap(stack: SystemStack) -> str:
     swap_id = stack.start_swap()
     view = until(
         lambda: view if (view := stack.rider.swap(swap_id))["done"] else None,
-        within_s=WITHIN_S,
+        within_s=TURNED_DOWN_WITHIN_S,
         what="the order is turned down",
         on_timeout=stack.tails,
     )
