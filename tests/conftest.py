@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 PROVE = os.environ.get("YIZHAN_PROVE") == "1"
-SYSTEM_TIMEOUT_S = 180
+SYSTEM_TIMEOUT_S = 300
 LEDGER_BACKENDS = ("sqlite", "postgres")
 
 # Deadlines per example would make a loaded machine fail; pytest-timeout bounds the whole test.

@@ -18,7 +18,7 @@ from protocols.enrolment import Token, parse_token, token_text
 from tests.support.servers import BROKERS
 from tests.support.stack import SystemStack, read_rows
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 CHANGED_WITHIN_S = 30.0
 
