@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from fleet.core.access import Permission
 from fleet.core.account_views import ChargeView, PartnerView
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.moves import MovesView
@@ -29,6 +30,7 @@ from fleet.core.views import (
 )
 from fleet.errors import NotFoundError
 from fleet.web import rider
+from fleet.web.access import cabinets_known, in_scope, need, permitted, place_of
 from fleet.web.live import (
     cabinet_document,
     detail_document,
@@ -40,10 +42,8 @@ from fleet.web.offline import OfflinePass
 from fleet.web.pages import web_of
 from fleet.web.sessions import (
     RIDER_COOKIE,
-    is_operator,
     log_in,
     log_out,
-    need_operator,
     need_rider,
     rider_of,
     send_code,
@@ -151,10 +151,12 @@ async def cabinets(request: Request, view: View = None) -> Response:
     """All cabinets. Serials are for operators only."""
     web = web_of(request)
     if view is not None:
-        await need_operator(request)
-        return as_json(await fleet_document(web, web.catalogue(request), None))
-    operator = await is_operator(request)
-    return as_json([shown(each, operator=operator) for each in await web.cabinets.all()])
+        await need(request, Permission.SEE_CABINETS)
+        known = await cabinets_known(request)
+        return as_json(await fleet_document(web, web.catalogue(request), None, known))
+    operator = await permitted(request, Permission.SEE_CABINETS)
+    found = await in_scope(request, await web.cabinets.all())
+    return as_json([shown(each, operator=operator) for each in found])
 
 
 @router.get("/cabinets/stream", responses=events("CabinetView"), tags=["cabinets"])
@@ -162,14 +164,17 @@ async def cabinets_stream(request: Request, view: View = None) -> Response:
     """All cabinets first, then those that change."""
     web = web_of(request)
     if view is not None:
-        await need_operator(request)
-    texts, operator = web.catalogue(request), await is_operator(request)
+        await need(request, Permission.SEE_CABINETS)
+    texts, operator = web.catalogue(request), await permitted(request, Permission.SEE_CABINETS)
+    known = await cabinets_known(request)
 
     async def render(batch: Batch[CabinetView]) -> Any:
         if view is not None:
-            return await fleet_document(web, texts, batch)
+            return await fleet_document(web, texts, batch, known)
         changed = await web.cabinets.all() if batch is None else batch.values()
-        seen = [shown(each, operator=operator) for each in changed]
+        seen = [
+            shown(each, operator=operator) for each in changed if known is None or each.id in known
+        ]
         return {"type": "cabinets", "all": batch is None, "cabinets": seen}
 
     return EventStream(
@@ -211,12 +216,13 @@ async def cabinet_stream(request: Request, cabinet_id: str, view: View = None) -
 
 async def _cabinet_json(request: Request, found: CabinetView, view: str | None) -> Any:
     web = web_of(request)
+    place = await place_of(request, "cabinet_id", found.id)
     if view == "ops":
-        await need_operator(request)
+        await need(request, Permission.SEE_CABINETS, place)
         return detail_document(web, web.catalogue(request), found)
     if view == "page":
         return await cabinet_document(web, web.catalogue(request), found, await rider_of(request))
-    return shown(found, operator=await is_operator(request))
+    return shown(found, operator=await permitted(request, Permission.SEE_CABINETS, place))
 
 
 # --- swaps --------------------------------------------------------------------------------------

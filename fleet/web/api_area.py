@@ -9,9 +9,11 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from fleet.core.access import AtStation, Permission
 from fleet.core.reports import PLACE_CHARS_MAX, TEXT_CHARS_MAX
 from fleet.core.stations import RestStationView
 from fleet.core.views import CabinetView
+from fleet.web.access import permitted
 from fleet.web.api import Key, View, answers, as_json, events, shown
 from fleet.web.area import (
     begin,
@@ -24,7 +26,7 @@ from fleet.web.area import (
 )
 from fleet.web.pages import web_of
 from fleet.web.rider import check_key
-from fleet.web.sessions import is_operator, need_rider
+from fleet.web.sessions import need_rider
 from fleet.web.sse import Batch, EventStream
 from protocols.sockets import (
     DURATION_S_MAX,
@@ -66,15 +68,21 @@ class RestockBody(BaseModel):
 @router.get("/rest-stations", responses=answers("RestStationView", many=True), tags=["stations"])
 async def rest_stations(request: Request) -> Response:
     """Every station with its cabinets, sockets and amenities."""
-    operator = await is_operator(request)
-    return as_json([_plain(each, operator=operator) for each in await stations_of(request).all()])
+    found = [
+        _plain(each, operator=await permitted(request, Permission.SEE_STATIONS, AtStation(each.id)))
+        for each in await stations_of(request).all()
+    ]
+    return as_json(found)
 
 
 @router.get("/rest-stations/{station_id}", responses=answers("RestStationView"), tags=["stations"])
 async def rest_station(request: Request, station_id: str) -> Response:
     """One station."""
     station = await stations_of(request).get(station_id)
-    return as_json(_plain(station, operator=await is_operator(request)))
+    place = AtStation(station.id)
+    return as_json(
+        _plain(station, operator=await permitted(request, Permission.SEE_STATIONS, place))
+    )
 
 
 @router.post(

@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from fleet.core.access import Permission
 from fleet.errors import NotFoundError
 from fleet.ports import Balance
+from fleet.web.access import needs
 from fleet.web.api import answers, as_json
 from fleet.web.pages import web_of
-from fleet.web.sessions import need_operator
 
 router = APIRouter(prefix="/api/v1/balance", tags=["operators"])
 
@@ -21,17 +22,15 @@ Scope = Annotated[
 ]
 
 
-@router.get("/curve", responses=answers("CurveView"))
+@router.get("/curve", responses=answers("CurveView"), dependencies=[needs(Permission.SEE_BALANCE)])
 async def curve(request: Request, scope: Scope = "fleet") -> Response:
     """Plan, measured power, limit and price by interval: the day behind and the day ahead."""
-    await need_operator(request)
     return as_json(await balance_of(request).curve(scope))
 
 
-@router.get("/moves", responses=answers("MovesView"))
+@router.get("/moves", responses=answers("MovesView"), dependencies=[needs(Permission.SEE_BALANCE)])
 async def moves(request: Request) -> Response:
     """Batteries to carry from cabinet to cabinet where charging alone cannot meet the demand."""
-    await need_operator(request)
     return as_json(await balance_of(request).moves())
 
 

@@ -8,15 +8,16 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from fleet.core.access import Permission, order_permission
 from fleet.core.operations import REASON_CHARS_MAX, REASON_CHARS_MIN, Expected, Wish
 from fleet.core.records import LogFilter
 from fleet.core.views import OrderView, SwapView
 from fleet.errors import InvalidError
 from fleet.web import rider
+from fleet.web.access import need, needs
 from fleet.web.api import Key, View, answers, as_json, events
 from fleet.web.live import order_document
 from fleet.web.pages import web_of
-from fleet.web.sessions import need_operator
 from fleet.web.sse import Batch, EventStream
 from protocols.messages import SLOTS_MAX, Kind, Presence
 
@@ -56,13 +57,18 @@ class TechnicianBody(BaseModel):
     expect: ExpectBody | None = None
 
 
-@router.post("/cabinets/{cabinet_id}/commands", status_code=201, responses=answers("OrderView"))
+@router.post(
+    "/cabinets/{cabinet_id}/commands",
+    status_code=201,
+    responses=answers("OrderView"),
+    dependencies=[needs(Permission.GIVE_ORDERS)],
+)
 async def order(
     request: Request, cabinet_id: str, body: OrderBody, idempotency_key: Key = None
 ) -> Response:
     """Give an order; it is logged with its reason. The same key gives it once."""
     key = rider.check_key(idempotency_key)
-    await need_operator(request)
+    await need(request, order_permission(body.type))
     wish = Wish(
         cabinet=cabinet_id,
         type=body.type,
@@ -77,19 +83,25 @@ async def order(
     return as_json(view, status=201, headers={"Location": f"/api/v1/commands/{view.id}"})
 
 
-@router.get("/cabinets/{cabinet_id}/commands", responses=answers("OrderView", many=True))
+@router.get(
+    "/cabinets/{cabinet_id}/commands",
+    responses=answers("OrderView", many=True),
+    dependencies=[needs(Permission.SEE_ORDERS)],
+)
 async def orders(
     request: Request, cabinet_id: str, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> Response:
     """The orders at a cabinet, newest first."""
-    await need_operator(request)
     return as_json(await web_of(request).operations.of_cabinet(cabinet_id, limit))
 
 
-@router.get("/commands/{command_id}", responses=answers("OrderView"))
+@router.get(
+    "/commands/{command_id}",
+    responses=answers("OrderView"),
+    dependencies=[needs(Permission.SEE_ORDERS)],
+)
 async def one_order(request: Request, command_id: str, view: View = None) -> Response:
     """One order and what has become of it."""
-    await need_operator(request)
     web = web_of(request)
     found = await web.operations.get(command_id)
     if view is not None:
@@ -97,10 +109,13 @@ async def one_order(request: Request, command_id: str, view: View = None) -> Res
     return as_json(found)
 
 
-@router.get("/commands/{command_id}/stream", responses=events("OrderView"))
+@router.get(
+    "/commands/{command_id}/stream",
+    responses=events("OrderView"),
+    dependencies=[needs(Permission.SEE_ORDERS)],
+)
 async def order_stream(request: Request, command_id: str, view: View = None) -> Response:
     """One order, first as it stands, then at every change."""
-    await need_operator(request)
     web = web_of(request)
     await web.operations.get(command_id)  # may be unknown
     texts = web.catalogue(request)
@@ -116,7 +131,9 @@ async def order_stream(request: Request, command_id: str, view: View = None) -> 
     )
 
 
-@router.get("/audit", responses=answers("LogView", many=True))
+@router.get(
+    "/audit", responses=answers("LogView", many=True), dependencies=[needs(Permission.SEE_AUDIT)]
+)
 async def log(
     request: Request,
     cabinet: Annotated[str | None, Query(max_length=32)] = None,
@@ -125,12 +142,16 @@ async def log(
     limit: Annotated[int, Query(ge=1, le=LOG_ROWS_MAX)] = 100,
 ) -> Response:
     """The log of orders, newest first; each row carries the hash of its chain."""
-    await need_operator(request)
     wanted = LogFilter(cabinet, staff, action, limit)
     return as_json(await web_of(request).operations.log(wanted))
 
 
-@router.post("/cabinets/{cabinet_id}/load", status_code=201, responses=answers("SwapView"))
+@router.post(
+    "/cabinets/{cabinet_id}/load",
+    status_code=201,
+    responses=answers("SwapView"),
+    dependencies=[needs(Permission.LOAD_UNLOAD)],
+)
 async def load(
     request: Request, cabinet_id: str, body: TechnicianBody, idempotency_key: Key = None
 ) -> Response:
@@ -138,7 +159,12 @@ async def load(
     return await _serve(request, cabinet_id, Kind.LOAD, body, idempotency_key)
 
 
-@router.post("/cabinets/{cabinet_id}/unload", status_code=201, responses=answers("SwapView"))
+@router.post(
+    "/cabinets/{cabinet_id}/unload",
+    status_code=201,
+    responses=answers("SwapView"),
+    dependencies=[needs(Permission.LOAD_UNLOAD)],
+)
 async def unload(
     request: Request, cabinet_id: str, body: TechnicianBody, idempotency_key: Key = None
 ) -> Response:
@@ -150,7 +176,6 @@ async def _serve(
     request: Request, cabinet_id: str, kind: Kind, body: TechnicianBody, given: str | None
 ) -> Response:
     key = rider.check_key(given)
-    await need_operator(request)
     swap: SwapView = await web_of(request).swaps.serve(
         kind=kind,
         cabinet_id=cabinet_id,

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.access import Permission
 from fleet.core.reports import Photo
 from fleet.core.sockets import ENDED, OPEN
 from fleet.core.station_views import SessionView
@@ -15,12 +16,13 @@ from fleet.core.stations import RestStationView
 from fleet.errors import DeniedError, LimitedError, NotFoundError, RefusedError
 from fleet.ports import Reports, Sockets, Stations
 from fleet.web import limits
+from fleet.web.access import permitted, place_of, staff_of
 from fleet.web.drawing import is_live
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import Part, Web, in_page, page, part, web_of
 from fleet.web.rider import SEE_OTHER, check_key, fresh_key, notice_of, refused
 from fleet.web.security import LoginRequiredError
-from fleet.web.sessions import is_operator, need_rider, rider_of
+from fleet.web.sessions import need_rider, rider_of
 from protocols.sockets import ENERGY_WH_MAX
 
 router = APIRouter(include_in_schema=False)
@@ -225,11 +227,14 @@ async def readable_session(request: Request, session_id: str) -> SessionView:
     Raises:
         LoginRequiredError, DeniedError, NotFoundError.
     """
-    rider_id, operator = await rider_of(request), await is_operator(request)
-    if rider_id is None and not operator:
+    rider_id, staff = await rider_of(request), await staff_of(request)
+    if rider_id is None and staff is None:
         raise LoginRequiredError("log in to see a session")
     session = await sockets_of(request).get(session_id)
-    if session.rider_id != rider_id and not operator:
+    if session.rider_id == rider_id:
+        return session
+    place = await place_of(request, "cabinet_id", session.cabinet_id)
+    if not await permitted(request, Permission.SEE_SWAPS, place):
         raise DeniedError("this is not your session")
     return session
 

@@ -204,11 +204,21 @@ def fleet_card(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
 
 
 async def fleet_document(
-    web: Web, texts: Catalogue, changed: Mapping[str, CabinetView] | None
+    web: Web,
+    texts: Catalogue,
+    changed: Mapping[str, CabinetView] | None,
+    known: frozenset[str] | None = None,
 ) -> dict[str, Any]:
-    """What the operator's list gets: the numbers, and the cards that changed."""
-    everyone = await web.cabinets.all()
-    shown = everyone if changed is None else changed.values()
+    """What the operator's list gets: the numbers, and the cards that changed.
+
+    ``known``: only of these cabinets; None for all.
+    """
+    everyone = [each for each in await web.cabinets.all() if known is None or each.id in known]
+    shown = (
+        everyone
+        if changed is None
+        else [each for each in changed.values() if known is None or each.id in known]
+    )
     parts = {f"cab-{each.id}": fleet_card(web, texts, each) for each in shown}
     parts["tiles"] = await fleet_tiles(web, texts, everyone)
     return {"type": "cabinets", "parts": parts}

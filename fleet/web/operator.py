@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.access import Permission
+from fleet.web.access import anybody, in_scope, needs
 from fleet.web.api_balance import balance_of
 from fleet.web.curve import HEIGHT, WIDTH, picture
 from fleet.web.live import detail_part, fleet_card, fleet_tiles
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
-from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out, need_operator
+from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
@@ -21,7 +23,7 @@ SCOPE_CHARS_MAX = 80
 MOVES_SHOWN_MAX = 20
 
 
-@router.get("/login")
+@router.get("/login", dependencies=[anybody()])
 async def login(request: Request, token: str = "") -> Response:
     """The link that fleetd printed: its token becomes a cookie and leaves the address bar."""
     response = RedirectResponse("/ops", SEE_OTHER)
@@ -39,7 +41,7 @@ async def login(request: Request, token: str = "") -> Response:
     )
 
 
-@router.post("/logout")
+@router.post("/logout", dependencies=[anybody()])
 async def logout(request: Request) -> Response:
     """End the operator's session."""
     response = RedirectResponse("/ops/login", SEE_OTHER)
@@ -47,13 +49,12 @@ async def logout(request: Request) -> Response:
     return response
 
 
-@router.get("")
+@router.get("", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
 async def overview(request: Request) -> Response:
     """All cabinets with their slots."""
-    await need_operator(request)
     web = web_of(request)
     texts = web.catalogue(request)
-    cabinets = await web.cabinets.all()
+    cabinets = await in_scope(request, await web.cabinets.all())
     return page(
         request,
         "ops.html",
@@ -70,10 +71,9 @@ async def overview(request: Request) -> Response:
     )
 
 
-@router.get("/balance")
+@router.get("/balance", dependencies=[needs(Permission.SEE_BALANCE)])
 async def balance(request: Request, scope: str = "fleet") -> Response:
     """Plan and measured power of the day behind and ahead."""
-    await need_operator(request)
     web, balancing = web_of(request), balance_of(request)
     view = await balancing.curve(scope[:SCOPE_CHARS_MAX])
     return page(
@@ -90,10 +90,9 @@ async def balance(request: Request, scope: str = "fleet") -> Response:
     )
 
 
-@router.get("/cabinets/{cabinet_id}")
+@router.get("/cabinets/{cabinet_id}", dependencies=[needs(Permission.SEE_CABINETS)])
 async def cabinet(request: Request, cabinet_id: str) -> Response:
     """One cabinet, every slot."""
-    await need_operator(request)
     web = web_of(request)
     view = await web.cabinets.get(cabinet_id)
     detail = in_page(detail_part(web, web.catalogue(request), view))

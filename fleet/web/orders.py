@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.access import Permission, order_permission
 from fleet.core.operations import (
     ALARM_CLEAR,
     ORDERS,
@@ -19,11 +20,11 @@ from fleet.core.operations import (
 from fleet.core.records import LogFilter
 from fleet.core.views import CabinetView
 from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
+from fleet.web.access import need, needs
 from fleet.web.api_orders import presence_of
 from fleet.web.live import order_part, order_settled
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
 from fleet.web.rider import check_key, fresh_key, notice_of, refused
-from fleet.web.sessions import need_operator
 from protocols.messages import Kind, Presence, SlotTelemetry
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -36,10 +37,9 @@ ORDERS_SHOWN: Final = 10
 _KINDS: Final = {"load": Kind.LOAD, "unload": Kind.UNLOAD}
 
 
-@router.get("/cabinets/{cabinet_id}/slots/{slot}")
+@router.get("/cabinets/{cabinet_id}/slots/{slot}", dependencies=[needs(Permission.SEE_CABINETS)])
 async def slot_page(request: Request, cabinet_id: str, slot: int) -> Response:
     """What stands in a slot, and what may be ordered there."""
-    await need_operator(request)
     web = web_of(request)
     cabinet = await web.cabinets.get(cabinet_id)
     if not 1 <= slot <= cabinet.slots_total:
@@ -48,10 +48,9 @@ async def slot_page(request: Request, cabinet_id: str, slot: int) -> Response:
     return _form(request, cabinet, slot=slot, seen=seen, codes=seen.flags if seen else ())
 
 
-@router.get("/cabinets/{cabinet_id}/alarms/{code}")
+@router.get("/cabinets/{cabinet_id}/alarms/{code}", dependencies=[needs(Permission.SEE_CABINETS)])
 async def alarm_page(request: Request, cabinet_id: str, code: str) -> Response:
     """Clearing a latched alarm of the whole cabinet."""
-    await need_operator(request)
     cabinet = await web_of(request).cabinets.get(cabinet_id)
     return _form(request, cabinet, slot=None, seen=None, codes=(code,))
 
@@ -83,7 +82,7 @@ def _form(
     )
 
 
-@router.post("/cabinets/{cabinet_id}/orders")
+@router.post("/cabinets/{cabinet_id}/orders", dependencies=[needs(Permission.GIVE_ORDERS)])
 async def give(  # noqa: PLR0917 - the fields of one form
     request: Request,
     cabinet_id: str,
@@ -97,7 +96,7 @@ async def give(  # noqa: PLR0917 - the fields of one form
     code: Annotated[str, Form()] = "",
 ) -> Response:
     """Give the order of a form; the form's key makes a second tap the same order."""
-    await need_operator(request)
+    await need(request, order_permission(what))
     check_key(key)
     staff, reason = staff.strip(), " ".join(reason.split())
     expected = Expected(presence_of(presence), serial or None) if presence else None
@@ -144,10 +143,9 @@ async def give(  # noqa: PLR0917 - the fields of one form
     return response
 
 
-@router.get("/orders/{command_id}")
+@router.get("/orders/{command_id}", dependencies=[needs(Permission.SEE_ORDERS)])
 async def order_page(request: Request, command_id: str) -> Response:
     """One order, live until the cabinet's last word."""
-    await need_operator(request)
     web = web_of(request)
     order = await web.operations.get(command_id)
     texts = web.catalogue(request)
@@ -162,7 +160,7 @@ async def order_page(request: Request, command_id: str) -> Response:
     )
 
 
-@router.get("/audit")
+@router.get("/audit", dependencies=[needs(Permission.SEE_AUDIT)])
 async def log_page(
     request: Request,
     cabinet: Annotated[str, Query(max_length=32)] = "",
@@ -170,7 +168,6 @@ async def log_page(
     action: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
     """The log of orders, newest first."""
-    await need_operator(request)
     wanted = LogFilter(
         cabinet=cabinet.strip() or None,
         staff=staff.strip() or None,

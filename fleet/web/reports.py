@@ -9,16 +9,18 @@ from fastapi import APIRouter, Form, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.access import AtStation, Permission, may
 from fleet.core.photos import PHOTO_BYTES_MAX
 from fleet.core.reports import PLACE_CHARS_MAX, TEXT_CHARS_MAX, ReportView, Topic
 from fleet.core.stations import amenity_state
 from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError
+from fleet.web.access import need_staff, needs, permitted, place_of
 from fleet.web.area import picture, reports_of, stations_of
 from fleet.web.orders import STAFF_COOKIE, STAFF_COOKIE_AGE_S
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.rider import SEE_OTHER
 from fleet.web.security import LoginRequiredError
-from fleet.web.sessions import is_operator, need_operator, need_rider, rider_of
+from fleet.web.sessions import need_rider, rider_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -141,7 +143,8 @@ async def _readable(request: Request, report_id: str) -> ReportView:
 
 async def _reader(request: Request) -> str | None:
     """The rider who reads; None: an operator. Raise LoginRequiredError."""
-    if await is_operator(request):
+    place = await place_of(request, "report_id", str(request.path_params["report_id"]))
+    if await permitted(request, Permission.SEE_REPORTS, place):
         return None
     rider_id = await rider_of(request)
     if rider_id is None:
@@ -152,28 +155,32 @@ async def _reader(request: Request) -> str | None:
 # --- operators ----------------------------------------------------------------------------------
 
 
-@router.get("/ops/stations")
+@router.get("/ops/stations", dependencies=[needs(Permission.SEE_STATIONS, narrows=True)])
 async def ops_stations(request: Request) -> Response:
     """Every station with what it offers, and what is used up."""
-    await need_operator(request)
-    stations = await stations_of(request).all()
+    who = await need_staff(request)
+    stations = [
+        each
+        for each in await stations_of(request).all()
+        if may(who, Permission.SEE_STATIONS, AtStation(each.id))
+    ]
     return page(request, "ops_stations.html", css=OPS_CSS, operator=True, stations=stations)
 
 
-@router.post("/ops/stations/{station_id}/amenities/{amenity}")
+@router.post(
+    "/ops/stations/{station_id}/amenities/{amenity}", dependencies=[needs(Permission.TEND_STATIONS)]
+)
 async def ops_amenity(
     request: Request, station_id: str, amenity: int, state: Annotated[str, Form()]
 ) -> Response:
     """Say how much is left; restocked, it answers those who reported it."""
-    await need_operator(request)
     await stations_of(request).set_amenity(station_id, amenity, amenity_state(state), None)
     return RedirectResponse("/ops/stations", SEE_OTHER)
 
 
-@router.get("/ops/reports")
+@router.get("/ops/reports", dependencies=[needs(Permission.SEE_REPORTS)])
 async def ops_reports(request: Request, show: str = "open") -> Response:
     """Reports that wait for an answer, the oldest first; or all."""
-    await need_operator(request)
     waiting = show != "all"
     found = await reports_of(request).listed(waiting=waiting)
     return page(
@@ -181,10 +188,9 @@ async def ops_reports(request: Request, show: str = "open") -> Response:
     )
 
 
-@router.get("/ops/reports/{report_id}")
+@router.get("/ops/reports/{report_id}", dependencies=[needs(Permission.SEE_REPORTS)])
 async def ops_report(request: Request, report_id: str) -> Response:
     """One report, to be answered."""
-    await need_operator(request)
     return await _ops_report(request, report_id)
 
 
@@ -205,7 +211,7 @@ async def _ops_report(
     )
 
 
-@router.post("/ops/reports/{report_id}/answer")
+@router.post("/ops/reports/{report_id}/answer", dependencies=[needs(Permission.ANSWER_REPORTS)])
 async def ops_answer(
     request: Request,
     report_id: str,
@@ -214,7 +220,6 @@ async def ops_answer(
     close: Annotated[str, Form(max_length=8)] = "",
 ) -> Response:
     """Answer a report; its rider sees it at once."""
-    await need_operator(request)
     try:
         await reports_of(request).answer(
             report_id, text=text, staff=staff.strip(), close=close == "1"

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.core.access import Permission
 from fleet.core.balance.hours import HourView
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import MINUTES_DEFAULT
@@ -23,13 +24,14 @@ from fleet.errors import (
     RefusedError,
 )
 from fleet.web import limits
+from fleet.web.access import permitted, place_of, staff_of
 from fleet.web.drawing import is_live
 from fleet.web.entering import enter
 from fleet.web.finding import way_to
 from fleet.web.live import cabinet_parts, open_swap_of, report_link, swap_parts
 from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
-from fleet.web.sessions import is_operator, need_rider, rider_of
+from fleet.web.sessions import need_rider, rider_of
 from protocols.messages import Kind
 
 router = APIRouter(include_in_schema=False)
@@ -235,11 +237,14 @@ async def readable_swap(request: Request, swap_id: str) -> SwapView:
         LoginRequiredError, DeniedError, NotFoundError.
     """
     rider_id = await rider_of(request)
-    operator = await is_operator(request)
-    if rider_id is None and not operator:
+    staff = await staff_of(request)
+    if rider_id is None and staff is None:
         raise LoginRequiredError("log in to see a swap")
     swap = await web_of(request).swaps.get(swap_id)
-    if swap.rider_id != rider_id and not operator:
+    if swap.rider_id == rider_id:
+        return swap
+    place = await place_of(request, "swap_id", swap_id)
+    if not await permitted(request, Permission.SEE_SWAPS, place):
         raise DeniedError("this is not your swap")
     return swap
 
@@ -250,7 +255,8 @@ async def actor_of(request: Request, swap: SwapView) -> str:
     Raises:
         LoginRequiredError: nobody who may.
     """
-    if swap.kind in TECHNICIAN_KINDS and await is_operator(request):
+    place = await place_of(request, "swap_id", swap.id)
+    if swap.kind in TECHNICIAN_KINDS and await permitted(request, Permission.LOAD_UNLOAD, place):
         return swap.rider_id
     return await need_rider(request)
 

@@ -1,0 +1,155 @@
+"""How a route says what it needs, and how that is checked.
+
+    @router.get("/ops/things", dependencies=[needs(Permission.SEE_CABINETS)])
+
+Every route of the operator has such a line; a test looks for it. What the path names (a cabinet, a
+station, an order, a report) must lie in the scope of who asks. A route that names none is refused to
+those who are bound to some stations or partners, unless it says ``narrows=True``: then it cuts what
+it shows by itself, with ``in_scope``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
+
+from fleet.core.access import (
+    EVERYWHERE,
+    AtStation,
+    OfPartner,
+    Permission,
+    Place,
+    Role,
+    Who,
+    may,
+    must,
+)
+from fleet.core.views import CabinetView
+from fleet.errors import DeniedError
+from fleet.web.pages import web_of
+from fleet.web.security import LoginRequiredError
+from fleet.web.sessions import operator_session
+
+_ASKER: Final = "yz_staff"
+#: Parts of a path that say where.
+_PLACED: Final = frozenset(
+    {"cabinet_id", "station_id", "command_id", "report_id", "swap_id", "partner_id"}
+)
+
+
+class Need:
+    """A dependency that lets only those through who have the permission. Made by ``needs``."""
+
+    def __init__(self, permission: Permission | None, *, narrows: bool = False) -> None:
+        self.permission = permission  # None: open to everybody, on purpose
+        self.narrows = narrows
+
+    async def __call__(self, request: Request) -> Who | None:
+        """Who asks; raise LoginRequiredError or DeniedError."""
+        if self.permission is None:
+            return None
+        who = await need_staff(request)
+        must(who, self.permission)
+        if who.scope.whole:
+            return who
+        named = _PLACED & request.path_params.keys()
+        if named:
+            for name in sorted(named):
+                place = await place_of(request, name, str(request.path_params[name]))
+                must(who, self.permission, place)
+        elif not self.narrows:
+            raise DeniedError(f"{who.name}: this shows the whole fleet", code="scope")
+        return who
+
+
+def needs(permission: Permission, *, narrows: bool = False) -> Any:
+    """What a route of the staff declares, in its ``dependencies``."""
+    return Depends(Need(permission, narrows=narrows))
+
+
+def anybody() -> Any:
+    """What a route of the staff declares that must work before anybody is logged in."""
+    return Depends(Need(None))
+
+
+async def staff_of(request: HTTPConnection) -> Who | None:
+    """Who of the staff asks; None when nobody is logged in. Looked up once per request."""
+    if _ASKER not in request.scope:
+        found = await operator_session(request)
+        who = Who("link", "operator", Role.ADMIN, EVERYWHERE) if found else None
+        request.scope[_ASKER] = who
+    asker: Who | None = request.scope[_ASKER]
+    return asker
+
+
+async def need_staff(request: HTTPConnection) -> Who:
+    """Who of the staff asks; raise LoginRequiredError."""
+    who = await staff_of(request)
+    if who is None:
+        raise LoginRequiredError("staff only: log in at /ops/login, or send a Bearer token")
+    return who
+
+
+async def permitted(
+    request: HTTPConnection, permission: Permission, place: Place | None = None
+) -> bool:
+    """Whether somebody of the staff asks who may; for routes that riders use as well."""
+    who = await staff_of(request)
+    return who is not None and may(who, permission, place)
+
+
+async def need(request: HTTPConnection, permission: Permission, place: Place | None = None) -> Who:
+    """The same as an order: raise LoginRequiredError or DeniedError."""
+    who = await need_staff(request)
+    must(who, permission, place)
+    return who
+
+
+async def in_scope(request: HTTPConnection, cabinets: Iterable[CabinetView]) -> list[CabinetView]:
+    """Those cabinets that who asks may know of; all for riders and for those who are not bound."""
+    known = await cabinets_known(request)
+    return [each for each in cabinets if known is None or each.id in known]
+
+
+async def cabinets_known(request: HTTPConnection) -> frozenset[str] | None:
+    """The cabinets at the stations that who asks is bound to; None: not bound."""
+    who, web = await staff_of(request), web_of(request)
+    if who is None or who.scope.stations is None:
+        return None
+    if web.stations is None:
+        return frozenset()
+    return frozenset(
+        cabinet.id
+        for station in await web.stations.all()
+        if station.id in who.scope.stations
+        for cabinet in station.cabinets
+    )
+
+
+async def place_of(request: HTTPConnection, name: str, value: str) -> Place:
+    """Where the thing is that a part of a path names; at no station when nothing is known of it."""
+    web = web_of(request)
+    cabinet: str | None = None
+    match name:
+        case "partner_id":
+            return OfPartner(value)
+        case "station_id":
+            return AtStation(value)
+        case "cabinet_id":
+            cabinet = value
+        case "command_id":
+            cabinet = (await web.operations.get(value)).cabinet_id
+        case "swap_id":
+            cabinet = (await web.swaps.get(value)).cabinet_id
+        case "report_id" if web.reports is not None:
+            report = await web.reports.get(value, rider_id=None)
+            if report.station_id is not None:
+                return AtStation(report.station_id)
+            cabinet = report.cabinet_id
+    if cabinet is None or web.stations is None:
+        return AtStation(None)
+    station = await web.stations.of_cabinet(cabinet)
+    return AtStation(station.id if station else None)
