@@ -11,9 +11,9 @@ from fleet.adapters.secret_files import operator_token
 from fleet.adapters.sms import ConsoleSmsSender
 from fleet.config import FleetConfig
 from fleet.errors import ConfigError
+from fleet.parts import Pages, Parts
 from fleet.ports import Clock
 from fleet.runtime.membership import MembershipService
-from fleet.service import Pages, Parts
 from fleet.store.accounts import AccountStore
 from fleet.web.app import create_app, stop_streams
 from fleet.web.config import WebConfig

@@ -31,7 +31,7 @@ from fleet.config import FleetConfig, parse
 from fleet.core.enrolment import HOUR_MS
 from fleet.core.records import CabinetRecord
 from fleet.errors import ConfigError
-from fleet.service import Pages, Parts
+from fleet.parts import Pages, Parts
 from fleet.store import tables as t
 from protocols import signing
 from protocols.enrolment import Token, parse_token, token_text

@@ -18,7 +18,7 @@ from fleet.config import FleetConfig, parse
 from fleet.core.records import BatteryRecord, CabinetRecord
 from fleet.core.views import SwapView
 from fleet.errors import RefusedError
-from fleet.service import Pages, Parts
+from fleet.parts import Pages, Parts
 from protocols import signing
 from protocols.messages import DesiredList, Kind, Result, Step, Telemetry, decode
 from protocols.offline import parse_ticket

@@ -1,0 +1,350 @@
+"""How the objects of a running fleetd hang together; `fleet.service` starts and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from fleet import places
+from fleet.adapters.broker import EmbeddedBroker
+from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
+from fleet.adapters.clock import DayClock, SystemClock
+from fleet.adapters.command_keys import SecretKeeper
+from fleet.adapters.http_post import post
+from fleet.adapters.mqtt import MqttLink
+from fleet.adapters.secret_files import group_keys, phone_key
+from fleet.area import Area
+from fleet.config import FleetConfig
+from fleet.device import DeviceSide
+from fleet.errors import FleetError
+from fleet.parts import Parts
+from fleet.ready import external_address
+from fleet.runtime.balance import BalanceService
+from fleet.runtime.cabinets import CabinetService
+from fleet.runtime.commands import Commands, new_id
+from fleet.runtime.desired import DesiredPublisher, RegisterWatch, SecretsNote
+from fleet.runtime.hub import Hub
+from fleet.runtime.ingest import Ingest
+from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.offline import OfflineService
+from fleet.runtime.operations import OperationService
+from fleet.runtime.reservations import ReservationService
+from fleet.runtime.riders import RiderService
+from fleet.runtime.steering import SteeringService
+from fleet.runtime.swaps import SwapService
+from fleet.runtime.webhooks import Webhooks
+from fleet.stores import Stores
+from protocols import signing, topics
+from protocols.fastclock import FastClock
+from protocols.topics import Leaf
+
+if TYPE_CHECKING:
+    from fleet.runtime.outlook import Outlook
+    from fleet.runtime.planner import Planner
+
+#: A worker that has not ended by then is cancelled once more: a cancel can be lost on its way.
+CANCEL_AGAIN_S: Final = 5.0
+
+
+class Fleet:
+    """The runtime objects and how they hang together."""
+
+    def __init__(
+        self,
+        config: FleetConfig,
+        stores: Stores,
+        clock: SystemClock,
+        broker: EmbeddedBroker | None,
+        device: DeviceSide | None,
+        *,
+        incarnation: str,
+    ) -> None:
+        self._config = config
+        self._stores = stores
+        self._clock = clock
+        self.fast = FastClock(config.clock_rate, config.clock_origin_ms)
+        self.day = DayClock(self.fast)  # of tariffs and plans; nothing else goes by it
+        self._broker = broker
+        self._device = device
+        self._data_dir = config.data_dir
+        self._keeper = SecretKeeper(config.data_dir)
+        self._keeper.check()  # made at the start, and a damaged file stops it
+        self._phone_key = phone_key(config.data_dir)
+        if broker is not None:
+            self.address, telemetry = broker.address, broker.telemetry_address
+        else:
+            self.address, telemetry = (
+                external_address(config.broker, device, user)
+                for user in (FLEET_USER, TELEMETRY_USER)
+            )
+        self.metrics = FleetMetrics()
+        self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
+        self.live = LivePicture(stores.cabinets, clock)
+        self.events = MqttLink(
+            address=self.address,
+            identifier=f"fleet-events-{secrets.token_hex(4)}",
+            subscriptions=[
+                (topics.fleet_subscription(leaf), 1)
+                for leaf in (Leaf.STATUS, Leaf.EVENT, Leaf.RESULT)
+            ],
+            on_message=self._on_message,
+            clock=clock,
+            on_up=self._events_up,
+        )
+        # A connection of its own, so that telemetry can never delay events.
+        self.telemetry = MqttLink(
+            address=telemetry,
+            identifier=f"fleet-telemetry-{secrets.token_hex(4)}",
+            subscriptions=[(topics.fleet_subscription(Leaf.TELEMETRY), 0)],
+            on_message=self._on_message,
+            clock=clock,
+            on_up=self._telemetry_up,
+        )
+        self.commands = Commands(
+            rows=stores.commands,
+            publisher=self.events,
+            sign=lambda command: signing.sign(command, self._keeper.current),
+            clock=clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+            order_hub=self.order_hub,
+            cabinet_hub=self.cabinet_hub,
+        )
+        self.ingest = Ingest(
+            rows=stores.events,
+            latest=stores.cabinets,
+            live=self.live,
+            publisher=self.events,
+            incarnation=incarnation,
+            renew=self._renew,
+            clock=clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+            cabinet_hub=self.cabinet_hub,
+            on_result=self.commands.on_result,
+        )
+        self.desired = DesiredPublisher(
+            rows=stores.cabinets,
+            packs=stores.batteries,
+            riders=stores.riders,
+            publisher=self.events,
+            sign=lambda document: signing.sign(document, self._keeper.current),
+            clock=clock,
+            secrets=self._secrets_note if device else None,
+        )
+        self.planner: Planner | None = None
+        self.outlook: Outlook | None = None
+        self.watch = RegisterWatch(
+            revisions=stores.meta,
+            clock=clock,
+            on_cabinets=self._new_cabinets,
+            desired=self.desired,
+        )
+
+    @classmethod
+    async def build(
+        cls,
+        config: FleetConfig,
+        stores: Stores,
+        clock: SystemClock,
+        broker: EmbeddedBroker | None,
+        device: DeviceSide | None,
+    ) -> Fleet:
+        """Make everything and read what the store remembers."""
+        incarnation = await stores.meta.incarnation(new_id(clock.wall_ms()))
+        fleet = cls(config, stores, clock, broker, device, incarnation=incarnation)
+        await fleet.live.load()
+        if config.balance.grid_file is not None:
+            from fleet.balancing import make_outlook, make_planner  # noqa: PLC0415 - heavy, and often not wanted
+
+            fleet.planner = make_planner(
+                config,
+                stores,
+                live=fleet.live,
+                clock=fleet.day,
+                fast=fleet.fast,
+                metrics=fleet.metrics,
+                desired=fleet.desired,
+            )
+            fleet.outlook = make_outlook(fleet.planner, fleet.live)
+        await fleet.commands.load()
+        return fleet
+
+    def parts(self, public_url: str) -> Parts:
+        """What the pages need."""
+        riders = RiderService(rows=self._stores.riders, key=self._phone_key, clock=self._clock)
+        return Parts(
+            swaps=SwapService(
+                rows=self._stores.swaps,
+                live=self.live,
+                commands=self.commands,
+                hub=self.swap_hub,
+                clock=self._clock,
+                metrics=self.metrics,
+            ),
+            cabinets=CabinetService(live=self.live, hub=self.cabinet_hub),
+            riders=riders,
+            offline=OfflineService(
+                riders=riders,
+                codes_key=lambda: group_keys(self._data_dir).codes,
+                sign=lambda ticket: signing.sign(ticket, self._keeper.current),
+                clock=self._clock,
+            ),
+            reservations=ReservationService(
+                rows=self._stores.reservations,
+                live=self.live,
+                commands=self.commands,
+                hub=self.cabinet_hub,
+                clock=self._clock,
+            ),
+            area=Area.of(self._stores, self.live, self.commands, self._clock),
+            operations=OperationService(
+                rows=self._stores.operations,
+                log=self._stores.audit_log,
+                live=self.live,
+                commands=self.commands,
+                hub=self.order_hub,
+                clock=self._clock,
+            ),
+            balance=BalanceService(self.planner, self.day, self.outlook)
+            if self.planner and self.outlook
+            else None,
+            steering=SteeringService(self.live, self.outlook),
+            stores=self._stores,
+            clock=self._clock,
+            metrics=self.metrics,
+            checks={"broker": self._broker_ok, "store": self._store_ok},
+            phone_key=self._phone_key,
+            public_url=public_url,
+        )
+
+    def beside(self, public_url: str) -> list[Coroutine[Any, Any, None]]:
+        """What runs for as long as the pages do, and ends after them."""
+        partners = Webhooks(
+            rows=self._stores.partners, post=post, key=self._phone_key, clock=self._clock
+        )
+        works: list[Coroutine[Any, Any, None]] = [partners.run()]
+        if self._broker is not None:
+            works.append(self._broker.run())
+        if self._device is not None:
+            works.append(
+                self._device.serve(
+                    stores=self._stores,
+                    keeper=self._keeper,
+                    broker_url=places.broker_url(self._config, self.address.port),
+                    fleet_url=public_url,
+                    on_enrolled=self._admit,
+                )
+            )
+            works.append(self._device.keep_fresh(self._certificates_renewed))
+        return works
+
+    async def run(
+        self,
+        server: uvicorn.Server,
+        listener: socket.socket,
+        stop: asyncio.Event,
+        on_ready: Callable[[], None],
+        stop_pages: Callable[[], None],
+    ) -> None:
+        """Run everything until ``stop``; then let pages end before the rest does."""
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(work, name=name)
+                for name, work in (
+                    ("mqtt-events", self.events.run()),
+                    ("mqtt-telemetry", self.telemetry.run()),
+                    ("ingest", self.ingest.run()),
+                    ("commands", self.commands.run()),
+                    ("registers", self.watch.run(self.live.ids)),
+                    *((("balance", self.planner.run()),) if self.planner else ()),
+                )
+            ]
+            pages = group.create_task(self._serve(server, listener, stop), name="pages")
+            while not server.started and not pages.done():
+                await self._clock.sleep(0.01)
+            if server.started:
+                on_ready()
+            await stop.wait()
+            self.swap_hub.close()
+            self.cabinet_hub.close()
+            self.order_hub.close()
+            stop_pages()
+            server.should_exit = True
+            await pages
+            await end(workers)
+
+    async def _serve(
+        self, server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event
+    ) -> None:
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    async def _renew(self) -> str:
+        fresh = new_id(self._clock.wall_ms())
+        await self._stores.meta.renew_incarnation(fresh)
+        return fresh
+
+    async def _broker_ok(self) -> bool:
+        return self.events.up and self.telemetry.up
+
+    async def _store_ok(self) -> bool:
+        try:
+            await self._stores.meta.revisions()
+        except FleetError:
+            return False
+        return self.ingest.store_ok
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        self.ingest.on_message(topic, payload)
+
+    async def _events_up(self) -> None:
+        self.metrics.connects.labels("events").inc()
+        self.watch.broker_up()
+
+    async def _telemetry_up(self) -> None:
+        self.metrics.connects.labels("telemetry").inc()
+
+    async def _new_cabinets(self) -> list[str]:
+        fresh = await self.live.refresh()
+        await self._admit()
+        self.cabinet_hub.tell(fresh)
+        return fresh
+
+    async def _admit(self) -> None:
+        """Let the broker know who may connect now, and whose certificate was revoked."""
+        revoked = await self._stores.enrolments.revoked(self._clock.wall_ms())
+        if self._broker is not None:
+            await self._broker.reload(await self._stores.cabinets.credentials(), revoked)
+        elif self._device is not None:  # an external broker that goes by our list
+            number, serials = revoked
+            self._device.authority.write_crl(serials, number, self._clock.now_utc())
+
+    def _secrets_note(self) -> SecretsNote:
+        return SecretsNote(self._keeper.version, self._keeper.secrets.id)
+
+    def _certificates_renewed(self) -> None:
+        if self._broker is not None:
+            self._broker.renew_clients()
+            self._broker.hang_up()
+
+
+async def end(workers: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks until each has ended.
+
+    Before Python 3.12 `asyncio.wait_for` can swallow a cancel that comes with its answer, and a
+    daemon told to stop would then run on.
+    """
+    left = set(workers)
+    while left:
+        for worker in left:
+            worker.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
