@@ -76,7 +76,7 @@ class Result:
         return self.lost / max(self.riders, 1)
 
 
-def make_policy(name: str, town: Town, tuning: Tuning | None = None) -> Policy:
+def make_policy(name: str, town: Town, tuning: Tuning | None = None, threads: int = 2) -> Policy:
     """A fresh policy by its name in POLICIES."""
     chosen = tuning or Tuning()
     match name:
@@ -91,11 +91,12 @@ def make_policy(name: str, town: Town, tuning: Tuning | None = None) -> Policy:
         case "at-once-early":
             return AtOnce(chosen.low)
         case "plan":
-            return Ours(town, READY_SOC, chosen)
+            return Ours(town, READY_SOC, chosen, threads)
         case "plan-not-early":
-            return Ours(town, READY_SOC, replace(chosen, low=READY_SOC, lost_price=PRICE_NOT_EARLY))
+            late = replace(chosen, low=READY_SOC, lost_price=PRICE_NOT_EARLY)
+            return Ours(town, READY_SOC, late, threads)
         case "plan-perfect":
-            return Ours(town, READY_SOC, replace(chosen, perfect=True))
+            return Ours(town, READY_SOC, replace(chosen, perfect=True), threads)
         case _:
             pass
     raise ValueError(f"policy {name!r}: expected one of {', '.join(POLICIES)}")
@@ -106,9 +107,11 @@ def run(
     name: str,
     tuning: Tuning | None = None,
     progress: Callable[[float], None] = lambda _share: None,
+    *,
+    threads: int = 2,
 ) -> Result:
-    """Play the town's days under this policy."""
-    policy = make_policy(name, town, tuning)
+    """Play the town's days under this policy; the number of the planner's threads changes nothing."""
+    policy = make_policy(name, town, tuning, threads)
     world = _World(town)
     steps = town.days * STEPS_A_DAY
     for step in range(steps):

@@ -19,7 +19,7 @@ from fleet.core.balance.envelopes import (
 )
 from fleet.core.balance.forecast import Forecast, Forecaster
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
-from fleet.core.balance.service import ServiceLevel, priced_stock, spread_stock
+from fleet.core.balance.service import STEP_UP, ServiceLevel, priced_stock, spread_stock
 from fleet.core.balance.solve import solve
 from simulator.world.day_policies import PER_INTERVAL, SOON_H, Now
 from simulator.world.day_town import (
@@ -58,18 +58,25 @@ class Tuning:
     worth_min: float = 0.02
     low: float = rush.EARLY_SOC
     few: int = rush.FEW_PACKS
+    step_up: float = STEP_UP  # 0: each site's stock stays as it is
+    tilt: float = 0.0
+    cap_open: bool = False
+    pool: float = 0.0
 
 
 class Ours:
     """Plans every interval, hands each cabinet its energy, carries over what a step did not place."""
 
-    def __init__(self, town: Town, ready: float, tuning: Tuning) -> None:
+    def __init__(self, town: Town, ready: float, tuning: Tuning, threads: int = 2) -> None:
         self._town = town
         self._tuning = tuning
+        self._threads = threads
         cabinets = len(town.soc)
         power, mains = curve()
         self._curve = PackCurve(power, mains, ready)
-        self._level = ServiceLevel(cabinets, z=tuning.z, target=tuning.target)
+        self._level = ServiceLevel(
+            cabinets, z=tuning.z, target=tuning.target, step_up=tuning.step_up
+        )
         self._forecaster = _taught(town)
         self._seen = np.zeros((cabinets, 96), np.int64)  # riders of the day so far
         self._days: dict[int, Floats] = {}
@@ -103,7 +110,16 @@ class Ours:
         left_h = (PER_INTERVAL - phase) * STEP_S / 3600
         want = np.maximum(self._left_wh, 0.0) / left_h
         want = np.where(want > 0.0, want * (1.0 + MARGIN) + MARGIN_W, 0.0)
-        want = np.where(self._open, now.full_w, np.minimum(want, self._town.breaker_w))
+        want = np.minimum(want, self._town.breaker_w)
+        if self._tuning.cap_open:
+            reg = self._town.region_of[self._town.feeder_of]
+            most = np.minimum(now.full_w, self._town.breaker_w)
+            more = np.where(self._open, np.maximum(most - want, 0), 0)
+            room = np.maximum(self._cap_w - np.bincount(reg, want, len(self._cap_w)), 0)
+            share = np.minimum(room / np.maximum(np.bincount(reg, more, len(room)), 1.0), 1.0)
+            want = want + more * share[reg]
+        else:
+            want = np.where(self._open, now.full_w, want)
         held = want < 0.9 * np.minimum(now.full_w, self._town.breaker_w)
         self._held[held] = now.step
         return want
@@ -160,9 +176,16 @@ class Ours:
         instance, wanted = self.instance(now)
         warm = None if self._plan is None else self._plan.later(1)
         started = time.perf_counter()
-        self._plan = solve(instance, clock=time.perf_counter, gap=GAP, threads=2, warm=warm)
+        self._plan = solve(
+            instance, clock=time.perf_counter, gap=GAP, threads=self._threads, warm=warm
+        )
         self.solve_s += time.perf_counter() - started
         energy: Floats = self._plan.step_wh[:, 0].astype(float)
+        from fleet.core.balance.instance import region_loads
+
+        self._cap_w = np.maximum(
+            region_loads(instance, self._plan.step_wh).max(axis=1) / HOURS, now.peak_w
+        )
         waiting = ((now.soc >= 0) & (now.soc < now.ready)).sum(axis=1)
         pressed = rush.urgent(wanted, waiting, CHARGE)
         self._open = rush.opened(pressed, energy, instance.energy_max_wh[:, 0])
@@ -174,7 +197,9 @@ class Ours:
         if self._tuning.lost_price <= 0.0:
             return lambda mean, variance: spread_stock(mean, variance, self._level.z)
         worth = np.maximum(self._saving(interval) / self._tuning.lost_price, self._tuning.worth_min)
-        own = np.exp(self._tuning.z - self._level.z)
+        zs = self._level.z
+        zs = zs * (1 - self._tuning.pool) + zs.mean() * self._tuning.pool
+        own = np.exp(self._tuning.z - zs)
         return lambda mean, variance: priced_stock(mean, variance, worth[None, :] * own[:, None])
 
     def _saving(self, interval: int) -> Floats:
@@ -215,7 +240,9 @@ class Ours:
             region_of_feeder=town.region_of,
             feeder_max_wh=_limits(np.roll(town.feeder_w, -place, axis=1)),
             region_max_wh=_limits(region_w),
-            price_per_kwh=np.tile(np.roll(town.price, -place), (regions, 1)),
+            price_per_kwh=np.tile(
+                np.roll(town.price, -place) + tuning.tilt * (np.arange(HORIZON) // 4), (regions, 1)
+            ),
             peak_price_per_kw=np.full(regions, PEAK_PRICE * town.days / MONTH_DAYS),
             peak_so_far_w=now.peak_w.copy(),
             shortfall_price_per_kwh=tuning.shortfall_price,

@@ -16,7 +16,8 @@ from simulator.world.day_town import Town
 #: The policy that all others are held against.
 REFERENCE: Final = "at-once"
 CURVE_Z: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
-CURVE_LEAD: Final = (0, 2, 4)
+CURVE_LEAD: Final = (0, 2, 4)  # intervals
+CURVE_TARGET: Final = (0.01, 0.02, 0.04, 0.06, 0.09)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,58 +119,98 @@ def run_facts(result: Result) -> dict[str, Any]:
     return {name: getattr(result, name) for name in names} | {"lost_share": result.lost_share}
 
 
-def curve(
-    towns: Sequence[Town],
-    say: Callable[[str], None] = lambda _what: None,
-) -> list[dict[str, float]]:
-    """Lost swaps and cost of the plan over z and lead, with charging at once as z = inf."""
-    tunings = [
-        Tuning(z=z, lead=lead, lost_price=0.0, target=0.0) for lead in CURVE_LEAD for z in CURVE_Z
-    ]
-    points = [_point(towns, REFERENCE, None)]
-    for tuning in tunings:
-        points.append(_point(towns, "plan", tuning))
-        say(f"z {tuning.z:g}, lead {tuning.lead}: {points[-1]['lost_share']:.2%} lost")
-    return points
+def stored(result: Result) -> dict[str, Any]:
+    """A run as JSON with its series, to be ``restored``."""
+    series = {
+        "region_w": result.region_w.tolist(),
+        "lost_by_cabinet": result.lost_by_cabinet.tolist(),
+    }
+    return {name: getattr(result, name) for name in Result.__slots__} | series
 
 
-def _point(towns: Sequence[Town], name: str, tuning: Tuning | None) -> dict[str, float]:
-    results = [run(town, name, tuning) for town in towns]
+def restored(facts: dict[str, Any]) -> Result:
+    """The run that was ``stored``."""
+    series = {
+        "region_w": np.asarray(facts["region_w"], float),
+        "lost_by_cabinet": np.asarray(facts["lost_by_cabinet"], np.int64),
+    }
+    return Result(**(facts | series))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One point of the curve of service against cost."""
+
+    line: str  # points of one line belong together
+    label: str
+    policy: str
+    tuning: Tuning | None
+
+
+def curve_settings() -> list[Setting]:
+    """Charging at once; stock fixed by z and lead; and ours, where sites learn, by its target."""
+    settings = [Setting(REFERENCE, "", REFERENCE, None)]
+    for lead in CURVE_LEAD:
+        for z in CURVE_Z:
+            fixed = Tuning(z=z, lead=lead, lost_price=0.0, step_up=0.0)
+            settings.append(Setting(f"lead {lead * 15} min", f"z {z:g}", "plan", fixed))
+    for target in CURVE_TARGET:
+        tuning = Tuning(target=target)
+        settings.append(Setting("learning", f"{target:.0%}", "plan", tuning))
+    return settings
+
+
+def point(setting: Setting, results: Sequence[Result]) -> dict[str, Any]:
+    """What a setting came to in some towns."""
     return {
-        "z": -1.0 if tuning is None else tuning.z,
-        "lead_intervals": -1.0 if tuning is None else float(tuning.lead),
+        "line": setting.line,
+        "label": setting.label,
         "lost_share": sum(r.lost for r in results) / max(sum(r.riders for r in results), 1),
         "valued_cost": float(np.mean([r.valued_cost for r in results])),
+        "unplaced_share": float(np.mean([r.unplaced_share for r in results])),
     }
 
 
-def curve_text(points: Sequence[dict[str, float]]) -> str:
+def curve(
+    towns: Sequence[Town], say: Callable[[str], None] = lambda _what: None
+) -> list[dict[str, Any]]:
+    """Lost swaps and cost over the settings; the first is charging at once."""
+    points = []
+    for setting in curve_settings():
+        results = [run(town, setting.policy, setting.tuning) for town in towns]
+        points.append(point(setting, results))
+        say(f"{setting.line} {setting.label}: {points[-1]['lost_share']:.2%} lost")
+    return points
+
+
+def curve_text(points: Sequence[dict[str, Any]]) -> str:
     """The curve for people; charging at once stands first."""
-    lines = [f"{'z':>6}{'lead':>6}{'lost':>9}{'total':>11}"]
-    for point in points:
-        at_once = point["z"] < 0
-        z = "once" if at_once else f"{point['z']:g}"
-        lead = "" if at_once else f"{point['lead_intervals']:g}"
-        lines.append(f"{z:>6}{lead:>6}{point['lost_share']:>9.2%}{point['valued_cost']:>11.0f}")
+    lines = [f"{'line':<14}{'':>6}{'lost':>9}{'total':>11}{'saving':>9}{'unplaced':>10}"]
+    for each in points:
+        saving = 1.0 - each["valued_cost"] / points[0]["valued_cost"]
+        lines.append(
+            f"{each['line']:<14}{each['label']:>6}{each['lost_share']:>9.2%}"
+            f"{each['valued_cost']:>11.0f}{saving:>9.1%}{each['unplaced_share']:>10.2%}"
+        )
     return "\n".join(lines)
 
 
-def plot_curve(points: Sequence[dict[str, float]], path: Path) -> None:
-    """Cost over lost swaps: one line per lead, z along it, charging at once as a cross."""
+def plot_curve(points: Sequence[dict[str, Any]], path: Path, title: str = "") -> None:
+    """Saving over lost swaps: one line per lead, z along it; charging at once as a cross."""
     figure, axes = _axes()
-    for lead in CURVE_LEAD:
-        line = [point for point in points if point["lead_intervals"] == lead]
-        lost = [100 * point["lost_share"] for point in line]
-        axes.plot(lost, [p["valued_cost"] for p in line], marker="o", label=f"lead {lead * 15} min")
-        for point in line:
-            place = (100 * point["lost_share"], point["valued_cost"])
-            axes.annotate(f"z {point['z']:g}", place, fontsize=7)
-    once = points[0]
-    axes.plot(100 * once["lost_share"], once["valued_cost"], "kx", label="at once")
-    axes.set_xlabel("swaps lost, %")
-    axes.set_ylabel("energy + peak, end stock valued")
+    base = points[0]["valued_cost"]
+    places = [(100 * p["lost_share"], 100 * (1.0 - p["valued_cost"] / base)) for p in points]
+    axes.plot(*places[0], "kX", markersize=10, label="at once")
+    for line in dict.fromkeys(p["line"] for p in points[1:]):
+        own = [n for n, p in enumerate(points) if p["line"] == line]
+        axes.plot(*zip(*(places[n] for n in own), strict=True), marker="o", label=line)
+        for n in own:
+            axes.annotate(
+                points[n]["label"], places[n], (4, 4), textcoords="offset points", fontsize=7
+            )
+    axes.set(xlabel="swaps lost, %", ylabel="saved against charging at once, %", title=title)
     axes.legend()
-    figure.savefig(path, bbox_inches="tight")
+    _save(figure, path)
 
 
 def plot_loads(results: Sequence[Result], path: Path) -> None:
@@ -181,7 +222,16 @@ def plot_loads(results: Sequence[Result], path: Path) -> None:
     axes.set_xlabel("hours")
     axes.set_ylabel("load, kW")
     axes.legend()
-    figure.savefig(path, bbox_inches="tight")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    """The same picture gives the same bytes; text in SVG stays text."""
+    import matplotlib as mpl  # noqa: PLC0415
+
+    dated = {"Date": None} if path.suffix == ".svg" else {}
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+        figure.savefig(path, bbox_inches="tight", metadata=dated)
 
 
 def _axes() -> tuple[Any, Any]:

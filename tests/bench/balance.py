@@ -59,13 +59,20 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Solves of each kind.")] = 3,
     peer: Annotated[bool, typer.Option(help="Run other solvers too.")] = True,
     of_policies: Annotated[
-        bool, typer.Option("--policies", help="Charging policies in a closed loop instead.")
+        bool,
+        typer.Option(
+            "--policies",
+            help="Charging policies in a closed loop instead; goes on where it was cut.",
+        ),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="With --policies: a small town, two days.")
     ] = False,
     one: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Print the tables; exit 1 when a plan is wrong."""
     if of_policies:
-        policies.main(full=full)
+        policies.main(quick=quick)
         return
     limit_s = limit_s or (FULL_LIMIT_S if full else QUICK_LIMIT_S)
     if one:
