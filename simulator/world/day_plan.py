@@ -18,10 +18,12 @@ from fleet.core.balance.envelopes import (
     ready_packs,
 )
 from fleet.core.balance.forecast import Forecast, Forecaster
+from fleet.core.balance.generate import DAY_S
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
-from fleet.core.balance.service import STEP_UP, ServiceLevel, priced_stock, spread_stock
+from fleet.core.balance.mirror import LostPrice, Mirror
+from fleet.core.balance.service import priced_stock, spread_stock
 from fleet.core.balance.solve import solve
-from simulator.world.day_policies import PER_INTERVAL, SOON_H, Now
+from simulator.world.day_policies import PER_INTERVAL, Now
 from simulator.world.day_town import (
     INTERVAL_S,
     MONTH_DAYS,
@@ -37,7 +39,6 @@ AHEAD: Final = 16  # intervals of forecast beyond the horizon
 HOURS: Final = INTERVAL_S / 3600
 LATER: Final = 32  # intervals within which a pack may be charged cheaper
 CHARGE: Final = 9  # intervals that a returned pack needs
-RECENT_STEPS: Final = int(SOON_H * 3600 / STEP_S)
 TODAY_WORTH: Final = 15.0
 GAP: Final = 0.002
 #: The charge rule keeps every bound, so that packs draw a little less than a cabinet may: allow it.
@@ -49,19 +50,16 @@ MARGIN_W: Final = 15.0
 class Tuning:
     """What may be turned."""
 
+    lost_price: float = 1.5  # usual worth of a lost swap; 0: stock fixed by ``z``
     z: float = 2.0
     lead: int = 0
-    target: float = 0.04  # share of swaps that may be lost by holding back
+    mirrored: bool = True  # the worth of a lost swap follows what charging at once would lose
     shortfall_price: float = 30.0
     perfect: bool = False
-    lost_price: float = 2.0
+    perfect_z: float = -0.5
     worth_min: float = 0.02
     low: float = rush.EARLY_SOC
     few: int = rush.FEW_PACKS
-    step_up: float = STEP_UP  # 0: each site's stock stays as it is
-    tilt: float = 0.0
-    cap_open: bool = False
-    pool: float = 0.0
 
 
 class Ours:
@@ -74,15 +72,15 @@ class Ours:
         cabinets = len(town.soc)
         power, mains = curve()
         self._curve = PackCurve(power, mains, ready)
-        self._level = ServiceLevel(
-            cabinets, z=tuning.z, target=tuning.target, step_up=tuning.step_up
-        )
+        slots = Slots(town.soc, np.ones(town.soc.shape, bool), town.breaker_w)
+        self._mirror = Mirror(slots, self._curve, town.feeder_of, town.region_of)
+        self._lost_price = LostPrice(tuning.lost_price) if tuning.lost_price > 0.0 else None
         self._forecaster = _taught(town)
         self._seen = np.zeros((cabinets, 96), np.int64)  # riders of the day so far
-        self._days: dict[int, Floats] = {}
+        self._expected = Forecast(np.zeros((cabinets, 0)), np.zeros(cabinets))
+        self._expected_day = -1
         self._plan: Plan | None = None
         self._left_wh = np.zeros(cabinets)
-        self._held = np.full(cabinets, -RECENT_STEPS)
         self._open = np.zeros(cabinets, bool)
         self._target = np.full(cabinets, ready)
         self._planned_wh = self._unplaced_wh = 0.0
@@ -111,18 +109,7 @@ class Ours:
         want = np.maximum(self._left_wh, 0.0) / left_h
         want = np.where(want > 0.0, want * (1.0 + MARGIN) + MARGIN_W, 0.0)
         want = np.minimum(want, self._town.breaker_w)
-        if self._tuning.cap_open:
-            reg = self._town.region_of[self._town.feeder_of]
-            most = np.minimum(now.full_w, self._town.breaker_w)
-            more = np.where(self._open, np.maximum(most - want, 0), 0)
-            room = np.maximum(self._cap_w - np.bincount(reg, want, len(self._cap_w)), 0)
-            share = np.minimum(room / np.maximum(np.bincount(reg, more, len(room)), 1.0), 1.0)
-            want = want + more * share[reg]
-        else:
-            want = np.where(self._open, now.full_w, want)
-        held = want < 0.9 * np.minimum(now.full_w, self._town.breaker_w)
-        self._held[held] = now.step
-        return want
+        return np.where(self._open, now.full_w, want)
 
     def _look_back(self, now: Now) -> None:
         self._left_wh -= now.drawn_wh
@@ -131,14 +118,25 @@ class Ours:
         came = now.lost + now.served
         before = now.step - 1
         self._seen[:, before // PER_INTERVAL % 96] += came
-        avoidable = np.where(before - self._held < RECENT_STEPS, now.lost, 0)
-        self._level.learn(avoidable, now.served)
+        self._compare(came, now.lost, before)
         if now.step % (96 * PER_INTERVAL) == 0:
             day = now.step // (96 * PER_INTERVAL) - 1
             weekday, conditions = self._day(day)
             self._forecaster.learn(self._seen, weekday, conditions=conditions)
             self._seen[:] = 0
-            self._days.clear()
+            self._expected_day = -1
+
+    def _compare(self, came: Ints, lost: Ints, step: int) -> None:
+        """Let the mirror serve the same riders."""
+        if self._lost_price is None or not self._tuning.mirrored:
+            return
+        town, interval = self._town, step // PER_INTERVAL
+        mirrored = self._mirror.step(
+            came, STEP_S / 3600, town.feeder_w[:, interval % 96], town.region_w[:, interval]
+        )
+        self._lost_price.learn(
+            int(lost.sum()), int(mirrored.sum()), int(came.sum()), STEP_S / DAY_S
+        )
 
     def _day(self, day: int) -> tuple[int, tuple[str, ...]]:
         town = self._town
@@ -150,15 +148,16 @@ class Ours:
         if self._tuning.perfect:
             return self._truth(interval, count)
         day, first = divmod(interval, 96)
-        days = [self._day(day + ahead) for ahead in range(3)]
-        forecast = self._forecaster.forecast(days, first, count)
-        today = self._forecaster.forecast(days[:1], 0, max(first, 1)).mean
+        if day != self._expected_day:
+            days = [self._day(day + ahead) for ahead in range(3)]
+            self._expected = self._forecaster.forecast(days, 0, 3 * 96)
+            self._expected_day = day
         seen = self._seen[:, :first].sum(axis=1)
-        expected = today.sum(axis=1) if first else np.zeros(len(seen))
+        expected = self._expected.mean[:, :first].sum(axis=1)
         factor = (TODAY_WORTH + seen) / (TODAY_WORTH + expected)
-        mean = forecast.mean.copy()
+        mean = self._expected.mean[:, first : first + count].copy()
         mean[:, : 96 - first] *= factor[:, None]
-        return Forecast(mean, forecast.relative_variance)
+        return Forecast(mean, self._expected.relative_variance)
 
     def _truth(self, interval: int, count: int) -> Forecast:
         riders = self._town.riders
@@ -181,26 +180,18 @@ class Ours:
         )
         self.solve_s += time.perf_counter() - started
         energy: Floats = self._plan.step_wh[:, 0].astype(float)
-        from fleet.core.balance.instance import region_loads
-
-        self._cap_w = np.maximum(
-            region_loads(instance, self._plan.step_wh).max(axis=1) / HOURS, now.peak_w
-        )
         waiting = ((now.soc >= 0) & (now.soc < now.ready)).sum(axis=1)
         pressed = rush.urgent(wanted, waiting, CHARGE)
         self._open = rush.opened(pressed, energy, instance.energy_max_wh[:, 0])
         return energy
 
     def _stock(self, interval: int) -> Callable[[Floats, Floats], Floats]:
-        if self._tuning.perfect:
-            return lambda mean, variance: spread_stock(mean, variance, np.full(len(mean), 0.3))
-        if self._tuning.lost_price <= 0.0:
-            return lambda mean, variance: spread_stock(mean, variance, self._level.z)
-        worth = np.maximum(self._saving(interval) / self._tuning.lost_price, self._tuning.worth_min)
-        zs = self._level.z
-        zs = zs * (1 - self._tuning.pool) + zs.mean() * self._tuning.pool
-        own = np.exp(self._tuning.z - zs)
-        return lambda mean, variance: priced_stock(mean, variance, worth[None, :] * own[:, None])
+        tuning = self._tuning
+        if tuning.perfect or self._lost_price is None:
+            fixed = np.full(len(self._target), tuning.perfect_z if tuning.perfect else tuning.z)
+            return lambda mean, variance: spread_stock(mean, variance, fixed)
+        worth = np.maximum(self._saving(interval) / self._lost_price.price, tuning.worth_min)
+        return lambda mean, variance: priced_stock(mean, variance, worth[None, :])
 
     def _saving(self, interval: int) -> Floats:
         """What one pack saves if it is ready later than by the end of each interval [T + lead]."""
@@ -240,9 +231,7 @@ class Ours:
             region_of_feeder=town.region_of,
             feeder_max_wh=_limits(np.roll(town.feeder_w, -place, axis=1)),
             region_max_wh=_limits(region_w),
-            price_per_kwh=np.tile(
-                np.roll(town.price, -place) + tuning.tilt * (np.arange(HORIZON) // 4), (regions, 1)
-            ),
+            price_per_kwh=np.tile(np.roll(town.price, -place), (regions, 1)),
             peak_price_per_kw=np.full(regions, PEAK_PRICE * town.days / MONTH_DAYS),
             peak_so_far_w=now.peak_w.copy(),
             shortfall_price_per_kwh=tuning.shortfall_price,

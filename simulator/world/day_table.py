@@ -15,9 +15,9 @@ from simulator.world.day_town import Town
 
 #: The policy that all others are held against.
 REFERENCE: Final = "at-once"
-CURVE_Z: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
+CURVE_Z: Final = (0.5, 1.0, 2.0, 3.0)
 CURVE_LEAD: Final = (0, 2, 4)  # intervals
-CURVE_TARGET: Final = (0.01, 0.02, 0.04, 0.06, 0.09)
+CURVE_PRICE: Final = (0.8, 1.2, 2.0, 4.0)  # of a lost swap
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +148,16 @@ class Setting:
 
 
 def curve_settings() -> list[Setting]:
-    """Charging at once; stock fixed by z and lead; and ours, where sites learn, by its target."""
+    """Charging at once; stock fixed by z and lead, or by the price of a lost swap; and ours."""
     settings = [Setting(REFERENCE, "", REFERENCE, None)]
     for lead in CURVE_LEAD:
         for z in CURVE_Z:
-            fixed = Tuning(z=z, lead=lead, lost_price=0.0, step_up=0.0)
+            fixed = Tuning(z=z, lead=lead, lost_price=0.0)
             settings.append(Setting(f"lead {lead * 15} min", f"z {z:g}", "plan", fixed))
-    for target in CURVE_TARGET:
-        tuning = Tuning(target=target)
-        settings.append(Setting("learning", f"{target:.0%}", "plan", tuning))
+    for price in CURVE_PRICE:
+        tuning = Tuning(lost_price=price, mirrored=False)
+        settings.append(Setting("by price", f"{price:g}", "plan", tuning))
+    settings.append(Setting("ours", "", "plan", None))
     return settings
 
 

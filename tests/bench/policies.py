@@ -20,7 +20,6 @@ import typer
 
 from simulator.world import day_table
 from simulator.world.day import POLICIES
-from simulator.world.day_plan import Tuning
 from tests.bench.policy_runs import CACHE, Job, Run, play
 
 OURS: Final = "plan"
@@ -29,7 +28,7 @@ SAVING_MIN: Final = 0.15  # at 30 riders a day, over a week
 SAVING_DAYS: Final = 7
 UNPLACED_MAX: Final = 0.02
 DEMANDS: Final = (30.0, 60.0)
-CURVE_CABINETS: Final = 300
+CURVE_CABINETS: Final = 200
 SEEDS: Final = (1, 2, 3)
 TABLE: Final = CACHE / "table.md"
 FACTS: Final = CACHE / "table.json"

@@ -89,7 +89,6 @@ def play(
     say(f"{len(known)} of {len(known) + len(waiting)} runs are known, {processes} processes")
     if waiting:
         clock = _Eta(waiting, processes)
-        os.environ["NUMBA_NUM_THREADS"] = "1"  # read by the children when they start
         with ProcessPoolExecutor(processes, get_context("spawn"), _stand_back) as pool:
             futures = {pool.submit(_play_one, job): job for job in waiting}
             for future in as_completed(futures):
@@ -134,6 +133,7 @@ def _kind(job: Job) -> tuple[bool, int]:
 
 def _stand_back() -> None:
     os.nice(max(NICE - os.nice(0), 0))
+    numba.set_num_threads(1)
 
 
 def _play_one(job: Job) -> Run:

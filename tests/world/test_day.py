@@ -162,8 +162,7 @@ def test_the_same_seed_gives_the_same_days() -> None:
 def test_more_caution_loses_less() -> None:
     town = build(40, 1, 30.0, 5)
     bold, careful = (
-        run(town, "plan", Tuning(z=z, lost_price=0.0, target=0.0, low=READY_SOC))
-        for z in (0.5, 4.0)
+        run(town, "plan", Tuning(z=z, lost_price=0.0, low=READY_SOC)) for z in (0.5, 4.0)
     )
     assert careful.lost < bold.lost
 

@@ -33,12 +33,17 @@ def add_job(energy, need_h, rate_w, release, deadline, hours, gain, gain_h, low,
     intervals = len(low)
     if release >= intervals or energy <= 0.0:
         return
-    soonest = release + max(int(np.ceil(need_h / hours - 1e-9)), 1) - 1
+    steps = max(int(np.ceil(need_h / hours - 1e-9)), 1)
+    soonest = release + steps - 1
     due = max(deadline, soonest) if deadline < FAR else FAR
     most = min(rate_w * hours, energy)
     for t in range(release, intervals):
-        can = energy - lookup(gain, gain_h, need_h - (t - release + 1) * hours)
-        if due < FAR:
+        can = energy
+        if t < soonest:
+            can -= lookup(gain, gain_h, need_h - (t - release + 1) * hours)
+        if t >= due:
+            low[t] += can
+        elif t > due - steps:  # before that it can still wait
             must = energy - lookup(gain, gain_h, (due - t) * hours)
             low[t] += min(max(must, 0.0), can)
         high[t] += can

@@ -10,10 +10,6 @@ from hypothesis import strategies as st
 from fleet.core.balance.envelopes import EMPTY, PackCurve, Slots, cabinet_envelopes, needed
 from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.service import (
-    Z_MAX,
-    Z_MIN,
-    ServiceLevel,
-    newsvendor_target,
     priced_stock,
     spread_stock,
 )
@@ -162,26 +158,6 @@ def test_stock_by_price_grows_with_the_worth_of_a_rider_and_with_spread() -> Non
     assert dear[0, 0] == 0
 
 
-def test_the_level_settles_where_losses_are_at_the_target() -> None:
-    level = ServiceLevel(2, z=2.0, target=0.05)
-    rng = np.random.default_rng(1)
-    lost = 0
-    for _ in range(4_000):
-        chance = np.array([0.5 * np.exp(-level.z[0]), 0.0])
-        gone = (rng.random(2) < chance).astype(float)
-        lost += int(gone[0])
-        level.learn(gone, 1.0 - gone)
-    assert lost / 4_000 == pytest.approx(0.05, rel=0.2)
-    assert level.z[1] == Z_MIN
-    level.learn(np.full(2, 100.0), np.zeros(2))
-    assert np.all(level.z == Z_MAX)
-
-
-def test_the_newsvendors_ratio() -> None:
-    assert newsvendor_target(0.4, 20.0) == pytest.approx(0.02)
-    assert newsvendor_target(100.0, 20.0) == 0.5
-
-
 @pytest.mark.parametrize(
     ("call", "field"),
     [
@@ -192,9 +168,6 @@ def test_the_newsvendors_ratio() -> None:
         (lambda: PackCurve(np.zeros(3), np.arange(3.0), 0.9), "power_w"),
         (lambda: PackCurve(np.ones(3), np.zeros(3), 0.9), "mains_wh"),
         (lambda: PackCurve(np.ones(3), np.arange(3.0), 0.1), "ready_soc"),
-        (lambda: ServiceLevel(1, z=9.0, target=0.0), "z"),
-        (lambda: ServiceLevel(1, z=2.0, target=1.0), "target"),
-        (lambda: newsvendor_target(-1.0, 20.0), "saved_per_swap"),
     ],
 )
 def test_broken_input_is_named(call: object, field: str) -> None:
