@@ -71,22 +71,22 @@ def test_slots_out_of_use_and_empty_ones_never_hand_out() -> None:
 def test_the_price_rises_with_what_is_lost_beyond_the_mirror_and_falls_below_it() -> None:
     dear, cheap = LostPrice(2.0), LostPrice(2.0)
     assert dear.price == 2.0
-    dear.learn(int(1_000 * PRICE_SHARE), 0, 1_000, 1.0)
+    dear.learn(round(100_000 * PRICE_SHARE), 0, 100_000, 1.0)
     assert dear.price == pytest.approx(2.0 * np.e, rel=0.01)
-    cheap.learn(0, round(1_000 * PRICE_SHARE * 0.5 / AIM), 1_000, 1.0)
+    cheap.learn(0, round(100_000 * PRICE_SHARE * 0.5 / AIM), 100_000, 1.0)
     assert cheap.price == pytest.approx(2.0 * np.exp(-0.5), rel=0.02)
-    dear.learn(1_000, 0, 1_000, 1.0)
+    dear.learn(100_000, 0, 1_000, 1.0)
     assert dear.price == 2.0 * PRICE_HIGH
-    cheap.learn(0, 10_000, 1_000, 1.0)
+    cheap.learn(0, 100_000, 1_000, 1.0)
     assert cheap.price == 2.0 * PRICE_LOW
 
 
 def test_what_was_lost_weeks_ago_is_forgotten() -> None:
     price = LostPrice(1.0)
-    price.learn(100, 0, 1_000, 1.0)
+    price.learn(100, 0, 10_000, 1.0)
     before = price.price
     for _ in range(60):
-        price.learn(0, 0, 1_000, 1.0)
+        price.learn(0, 0, 10_000, 1.0)
     assert 1.0 < price.price < 1.0 + 0.5 * (before - 1.0)
 
 
