@@ -93,6 +93,14 @@ class WebConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogConfig:
+    """``[log]``: how and what is logged."""
+
+    format: str  # "text" or "json"
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackConfig:
     """``[pack]``: the batteries that this cabinet charges."""
 
@@ -196,6 +204,7 @@ class Config:
     scanner: ScannerConfig | None
     voice: VoiceConfig | None
     web: WebConfig
+    log: LogConfig
     safety: Mapping[str, int | float | bool]  # overrides of the core's limits, by name
     pack: PackConfig
     wiring: WiringConfig
@@ -351,6 +360,7 @@ def _build(
         scanner=ScannerConfig(**scanner) if scanner else None,
         voice=_voice(values["voice"], base),
         web=WebConfig(**values["web"]),
+        log=LogConfig(**values["log"]),
         safety=MappingProxyType(dict(safety)),
         pack=PackConfig(**values["pack"]),
         wiring=WiringConfig(**values["wiring"]),

@@ -64,6 +64,10 @@ port = "{run_dir}/scanner"
 host = "127.0.0.1"
 port = {web_port}           # 0 = any free port
 
+[log]
+format = "text"             # json for machines: one object per line, with cabinet and swap
+level = "info"              # debug, info, warning, error
+
 [safety]
 # Overrides of the safety limits by their names; without them the built-in values hold.
 

@@ -91,6 +91,15 @@ WEB: Final = Table(
     empty_default=True,
 )
 
+LOG: Final = Table(
+    {
+        "format": Text(default="text", choices=("text", "json")),
+        "level": Text(default="info", choices=("debug", "info", "warning", "error")),
+    },
+    required=False,
+    empty_default=True,
+)
+
 PACK: Final = Table(
     {
         "voltage_max_v": Number(10, 120, default=54.6, whole=False, unit="V"),
@@ -177,6 +186,7 @@ CONFIG: Final = Table(
         "scanner": SCANNER,
         "voice": VOICE,
         "web": WEB,
+        "log": LOG,
         "pack": PACK,
         "wiring": WIRING,
         "bus": Tables(BUS, least=1),

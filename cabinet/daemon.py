@@ -9,7 +9,6 @@ import secrets
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -22,7 +21,7 @@ from cabinet.adapters.session_file import SessionFile
 from cabinet.adapters.store import Store
 from cabinet.adapters.store_schema import STORE_FILE
 from cabinet.adapters.voice import VoiceFiles
-from cabinet.config import Config, SocketConfig, load
+from cabinet.config import Config, SocketConfig
 from cabinet.config_devices import Role
 from cabinet.core.charge import PackLimits
 from cabinet.core.delivery import sender_of
@@ -41,6 +40,7 @@ from cabinet.runtime.poller import Wires
 from cabinet.runtime.pump import Pump
 from cabinet.runtime.renewal import Renewal
 from cabinet.runtime.supervisor import Supervisor
+from cabinet.runtime.swap_log import SwapLog
 from cabinet.runtime.uplink import Uplink
 from cabinet.runtime.wires_trace import decoder_of
 from cabinet.status import BusStatus, Snapshot, SwapStatus, UplinkStatus
@@ -67,16 +67,15 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-async def serve(path: Path, echo: Callable[[str], None]) -> None:
+async def serve(config: Config, echo: Callable[[str], None]) -> None:
     """Run one cabinet until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError: the configuration is wrong.
+        ConfigError: what it names cannot be used.
         StoreError: the journal is another daemon's, or a later version's. One that is damaged or
             cannot be written is no reason to stay away: safety works without it, nothing is
             charged or opened, and the alarm says what to do.
     """
-    config = load(path)
     config.cabinet.data_dir.mkdir(parents=True, exist_ok=True)
     clock = SystemClock(config.cabinet.clock, note=config.cabinet.data_dir / CLOCK_FILE)
     store = Store(config.cabinet.data_dir / STORE_FILE)
@@ -148,6 +147,7 @@ class _Daemon:
         )
         self._metrics = Metrics(self.snapshot, self._wires.buses)
         self._pump.listen(self._metrics.on_outcome)
+        self._pump.listen(SwapLog().on_outcome)
 
     async def run(self, echo: Callable[[str], None]) -> None:
         """Serve until a signal comes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -54,17 +53,16 @@ def run(
     """Run the daemon until SIGTERM or Ctrl-C; then everything is switched off."""
     import asyncio  # noqa: PLC0415 - a quick --help
 
+    from cabinet import logs  # noqa: PLC0415
+    from cabinet.config import load  # noqa: PLC0415
     from cabinet.daemon import serve  # noqa: PLC0415
     from cabinet.errors import CabinetError  # noqa: PLC0415
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
-    for noisy in ("aiomqtt", "cabinet.adapters.mqtt", "asyncio", "uvicorn.error", "pymodbus"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(config, typer.echo))
+        loaded = load(config)
+        level = "debug" if verbose else loaded.log.level
+        logs.start(loaded.log.format, level, loaded.cabinet.id)
+        asyncio.run(serve(loaded, typer.echo))
     except CabinetError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from fleet.config_keys import SECTIONS, Key, Value
+from fleet.config_store import password_unfit, with_password
 from fleet.errors import ConfigError
 
 ENV_PREFIX: Final = "FLEETD__"
@@ -76,6 +77,14 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LogConfig:
+    """``[log]``: how and what is logged."""
+
+    format: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class BalanceConfig:
     """``[balance]``: the 24-hour balance; off without a grid."""
 
@@ -100,6 +109,7 @@ class FleetConfig:
     pages: PagesConfig
     limits: LimitsConfig
     balance: BalanceConfig
+    log: LogConfig
     store_url: str
     sms_sender: Literal["console"]
     operator_token_file: Path
@@ -252,6 +262,11 @@ def _cross_check(values: Mapping[tuple[str, str], Value], report: _Report) -> No
             "balance.interval_s",
             f"is {values['balance', 'interval_s']}, expected a divisor of 3600, such as 900",
         )
+    if (
+        values["store", "password_file"]
+        and (wrong := password_unfit(str(values["store", "url"]))) is not None
+    ):
+        report.add("store.password_file", wrong)
     _check_tls(values, report)
 
 
@@ -331,7 +346,9 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
             interval_s=values["balance", "interval_s"],
             every_s=values["balance", "every_s"],
         ),
-        store_url=values["store", "url"] or f"sqlite:///{data_dir / 'fleet.db'}",
+        log=LogConfig(format=values["log", "format"], level=values["log", "level"]),
+        store_url=with_password(values["store", "url"], path("store", "password_file"))
+        or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",
     )

@@ -109,8 +109,9 @@ SECTIONS: Final[Mapping[str, tuple[Key, ...]]] = {
         Key(
             "url",
             "",
-            'Empty: SQLite in data_dir. Or "postgresql://user:password@host/database".',
+            'Empty: SQLite in data_dir. Or "postgresql://user@host/database".',
         ),
+        Key("password_file", "", "PostgreSQL only: a file that holds the password of that user."),
     ),
     "sms": (
         Key(
@@ -141,6 +142,15 @@ SECTIONS: Final[Mapping[str, tuple[Key, ...]]] = {
             "Taps of one rider that may move a door, start or reopen; more are told to wait.",
             low=1,
             high=10_000,
+        ),
+    ),
+    "log": (
+        Key("format", "text", "text: for people; json: for machines.", choices=("text", "json")),
+        Key(
+            "level",
+            "warning",
+            "What is logged; info tells of every swap and command.",
+            choices=("debug", "info", "warning", "error"),
         ),
     ),
     "balance": (

@@ -6,18 +6,15 @@ inside the commands, so that ``--help`` is quick.
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fleet import cli_ledger, cli_staff, enrol_commands
+from fleet import cli_backup, cli_broker, cli_health, cli_ledger, cli_staff, enrol_commands
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
-from fleet.cli import fail as _fail
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
@@ -29,7 +26,6 @@ from fleet.cli_riders import group_key_app, rider_app, ticket_app
 from fleet.cli_stations import station_app
 from fleet.core.enrolment import TOKEN_HOURS
 from fleet.enrol_commands import Hours, show_token
-from fleet.errors import FleetError
 
 app = typer.Typer(
     name="fleetd",
@@ -69,14 +65,19 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,  # noqa: FBT002
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; prints `ready URL` when the pages answer."""
-    from fleet import pages, service  # noqa: PLC0415
+    from fleet import logs, pages, service  # noqa: PLC0415
+    from fleet.adapters.clock import SystemClock  # noqa: PLC0415
+    from fleet.adapters.notify import READY, Notifier  # noqa: PLC0415
 
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    _go(service.run(_load(config), pages.make_app, lambda url: typer.echo(f"ready {url}")))
+    loaded = _load(config)
+    logs.start(loaded.log.format, "info" if verbose else loaded.log.level)
+    notifier = Notifier()
+
+    def ready(url: str) -> None:
+        notifier.tell(READY)
+        typer.echo(f"ready {url}")
+
+    _go(notifier.watch(service.run(loaded, pages.make_app, ready), SystemClock()))
 
 
 @app.command("check-config", epilog="Example: fleetd check-config fleet.toml")
@@ -106,61 +107,6 @@ def audit(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
         raise typer.Exit(EXIT_FAILED)
     if not as_json:
         typer.echo("ok: the ledger holds together")
-
-
-@app.command(epilog="Example: fleetd backup /backup/fleet-monday.db --config fleet.toml")
-def backup(
-    file: Annotated[Path, typer.Argument(help="Where the copy goes; never overwritten.")],
-    config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Copy the ledger while fleetd runs or not (SQLite; PostgreSQL has pg_dump).
-
-    The keys in the data folder are not in it; keep a copy of them apart.
-    """
-    from fleet.store import backup as store  # noqa: PLC0415
-
-    try:
-        report = store.backup(_load(config).store_url, file)
-    except FleetError as error:
-        _fail(error)
-    if as_json:
-        typer.echo(store.to_json(report))
-    else:
-        typer.echo(f"{report.file}: {report.bytes} bytes, {report.events} events, checked")
-
-
-@app.command(epilog="Example: fleetd restore /backup/fleet-monday.db --config fleet.toml")
-def restore(
-    file: Annotated[Path, typer.Argument(help="What `fleetd backup` wrote.")],
-    config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Put a backup in the place of the ledger, with fleetd stopped; the present one is kept aside.
-
-    At the next start cabinets send again the events that the backup does not know.
-    """
-    from fleet import oneshot  # noqa: PLC0415
-
-    answer = _go(oneshot.restore(_load(config), file))
-    if as_json:
-        typer.echo(oneshot.to_json(answer))
-        return
-    if answer["aside"] is not None:
-        typer.echo(f"the ledger so far is kept as {answer['aside']}")
-    typer.echo(f"restored {file}; new incarnation {answer['incarnation']}")
-
-
-@app.command(epilog="Example: fleetd restored --config fleet.toml")
-def restored(config: ConfigFile) -> None:
-    """Say that the database came from a backup by other means, with fleetd stopped.
-
-    Cabinets then send again the events that the backup does not know. A fleetd that was not told
-    finds it out from the first cabinet to which it had acknowledged more than it now has.
-    """
-    from fleet import oneshot  # noqa: PLC0415
-
-    typer.echo(f"new incarnation {_go(oneshot.restored(_load(config)))}")
 
 
 @cabinet_app.command(
@@ -260,6 +206,9 @@ def _movements(movements: Sequence[Any]) -> None:
     )
 
 
+cli_backup.register(app)
+cli_broker.register(app)
+cli_health.register(app)
 cli_ledger.register(ledger_app)
 cli_staff.register(app, cabinet_app)
 enrol_commands.register(cabinet_app)

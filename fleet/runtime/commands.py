@@ -218,12 +218,18 @@ class Commands:
         try:
             await self._publisher.publish(topics.build(cabinet, leaf), payload, qos=qos)
         except FleetError as error:
-            log.warning("cabinet %s: %s not sent: %s", cabinet, leaf.value, error)  # and repeated
+            about = {"cabinet": cabinet}  # and it is repeated
+            log.warning("cabinet %s: %s not sent: %s", cabinet, leaf.value, error, extra=about)
 
     async def _settle(self, command: QueuedCommand, result: Result | None, sent: bool) -> None:  # noqa: FBT001
         state = "expired" if result is None else result.outcome
         reason = NO_ANSWER if result is None else result.reason
-        log.info("command %s %s at %s: %s", command.id, command.type, command.cabinet, state)
+        about = {"cabinet": command.cabinet, "command": command.id, "swap": command.swap_id}
+        log.info(
+            "command %s %s at %s: %s%s",
+            *(command.id, command.type, command.cabinet, state, f" ({reason})" if reason else ""),
+            extra=about,
+        )
         self._metrics.commands.labels(state).inc()
         evidence = "sent, unanswered" if result is None and sent else ""
         while True:
@@ -238,7 +244,7 @@ class Commands:
                 )
                 break
             except FleetError as error:
-                log.warning("command %s: %s; trying again", command.id, error)
+                log.warning("command %s: %s; trying again", command.id, error, extra=about)
                 await self._clock.sleep(STORE_RETRY_S)
         if ended is not None:
             self._metrics.swap_attempts.labels(reason or state).inc()
@@ -258,7 +264,8 @@ class Commands:
         try:
             news = await self._rows.finish(cabinet, result, self._clock.wall_ms())
         except FleetError as error:
-            log.warning("command %s: last word not stored: %s", result.id, error)
+            about = {"cabinet": cabinet, "command": result.id}
+            log.warning("command %s: last word not stored: %s", result.id, error, extra=about)
             return  # and asked for again
         self._unfinished.pop(result.id, None)
         if news:

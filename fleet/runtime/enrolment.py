@@ -94,7 +94,8 @@ class Enrolments:
             issue=lambda epoch: self._issuer.issue(csr, request.cabinet, epoch, now),
             secrets_id=secrets.id,
         )
-        log.info("cabinet %s enrolled, epoch %d", request.cabinet, enrolled.epoch)
+        about = {"cabinet": request.cabinet}
+        log.info("cabinet %s enrolled, epoch %d", request.cabinet, enrolled.epoch, extra=about)
         # The broker must know the newcomer before he connects; a cabinet that hangs up meanwhile
         # must not leave it half told.
         await asyncio.shield(asyncio.ensure_future(self._on_enrolled()))

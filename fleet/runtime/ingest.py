@@ -207,8 +207,10 @@ class Ingest:
                 continue
             self._metrics.swap_attempts.labels(swap.step.value).inc()
             self._metrics.swaps_by_authority.labels(swap.authority).inc()
+            about = {"cabinet": swap.cabinet, "swap": swap.id}
+            log.info("swap %s at %s: %s", swap.id, swap.cabinet, swap.step.value, extra=about)
             for flag in swap.flags:
-                log.warning("swap %s at %s: %s", swap.id, swap.cabinet, flag)
+                log.warning("swap %s at %s: %s", swap.id, swap.cabinet, flag, extra=about)
                 self._metrics.swaps_flagged.labels(flag).inc()
             if swap.created_ms is not None and swap.authority == "fleet":
                 taken_s = (self._clock.wall_ms() - swap.created_ms) / 1_000
@@ -246,6 +248,7 @@ class Ingest:
                 "cabinet %s was told that %d/%d is stored, but %d/%d is: the database is an older "
                 "copy; asking all cabinets for what is missing (incarnation %s)",
                 *(cabinet, claim.epoch, claim.seq, mark.epoch, mark.seq, self._incarnation),
+                extra={"cabinet": cabinet},
             )
             return True
         return False

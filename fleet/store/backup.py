@@ -30,7 +30,7 @@ class Report(Struct, frozen=True):
 
     file: str
     bytes: int
-    events: int
+    events: int | None  # None: not counted
     incarnation: str | None
 
 
@@ -42,8 +42,8 @@ def sqlite_file(url: str) -> Path:
         raise ConfigError(f"store url: {error}") from error
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         raise InvalidError(
-            "the store is not SQLite: back up with `pg_dump --format=custom`, put back with "
-            "`pg_restore`, then run `fleetd restored` before fleetd starts"
+            "the store is not SQLite: put a dump back with `pg_restore`, then run "
+            "`fleetd restored` before fleetd starts"
         )
     return Path(parsed.database)
 
@@ -104,11 +104,6 @@ def put_back(url: str, file: Path, stamp: str) -> Path | None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
     return aside if had_one else None
-
-
-def to_json(report: Report) -> str:
-    """One line."""
-    return msgspec.json.encode(report).decode()
 
 
 def _copy(source: Path, target: Path) -> Report:

@@ -36,6 +36,7 @@ DIALECTS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+async
 _STORE_ERRORS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 #: Connection lost, deadlock or serialisation, no resources, shut down by an operator.
 _TRANSIENT_CLASSES: Final = frozenset({"08", "40", "53", "57"})
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x59495A48  # any number that nobody else locks
 
 
@@ -184,11 +185,14 @@ def _take_wal(connection: Any, cursor: Any) -> None:
 def alembic_config(connection: Connection) -> Config:
     """Alembic over this connection."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
 
 
 def _upgrade(connection: Connection) -> None:
+    from fleet.store.schema import refuse_later  # noqa: PLC0415 - it needs this module
+
+    refuse_later(connection)
     command.upgrade(alembic_config(connection), "head")

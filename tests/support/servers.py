@@ -50,6 +50,11 @@ def postgres_database(folder: str) -> Iterator[str]:
         server.psql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def postgres_programs() -> Path:
+    """The folder of pg_dump and its kind, as new as the tests' server."""
+    return max(Path(_pgserver().__file__).parent.glob("pginstall*/bin"))
+
+
 def _pgserver() -> Any:
     with warnings.catch_warnings():  # it complains where there is no XDG_RUNTIME_DIR
         warnings.simplefilter("ignore")

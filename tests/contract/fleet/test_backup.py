@@ -55,8 +55,8 @@ def test_a_backup_refuses(ledger: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match="never overwrites"):
         copies.backup(url(ledger), taken)
     assert taken.read_text() == "mine"
-    with pytest.raises(InvalidError, match="pg_dump"):
-        copies.backup("postgresql://fleet@db/fleet", tmp_path / "pg.db")
+    with pytest.raises(InvalidError, match="pg_restore"):
+        copies.put_back("postgresql://fleet@db/fleet", tmp_path / "pg.db", "1")
     with pytest.raises(FleetError, match="no ledger at"):
         copies.backup(url(tmp_path / "nowhere.db"), tmp_path / "copy.db")
     with pytest.raises(FleetError, match="backup"):
