@@ -1,19 +1,23 @@
 #!/usr/bin/env bash
-# Install the cabinet daemon on a Debian 12 (or newer) computer, or upgrade it, or go back.
+# Install the cabinet daemon on a Debian 12 (or newer) computer, or the fleet service on a server;
+# upgrade it, or go back.
 #
-#   sudo deploy/install.sh --id DH-0001                # from this checkout, with pip's usual index
+#   sudo deploy/install.sh --id DH-0001                # a cabinet, from this checkout, with pip's usual index
 #   sudo deploy/install.sh --id DH-0001 --wheels DIR   # from a folder of wheels, without a network
-#   sudo deploy/install.sh --rollback                  # the release before, e.g. after a bad upgrade
+#   sudo deploy/install.sh --fleet                     # the fleet server
+#   sudo deploy/install.sh [--fleet] --rollback        # the release before, e.g. after a bad upgrade
 #
 # Every release has a folder of its own in /opt/yizhan/releases; /opt/yizhan/current names the one in
 # use and changes in one step, only after the new one has read the configuration. Configuration and
-# journal are never touched by an upgrade. Running it again is safe. See deploy/README.md.
+# data are never touched by an upgrade; the fleet's ledger is backed up before one. Running it again
+# is safe. See deploy/README.md.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 home=/opt/yizhan
 etc=/etc/yizhan
-id='' wheels='' rollback='' start=1
+backups=/var/backups/yizhan
+id='' wheels='' rollback='' start=1 what=cabinet
 
 fail() { echo "install: $*" >&2; exit 1; }
 say() { echo "install: $*"; }
@@ -22,17 +26,25 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --id) id=${2:?--id needs the cabinet\'s id, for example DH-0001}; shift 2 ;;
     --wheels) wheels=$(cd "${2:?--wheels needs a folder}" && pwd); shift 2 ;;
+    --fleet) what=fleet; shift ;;
     --rollback) rollback=1; shift ;;
     --no-start) start=''; shift ;;
-    -h|--help) sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h|--help) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "install: unknown option $1 (see --help)" >&2; exit 2 ;;
   esac
 done
 
 [ "$(id -u)" -eq 0 ] || fail "needs root: run it with sudo"
 case "$(uname -m)" in x86_64|aarch64) ;; *) fail "$(uname -m): only 64-bit x86 and ARM are supported" ;; esac
+daemon=${what}d config=$etc/$what.toml again=--rollback
+[ "$what" = cabinet ] || again="--fleet --rollback"
+other=cabinetd
+[ "$what" = cabinet ] && other=fleetd
+[ ! -e "/etc/systemd/system/$other.service" ] \
+  || fail "$other is installed here: cabinet and fleet each want a computer of their own"
 
 systemd_runs() { [ -d /run/systemd/system ]; }
+as_daemon() { runuser -u "$daemon" -- "$@"; }
 
 use() { # make a release the current one, in one step
   ln -sfn "$1" "$home/current.new"
@@ -41,21 +53,34 @@ use() { # make a release the current one, in one step
 }
 
 restart() {
-  systemd_runs || { say "systemd does not run here: start cabinetd by hand"; return; }
+  systemd_runs || { say "systemd does not run here: start $daemon by hand"; return; }
   systemctl daemon-reload
-  udevadm control --reload || true
+  [ "$what" = fleet ] || udevadm control --reload || true
   [ -n "$start" ] || return 0
-  systemctl enable --quiet cabinetd
-  systemctl restart cabinetd
-  systemctl --quiet is-active cabinetd || fail "cabinetd did not start: journalctl -u cabinetd -n 50"
+  systemctl enable --quiet "$daemon"
+  [ "$what" = cabinet ] || systemctl enable --quiet --now fleetd-backup.timer fleetd-drill.timer
+  systemctl restart "$daemon"
+  systemctl --quiet is-active "$daemon" || fail "$daemon did not start: journalctl -u $daemon -n 50"
+}
+
+fleetd_of() { # a release's fleetd, with what the unit gives it
+  local place=$1
+  shift
+  local settings=()
+  [ ! -e "$etc/fleet.env" ] || mapfile -t settings < <(grep -E '^[A-Z_0-9]+=' "$etc/fleet.env")
+  as_daemon env "${settings[@]}" "$place/bin/fleetd" "$@"
 }
 
 if [ -n "$rollback" ]; then
   now=$(readlink "$home/current" 2>/dev/null) || fail "nothing is installed in $home"
   before=$(find "$home/releases" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | grep -v -x "$(basename "$now")" | awk -v n="$(basename "$now")" '$0 < n' | tail -n 1)
   [ -n "$before" ] || fail "there is no release before $(basename "$now")"
-  "$home/releases/$before/bin/cabinetd" check-config "$etc/cabinet.toml" >/dev/null \
-    || fail "$before does not take $etc/cabinet.toml: nothing was changed"
+  "$home/releases/$before/bin/$daemon" check-config "$config" >/dev/null \
+    || fail "$before does not take $config: nothing was changed"
+  if [ "$what" = fleet ]; then
+    fleetd_of "$home/releases/$before" schema --config "$config" >/dev/null \
+      || fail "the ledger was migrated since: nothing was changed. With fleetd stopped put back the backup from before the upgrade ($backups), then run this again"
+  fi
   use "releases/$before"
   restart
   say "back to $before"
@@ -70,9 +95,13 @@ if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>
   python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' \
     || fail "$(python3 -V 2>&1) is too old: 3.11 or newer is needed"
 fi
-if ! id cabinetd >/dev/null 2>&1; then
-  say "making the user cabinetd"
-  useradd --system --home-dir /var/lib/yizhan --shell /usr/sbin/nologin --groups dialout cabinetd
+if ! id "$daemon" >/dev/null 2>&1; then
+  say "making the user $daemon"
+  if [ "$what" = cabinet ]; then
+    useradd --system --home-dir /var/lib/yizhan --shell /usr/sbin/nologin --groups dialout cabinetd
+  else
+    useradd --system --home-dir /var/lib/yizhan-fleet --shell /usr/sbin/nologin fleetd
+  fi
 fi
 
 # --- the release --------------------------------------------------------------------------------
@@ -83,46 +112,77 @@ trap 'rm -rf "$place"' ERR INT TERM
 say "installing into $place"
 python3 -m venv "$place"
 if [ -n "$wheels" ]; then
-  "$place/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$wheels" 'yizhan[cabinet]'
+  "$place/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$wheels" "yizhan[$what]"
 else
   [ -f "$here/../pyproject.toml" ] || fail "no checkout around this script: name a folder with --wheels"
-  "$place/bin/pip" install --quiet --disable-pip-version-check "$(cd "$here/.." && pwd)[cabinet]"
+  "$place/bin/pip" install --quiet --disable-pip-version-check "$(cd "$here/.." && pwd)[$what]"
 fi
 
 # --- configuration ------------------------------------------------------------------------------
-install -d -m 0750 -g cabinetd "$etc"
-install -d -m 0750 -o cabinetd -g cabinetd /var/lib/yizhan /var/lib/yizhan/cabinet
-if [ ! -e "$etc/cabinet.toml" ]; then
-  [ -n "$id" ] || fail "a first installation needs --id, for example --id DH-0001"
-  "$place/bin/cabinetd" example-config --id "$id" >"$etc/cabinet.toml.new"
-  chown root:cabinetd "$etc/cabinet.toml.new"
-  chmod 0640 "$etc/cabinet.toml.new"
-  mv "$etc/cabinet.toml.new" "$etc/cabinet.toml"
+install -d -m 0750 -g "$daemon" "$etc"
+if [ "$what" = cabinet ]; then
+  install -d -m 0750 -o cabinetd -g cabinetd /var/lib/yizhan /var/lib/yizhan/cabinet
+else
+  install -d -m 0700 -o fleetd -g fleetd /var/lib/yizhan-fleet /var/cache/yizhan-fleet "$backups"
+  [ -e "$etc/fleet.env" ] || install -m 0640 -g fleetd "$here/fleet.env" "$etc/fleet.env"
+fi
+if [ ! -e "$config" ]; then
+  if [ "$what" = cabinet ]; then
+    [ -n "$id" ] || fail "a first installation needs --id, for example --id DH-0001"
+    "$place/bin/cabinetd" example-config --id "$id" >"$config.new"
+  else
+    "$place/bin/fleetd" example-config >"$config.new"
+  fi
+  chown "root:$daemon" "$config.new"
+  chmod 0640 "$config.new"
+  mv "$config.new" "$config"
   first=1
 fi
-if ! "$place/bin/cabinetd" check-config "$etc/cabinet.toml"; then
+if ! "$place/bin/$daemon" check-config "$config"; then
   rm -rf "$place"
-  fail "the new release does not take $etc/cabinet.toml: nothing was changed"
+  fail "the new release does not take $config: nothing was changed"
+fi
+if [ "$what" = fleet ] && [ -z "${first:-}" ] && [ -e "$home/current" ]; then
+  # The way back: the new release may migrate the ledger, which the old one could then not read.
+  if [ "$(fleetd_of "$home/current" schema --json --config "$config" | grep -c '"database": null')" -eq 0 ]; then
+    fleetd_of "$home/current" backup --dir "$backups" --keep 14 --config "$config" \
+      || { rm -rf "$place"; fail "no backup could be taken before the upgrade: nothing was changed"; }
+  fi
 fi
 trap - ERR INT TERM
 
-install -m 0644 "$here/cabinetd.service" /etc/systemd/system/cabinetd.service
-install -d /etc/udev/rules.d /etc/tmpfiles.d
-install -m 0644 "$here/udev/99-yizhan.rules" /etc/udev/rules.d/99-yizhan.rules
-install -m 0644 "$here/tmpfiles.conf" /etc/tmpfiles.d/yizhan.conf
+install -d /etc/systemd/system /etc/tmpfiles.d
+if [ "$what" = cabinet ]; then
+  install -m 0644 "$here/cabinetd.service" /etc/systemd/system/cabinetd.service
+  install -d /etc/udev/rules.d
+  install -m 0644 "$here/udev/99-yizhan.rules" /etc/udev/rules.d/99-yizhan.rules
+  install -m 0644 "$here/tmpfiles.conf" /etc/tmpfiles.d/yizhan.conf
+else
+  install -m 0644 "$here"/fleetd.service "$here"/fleetd-{backup,drill}.{service,timer} /etc/systemd/system/
+  install -m 0644 "$here/fleet.tmpfiles.conf" /etc/tmpfiles.d/yizhan-fleet.conf
+  install -d /etc/sysusers.d
+  install -m 0644 "$here/fleet.sysusers.conf" /etc/sysusers.d/yizhan-fleet.conf
+fi
 use "releases/$release"
 # The three newest stay, so that there is a way back.
 find "$home/releases" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | head -n -3 \
   | while read -r old; do rm -rf "${home:?}/releases/$old"; done
 
-if [ -n "${first:-}" ]; then
-  systemd_runs && systemctl daemon-reload
-  say "installed. Next:"
-  say "  1. put this cabinet's lines and devices into $etc/cabinet.toml, then"
-  say "     $home/bin/cabinetd check-config $etc/cabinet.toml"
-  say "  2. join the fleet: runuser -u cabinetd -- $home/bin/cabinetd enrol --config $etc/cabinet.toml"
+if [ -z "${first:-}" ]; then
+  restart
+  say "upgraded to $release; back again with: $0 $again"
+  exit 0
+fi
+systemd_runs && systemctl daemon-reload
+say "installed. Next:"
+if [ "$what" = cabinet ]; then
+  say "  1. put this cabinet's lines and devices into $config, then"
+  say "     $home/bin/cabinetd check-config $config"
+  say "  2. join the fleet: runuser -u cabinetd -- $home/bin/cabinetd enrol --config $config"
   say "  3. systemctl enable --now cabinetd"
 else
-  restart
-  say "upgraded to $release; back again with: $0 --rollback"
+  say "  1. set http.public_url, enrol and broker hosts in $config, then"
+  say "     $home/bin/fleetd check-config $config"
+  say "  2. systemctl enable --now fleetd fleetd-backup.timer fleetd-drill.timer"
+  say "  3. keep a copy of /var/lib/yizhan-fleet/pki and its keys apart: they are in no backup"
 fi

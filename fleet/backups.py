@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,16 +88,10 @@ async def drill(source: Path, scratch_url: str) -> Drill:
         raise InvalidError(f"{file} is of PostgreSQL: name an empty database with --scratch")
     clock = SystemClock()
     started_ms = clock.monotonic_ms()
-    with TemporaryDirectory(prefix="fleetd-drill-") as folder:
-        url = scratch_url if is_dump else f"sqlite:///{folder}/fleet.db"
-        if is_dump:
-            postgres.load_into(url, file)
-        else:
-            sqlite.put_back(url, file, "drill")
-        async with open_stores(url) as stores:
-            violations = await stores.audit.audit()
-            events = sum(mark.seq for mark in (await stores.events.watermarks()).values())
-            cabinets = len(await stores.cabinets.all())
+    async with _put_back(file, scratch_url if is_dump else None) as url, open_stores(url) as stores:
+        violations = await stores.audit.audit()
+        events = sum(mark.seq for mark in (await stores.events.watermarks()).values())
+        cabinets = len(await stores.cabinets.all())
     return Drill(
         file=str(file),
         events=events,
@@ -113,6 +109,40 @@ def _chosen(source: Path) -> tuple[Path, bool]:
             return file, opened.read(len(postgres.MAGIC)) == postgres.MAGIC
     except OSError as error:
         raise InvalidError(f"{source}: {error.strerror}") from error
+
+
+@asynccontextmanager
+async def _put_back(file: Path, scratch_url: str | None) -> AsyncIterator[str]:
+    """The URL of a store with what the backup holds, which is gone afterwards."""
+    if scratch_url is None:
+        with TemporaryDirectory(prefix="fleetd-drill-") as folder:
+            url = f"sqlite:///{folder}/fleet.db"
+            sqlite.put_back(url, file, "drill")
+            yield url
+        return
+    await postgres.refuse_filled(scratch_url)
+    postgres.load_into(scratch_url, file)
+    try:
+        yield scratch_url
+    finally:
+        await postgres.clear(scratch_url)
+
+
+def scratch_of(scratch_url: str, store_url: str) -> str:
+    """The URL of the database for trials, with the store's password where it is the same user's.
+
+    Raises:
+        ConfigError: it is no URL.
+    """
+    if not scratch_url:
+        return ""
+    try:
+        scratch, store = make_url(scratch_url), make_url(store_url)
+    except ArgumentError as error:
+        raise ConfigError(f"--scratch: {error}") from error
+    if scratch.password is None and scratch.username == store.username:
+        scratch = scratch.set(password=store.password)
+    return scratch.render_as_string(hide_password=False)
 
 
 def to_json(value: Struct) -> str:

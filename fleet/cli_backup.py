@@ -71,8 +71,12 @@ def drill(
     """
     from fleet import backups  # noqa: PLC0415
 
-    load(config)  # a wrong one would stop a real restore as well
-    found = go(backups.drill(source, scratch))
+    url = load(config).store_url
+    try:
+        trial = backups.scratch_of(scratch, url)
+    except FleetError as error:
+        fail(error)
+    found = go(backups.drill(source, trial))
     if as_json:
         typer.echo(backups.to_json(found))
     else:

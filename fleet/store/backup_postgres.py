@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from fleet.errors import ConfigError, InvalidError
 from fleet.store.backup import Report
-from fleet.store.engine import StoreError
+from fleet.store.engine import Database, StoreError
 
 DUMP_TIMEOUT_S: Final = 6 * 3_600.0
 MAGIC: Final = b"PGDMP"
@@ -47,16 +49,43 @@ def dump(url: str, file: Path) -> Report:
     return Report(str(file), file.stat().st_size, None, None)
 
 
+async def refuse_filled(scratch_url: str) -> None:
+    """Raise InvalidError unless this is an empty database of PostgreSQL, which may be thrown away."""
+    if make_url(scratch_url).get_backend_name() != "postgresql":
+        raise InvalidError("--scratch: expected postgresql://user@host/an_empty_database")
+    async with _opened(scratch_url) as database, database.read() as connection:
+        found = await connection.execute(
+            text("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        )
+        if found.scalar_one():
+            raise InvalidError(
+                "--scratch: the database is not empty: name one that is for trials only"
+            )
+
+
+async def clear(scratch_url: str) -> None:
+    """Empty a database again that was empty before the trial."""
+    async with _opened(scratch_url) as database, database.write() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 def load_into(scratch_url: str, file: Path) -> None:
     """Put a dump into an empty database.
 
     Raises:
         ConfigError: pg_restore is not installed.
-        InvalidError: that is not PostgreSQL's URL.
-        StoreError: it failed, for example because the database is not empty.
+        StoreError: it failed; the database is as it was.
     """
-    if make_url(scratch_url).get_backend_name() != "postgresql":
-        raise InvalidError("--scratch: expected postgresql://user@host/an_empty_database")
     _run(
         "pg_restore",
         scratch_url,

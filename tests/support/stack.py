@@ -221,10 +221,15 @@ def parse_metrics(text: str) -> dict[str, float]:
 
 @contextlib.contextmanager
 def running(
-    name: str, run_dir: Path, options: Options | None = None, *, clock_synced: bool = False
+    name: str,
+    run_dir: Path,
+    options: Options | None = None,
+    *,
+    clock_synced: bool = False,
+    kind: type[SystemStack] = SystemStack,
 ) -> Iterator[SystemStack]:
     """A started stack; at the end its logs go to the artefacts and nothing of it may live."""
-    stack = SystemStack(run_dir, options)
+    stack = kind(run_dir, options)
     stack.clock_synced = clock_synced
     logs = ARTIFACTS / "logs" / name
     shutil.rmtree(logs, ignore_errors=True)

@@ -70,7 +70,7 @@ def run(config: Path, *words: str) -> Result:
 
 
 def test_a_backup_by_the_clock_is_put_back_for_trial(
-    config: Path, tmp_path: Path, scratch: str
+    config: Path, url: str, tmp_path: Path, scratch: str
 ) -> None:
     folder = tmp_path / "backups"
     taken = run(config, "backup", "--dir", str(folder), "--json")
@@ -91,17 +91,29 @@ def test_a_backup_by_the_clock_is_put_back_for_trial(
     if scratch:
         assert run(config, "drill", str(folder)).exit_code == 2, "it must be told where"
         again = run(config, "drill", str(folder), *options)
-        assert again.exit_code == 3, "the scratch database is no longer empty"
-        assert "pg_restore failed" in again.output
+        assert again.exit_code == 0, "it was left as empty as it was found"
+        filled = run(config, "drill", str(folder), "--scratch", url)
+        assert filled.exit_code == 2, "never a database with something in it"
+        assert "is not empty" in filled.output
+        assert run(config, "audit").exit_code == 0
 
 
-def test_a_backup_of_a_damaged_ledger_fails_the_drill(
-    config: Path, url: str, tmp_path: Path, scratch: str
-) -> None:
+def test_the_store_lends_its_password_to_its_own_user_only() -> None:
+    store = "postgresql://fleetd:x%40y@db/fleet"
+    lent = backups.scratch_of("postgresql://fleetd@db/drill", store)
+    assert lent == "postgresql://fleetd:x%40y@db/drill"
+    for own in ("postgresql://other@db/drill", "postgresql://fleetd:z@db/drill"):
+        assert backups.scratch_of(own, store) == own
+
+
+def test_a_backup_of_a_damaged_ledger_fails_the_drill(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.toml"
+    file.write_text('[fleet]\ndata_dir = "data"\n')
+    url = f"sqlite:///{tmp_path / 'data/fleet.db'}"
+    asyncio.run(fill(url))
     asyncio.run(damage(url))
-    assert run(config, "backup", "--dir", str(tmp_path / "backups")).exit_code == 0
-    options = ["--scratch", scratch] if scratch else []
-    drilled = run(config, "drill", str(tmp_path / "backups"), *options)
+    assert run(file, "backup", "--dir", str(tmp_path / "backups")).exit_code == 0
+    drilled = run(file, "drill", str(tmp_path / "backups"))
     assert drilled.exit_code == 1, drilled.output
     assert "broken" in drilled.output
 

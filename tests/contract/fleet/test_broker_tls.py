@@ -1,4 +1,6 @@
-"""Who may do what at the embedded brokers when certificates count: real brokers, real clients."""
+"""Who may do what when certificates count: real clients at the embedded brokers, and at a Mosquitto
+with the configuration that deploy has for production.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,19 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from fleet.adapters.broker import EmbeddedBroker, Prefer
+from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.pki import Authority
 from fleet.core.records import Credential
 from protocols import topics
+from protocols.messages import PAYLOAD_BYTES_MAX
 from protocols.topics import DOWN, ROOT, UP, Leaf
 from tests.support.certificates import NOW, Client, cabinet_client
 from tests.support.fleet import until
+from tests.support.mosquitto import deployed_broker
 from tests.support.servers import BROKERS, broker
 
 A, B = "DH-0001", "DH-0002"
+DEPLOYED = "deployed"
 QUIET_S = 0.3
 REFUSED_S = 2.0
 
@@ -34,7 +39,7 @@ class Place:
     """A running broker and its authority."""
 
     folder: Path
-    kind: Prefer
+    kind: str
     authority: Authority
     embedded: EmbeddedBroker
     revoked: dict[str, str] = field(default_factory=dict)
@@ -79,12 +84,17 @@ class Place:
         return True
 
 
-@pytest.fixture(params=BROKERS)
+@pytest.fixture(params=[*BROKERS, pytest.param(DEPLOYED, marks=pytest.mark.slow)])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     authority = Authority.open(tmp_path / "pki", NOW)
     authority.renew_server([], NOW)
     credentials = [Credential(A, enrolled=1), Credential(B, enrolled=1)]
-    async with broker(request.param, tmp_path, credentials, authority) as embedded:
+    async with AsyncExitStack() as stack:
+        if request.param == DEPLOYED:
+            embedded = await stack.enter_async_context(deployed_broker(tmp_path, authority))
+        else:
+            started = broker(request.param, tmp_path, credentials, authority)
+            embedded = await stack.enter_async_context(started)
         keeper = asyncio.create_task(embedded.run())  # as in fleetd: it reads what the broker logs
         yield Place(tmp_path, request.param, authority, embedded)
         keeper.cancel()
@@ -135,6 +145,25 @@ async def test_a_cabinet_reports_on_its_own_topics_only(place: Place) -> None:
         assert sorted(heard.got) == sorted((topics.build(A, leaf), b"own") for leaf in UP)
 
 
+async def test_what_is_larger_than_any_message_of_ours_stays_outside(tmp_path: Path) -> None:
+    authority = Authority.open(tmp_path / "pki", NOW)
+    authority.renew_server([], NOW)
+    async with deployed_broker(tmp_path, authority) as deployed:
+        place = Place(tmp_path, DEPLOYED, authority, deployed)
+        largest, topic = b"x" * PAYLOAD_BYTES_MAX, topics.build(A, Leaf.EVENT)
+        async with (
+            place.client(place.fleet(), "fleet") as fleet,
+            listening(fleet, topic) as heard,
+            place.client(place.issue(A), A) as cabinet,
+        ):
+            with suppress(aiomqtt.MqttError):
+                await cabinet.publish(topic, largest + b"x", qos=0)
+            async with place.client(place.issue(A), A) as again:
+                await again.publish(topic, largest, qos=1)
+                await until(lambda: heard.got, "the largest arrives")
+            assert heard.got == [(topic, largest)]
+
+
 SPYING = [
     *(topics.subscription(B, leaf) for leaf in DOWN),
     *(topics.build(B, leaf) for leaf in UP),
@@ -173,6 +202,17 @@ async def test_a_cabinet_hears_its_own_topics_only(place: Place) -> None:
         await until(lambda: spy.got, "A hears what is for A")
         await asyncio.sleep(QUIET_S)
         assert set(spy.got) == {(topics.build(A, Leaf.COMMAND), b"for A")}
+
+
+async def test_deploys_mosquitto_keeps_cabinets_apart(tmp_path: Path) -> None:
+    """What its other cases show in the long proofs."""
+    authority = Authority.open(tmp_path / "pki", NOW)
+    authority.renew_server([], NOW)
+    async with deployed_broker(tmp_path, authority) as deployed:
+        place = Place(tmp_path, DEPLOYED, authority, deployed)
+        await test_a_cabinet_reports_on_its_own_topics_only(place)
+        await test_a_cabinet_hears_its_own_topics_only(place)
+        assert await place.refuses(ssl.create_default_context(cafile=authority.ca_file))
 
 
 async def test_telemetry_has_a_reader_that_can_do_nothing_else(place: Place) -> None:
