@@ -23,6 +23,8 @@ SLOTS_MAX: Final = 64
 NONCES_MAX: Final = 8
 NONCE_LIFE_MS: Final = 15_000
 EVENT_WINDOW: Final = 200
+#: More than a pack that a person lifts can hold.
+CAPACITY_MAX_AH: Final = 1_000.0
 
 Id: TypeAlias = fields.Id
 #: What a BMS reports as its barcode. Kept strict: it becomes part of a custody holder's name.
@@ -189,7 +191,8 @@ class BatteryBody(Struct, frozen=True, kw_only=True):
     """Events ``battery.in`` and ``battery.out``: a pack entered or left a slot, by the sensors.
 
     ``swap_id`` and ``rider_id`` are None when nobody was authorised: the pack appeared or vanished
-    (for example while the power was off), and the fleet flags the custody.
+    (for example while the power was off), and the fleet flags the custody. Charge, capacity and
+    cycles are what the pack itself told last in that slot; None is not known.
     """
 
     serial: Serial
@@ -198,6 +201,8 @@ class BatteryBody(Struct, frozen=True, kw_only=True):
     rider_id: Id | None = None
     soc_pct: Percent | None = None
     cause: Literal["swap", "technician", "found", "vanished"] = "swap"
+    capacity_ah: Annotated[float, Meta(gt=0, le=CAPACITY_MAX_AH)] | None = None  # when full
+    cycles: Count | None = None
 
 
 class AlarmBody(Struct, frozen=True, kw_only=True):

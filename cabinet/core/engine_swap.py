@@ -138,7 +138,7 @@ def _act(draft: Draft, action: Action) -> None:
             _pulse(draft, slot, attempt)
         case Report():
             _report(draft, action)
-        case BatteryIn(job, slot, serial, soc_pct):
+        case BatteryIn(job, slot, serial, soc_pct, health):
             body = BatteryBody(
                 serial=serial,
                 slot=slot,
@@ -146,15 +146,20 @@ def _act(draft: Draft, action: Action) -> None:
                 rider_id=job.rider_id,
                 soc_pct=soc_pct,
                 cause="technician" if job.kind is Kind.LOAD else "swap",
+                capacity_ah=health.capacity_ah if health else None,
+                cycles=health.cycles if health else None,
             )
             book_in(draft, body)
-        case BatteryOut(job, slot, serial):
+        case BatteryOut(job, slot, serial, soc_out, health):
             body = BatteryBody(
                 serial=serial,
                 slot=slot,
                 swap_id=job.swap_id,
                 rider_id=job.rider_id,
+                soc_pct=soc_out,
                 cause="technician" if job.kind is Kind.UNLOAD else "swap",
+                capacity_ah=health.capacity_ah if health else None,
+                cycles=health.cycles if health else None,
             )
             book_out(draft, body)
         case FlagSlot(slot, flag, reason):

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import target_soc_pct
-from cabinet.core.model import SlotImage
+from cabinet.core.model import BmsReading, SlotImage
 from cabinet.core.swap_model import (
+    Health,
     Pack,
     SlotView,
     Trust,
@@ -28,7 +29,7 @@ from cabinet.core.swap_model import (
     reserved_slots,
     vacant,
 )
-from protocols.messages import Door, Kind, Presence
+from protocols.messages import CAPACITY_MAX_AH, Door, Kind, Presence
 
 _SERIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 _SEVERITY: Final = {"critical": 0, "warning": 1, "info": 2}
@@ -152,13 +153,20 @@ def _sight(seen: dict[int, SlotView], state: State, config: EngineConfig, now: N
     return Sight(whole, frozenset(no_charge), duplicates, frozenset(v.slot for v in ready))
 
 
+def _health(bms: BmsReading) -> Health | None:
+    """A pack that holds nothing at all tells nothing of its age, and its zero cycles are none."""
+    if not 0 < bms.capacity_ah <= CAPACITY_MAX_AH or bms.cycles < 0:
+        return None
+    return Health(round(bms.capacity_ah, 2), bms.cycles)
+
+
 def _slot(slot: SlotImage, state: State, config: EngineConfig, now_ms: int) -> SlotView:
     number, bms = slot.slot, slot.bms
     serial = serial_of(slot, now_ms)
     pack = None
     if serial is not None and bms is not None:
         unwell = _unwell(number, state) if number in state.verdict.quarantine else None
-        pack = Pack(serial, bms.at_ms, bms.soc_pct, _trust(serial, state), unwell)
+        pack = Pack(serial, bms.at_ms, bms.soc_pct, _trust(serial, state), unwell, _health(bms))
     return SlotView(
         number,
         slot.door_now(now_ms),

@@ -54,6 +54,13 @@ class Trust(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class Health(Struct, frozen=True):
+    """What a pack tells of its age: what it holds when full, and how often it was charged."""
+
+    capacity_ah: float
+    cycles: int
+
+
 class Pack(Struct, frozen=True):
     """A pack that told its serial; ``unwell`` names why it must be quarantined."""
 
@@ -62,6 +69,7 @@ class Pack(Struct, frozen=True):
     soc_pct: int
     trust: Trust
     unwell: str | None = None
+    health: Health | None = None  # None: it does not tell
 
 
 class SlotView(Struct, frozen=True):
@@ -138,6 +146,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     slot_out: int | None = None
     serial_in: str | None = None  # set when the returned pack is booked
     serial_out: str | None = None  # the pack reserved for pick-up
+    soc_out: int | None = None  # what that pack told last, before its door opened
+    health_out: Health | None = None
     out_booked: bool = False
     owed: bool = False  # a pick-up for a pack that an earlier, faulted transaction took in
     back_booked: bool = False  # the returned pack was booked out again: the rider wanted it back
@@ -381,15 +391,18 @@ class BatteryIn:
     slot: int
     serial: str
     soc_pct: int
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BatteryOut:
-    """Book the pack out of the slot."""
+    """Book the pack out of the slot; charge and health are None when they are not known."""
 
     job: Job
     slot: int
     serial: str
+    soc_pct: int | None = None
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def open_pickup(
     if slot is None or ctx.view.doors_locked:
         why = "slot-locked" if ctx.view.doors_locked else "no-full-battery"
         return fault(job, why, *before, detail=detail)
-    job = _reserve(job, slot, ctx)
+    job = _noted(_reserve(job, slot, ctx), slot, ctx)
     job, door, pulse = first_try(job, slot, ctx)
     job, told = report(job, Step.OPENING_PICKUP, reason, detail)
     prompt = Prompt(slot, "open", "take-battery")
@@ -95,6 +95,15 @@ def _reserve(job: Job, slot: int, ctx: Context) -> Job:
     if slot == job.slot_out and (job.serial_out is not None or pack is None):
         return job
     return replace(job, slot_out=slot, serial_out=pack.serial if pack else None)
+
+
+def _noted(job: Job, slot: int, ctx: Context) -> Job:
+    """With what the pack tells of itself: once its door is open it may be unplugged at any moment."""
+    pack = ctx.view.slot(slot).pack
+    if pack is None or pack.serial != job.serial_out:
+        return replace(job, soc_out=None, health_out=None)
+    soc_pct = pack.soc_pct if 0 <= pack.soc_pct <= 100 else None
+    return replace(job, soc_out=soc_pct, health_out=pack.health)
 
 
 def _await_pickup(job: Job, ctx: Context) -> Turn:

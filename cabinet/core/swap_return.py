@@ -226,7 +226,7 @@ def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
 
 def _book_in(job: Job, number: int, pack: Pack) -> tuple[Job, tuple[Action, ...], str]:
     job = replace(job, serial_in=pack.serial, slot_in=number)
-    booked: tuple[Action, ...] = (BatteryIn(job, number, pack.serial, pack.soc_pct),)
+    booked: tuple[Action, ...] = (BatteryIn(job, number, pack.serial, pack.soc_pct, pack.health),)
     notes = []
     if job.expected_serial is not None and job.expected_serial != pack.serial:
         notes.append(f"other-pack {pack.serial}")

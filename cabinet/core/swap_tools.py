@@ -170,7 +170,7 @@ def book_out(job: Job, slot: int) -> tuple[Job, tuple[Action, ...]]:
     if job.out_booked or job.serial_out is None:
         return job, ()
     job = replace(job, out_booked=True)
-    return job, (BatteryOut(job, slot, job.serial_out or ""),)
+    return job, (BatteryOut(job, slot, job.serial_out or "", job.soc_out, job.health_out),)
 
 
 def left_open(slot: int, ctx: Context) -> tuple[Action, ...]:

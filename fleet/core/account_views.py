@@ -72,6 +72,8 @@ class PackView(Struct, frozen=True, kw_only=True):
     model: str | None = None
     capacity_wh: int | None = None
     soc_pct: int | None = None  # at the hand-over, None when the cabinet did not tell
+    capacity_ah: float | None = None  # when full, as the pack told at the hand-over
+    cycles: int | None = None  # the same; None when it did not tell
     lent: int = 0  # how often it was handed out to a rider: its age in swaps
 
 

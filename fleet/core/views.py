@@ -40,6 +40,7 @@ class MovementView(Struct, frozen=True, kw_only=True):
     at_ms: int
     swap_id: str | None = None
     flags: tuple[str, ...] = ()
+    soc_pct: int | None = None  # as the cabinet told with it; None is not known
 
 
 class ToldView(Struct, frozen=True, kw_only=True):

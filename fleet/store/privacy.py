@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.account_views import ExportView, PackView
@@ -16,6 +15,7 @@ from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
+from fleet.store.hand_over import telling, told_of
 from fleet.store.meta import DENIALS, bump
 from fleet.store.plans import charge_views
 from fleet.store.sessions import lasting
@@ -136,31 +136,21 @@ async def _packs(connection: AsyncConnection, rider: str) -> tuple[PackView, ...
 
 
 async def _pack(connection: AsyncConnection, row: Any, rider: str) -> PackView:
-    move, own = t.movement.c, t.event.c
-    joined = t.movement.outerjoin(
-        t.event,
-        and_(own.cabinet == move.cabinet, own.epoch == move.epoch, own.seq == move.seq),
-    )
-    last = select(move.at_ms, own.body).select_from(joined)
+    move = t.movement.c
+    last = select(move.at_ms, t.event.c.body).select_from(t.movement.outerjoin(t.event, telling()))
     last = last.where(move.serial == row["serial"], move.to_holder == rider_holder(rider))
     found = (await connection.execute(last.order_by(move.id.desc()).limit(1))).first()
     lent = select(func.count()).where(
         move.serial == row["serial"], move.to_holder.startswith("rider:"), move.moves
     )
+    told = told_of(row["serial"], found.body if found else None)
     return PackView(
         serial=row["serial"],
         since_ms=found.at_ms if found else row["since_ms"],
         model=row["model"],
         capacity_wh=row["capacity_wh"],
-        soc_pct=_soc(found.body) if found else None,
+        soc_pct=told.soc_pct,
+        capacity_ah=told.capacity_ah,
+        cycles=told.cycles,
         lent=int((await connection.execute(lent)).scalar_one()),
     )
-
-
-def _soc(body: str | None) -> int | None:
-    """The charge that the cabinet told with the hand-over."""
-    try:
-        soc = json.loads(body or "{}").get("soc_pct")
-    except (ValueError, AttributeError):
-        return None
-    return round(soc) if isinstance(soc, (int, float)) and 0 <= soc <= 100 else None

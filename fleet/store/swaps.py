@@ -24,6 +24,7 @@ from fleet.store.commands import add_command
 from fleet.store.custody import insert_transfers, split_flags, swap_of, swap_values
 from fleet.store.engine import Database
 from fleet.store.entitlements import entitlement_of, keep_charge
+from fleet.store.hand_over import telling, told_of
 from fleet.store.holds import live_of
 from protocols.messages import Kind, Step
 
@@ -199,7 +200,8 @@ async def serials_at(connection: AsyncConnection, holder: str) -> tuple[str, ...
 async def _views(connection: AsyncConnection, query: Any) -> list[SwapView]:
     rows = list((await connection.execute(query)).mappings())
     ids = [row["id"] for row in rows]
-    moves = select(t.movement).where(t.movement.c.swap_id.in_(ids)).order_by(t.movement.c.id)
+    moves = select(t.movement, t.event.c.body).outerjoin(t.event, telling())
+    moves = moves.where(t.movement.c.swap_id.in_(ids)).order_by(t.movement.c.id)
     by_swap: dict[str, list[MovementView]] = {}
     for move in movement_views((await connection.execute(moves)).mappings()):
         by_swap.setdefault(move.swap_id or "", []).append(move)
@@ -223,7 +225,7 @@ async def _asked(connection: AsyncConnection, swaps: Iterable[RowMapping]) -> di
 
 
 def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
-    """Rows of ``movement`` as they are shown."""
+    """Rows of ``movement`` as they are shown; with the event's ``body``, what it told of the pack."""
     return [
         MovementView(
             id=row["id"],
@@ -233,6 +235,7 @@ def movement_views(rows: Iterable[RowMapping]) -> list[MovementView]:
             at_ms=row["at_ms"],
             swap_id=row["swap_id"],
             flags=split_flags(row["flags"]),
+            soc_pct=told_of(row["serial"], row.get("body")).soc_pct,
         )
         for row in rows
     ]

@@ -251,6 +251,7 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "distance": partial(_distance, texts),
         "door_title": partial(_door_title, texts),
         "picture_summary": partial(_picture_summary, texts),
+        "soc_text": partial(_soc_text, texts),
         "duration_text": partial(_duration_text, texts),
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
         "price": _price,
@@ -296,6 +297,13 @@ def _distance(texts: Catalogue, distance_m: int) -> str:
     if distance_m < 1_000:
         return texts.text("cabinet.metres", n=distance_m)
     return texts.text("cabinet.kilometres", n=f"{distance_m / 1_000:.1f}")
+
+
+def _soc_text(texts: Catalogue, soc_pct: int | None) -> str:
+    """The charge at a hand-over, or that nobody knows it."""
+    if soc_pct is None:
+        return texts.text("swap.soc-unknown")
+    return texts.text("swap.soc", soc=soc_pct)
 
 
 def _duration_text(texts: Catalogue, duration_ms: int) -> str:

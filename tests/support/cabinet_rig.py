@@ -83,6 +83,8 @@ class Hole:
     jammed: bool = False
     cells: int = 13
     protection: frozenset[str] = frozenset()
+    capacity_ah: float = 0.0  # tells nothing of its age
+    cycles: int = 0
     last_bms: BmsReading | None = None
     contact_ms: int = 0
 
@@ -196,6 +198,8 @@ class Rig:
                 cell_v=(3.7,) * hole.cells,
                 temps_c=(hole.temp_c,),
                 protection=hole.protection,
+                capacity_ah=hole.capacity_ah,
+                cycles=hole.cycles,
             )
         elif hole.serial is None:
             hole.last_bms = None

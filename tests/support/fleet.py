@@ -117,6 +117,7 @@ class Reporter:
         swap: str | None = None,
         rider: str | None = None,
         cause: str = "swap",
+        **told: object,
     ) -> Event:
         body = BatteryBody(
             serial=serial,
@@ -124,6 +125,7 @@ class Reporter:
             swap_id=swap,
             rider_id=rider,
             cause=cause,  # type: ignore[arg-type]
+            **told,  # type: ignore[arg-type]
         )
         return self.event(f"battery.{way}", body)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fleet.core.account_views import ChargeView, ExportView, PackView, PartnerView, PlanView
 from fleet.core.partners import LinkError, Partner, open_link, partner_named
 from fleet.errors import DeniedError, RefusedError
@@ -37,6 +39,7 @@ class FakeMembership:
         self.platform = Platform()
         self.partner = Partner("meituan", "美团", self.platform.public_key, colour="#ffd000")
         self.plan: PlanView | None = None
+        self.told: dict[str, Any] = {"soc_pct": 97, "capacity_ah": 23.5, "cycles": 312}
         self.charges: dict[str, ChargeView] = {}
         self.forgotten: list[str] = []
         self.set: list[tuple[str, int | None]] = []
@@ -54,7 +57,9 @@ class FakeMembership:
         now_ms = self._clock.wall_ms()
         serials = (await self._riders.get(rider_id)).serials
         return tuple(
-            PackView(serial=s, since_ms=now_ms, model="48V", capacity_wh=1_150, soc_pct=97, lent=31)
+            PackView(
+                serial=s, since_ms=now_ms, model="48V", capacity_wh=1_150, lent=31, **self.told
+            )
             for s in serials
         )
 

@@ -19,6 +19,7 @@ from fleet.errors import DeniedError, InvalidError, NotFoundError, RefusedError
 from fleet.ports import Entered
 from fleet.runtime.membership import MembershipService, fresh_token, token_hash, webhook_secret
 from fleet.runtime.webhooks import SIGNATURE, Webhooks
+from fleet.store.hand_over import told_of
 from fleet.stores import Stores
 from protocols.messages import Kind, Step
 from tests.contract.fleet.conftest import A, B
@@ -335,6 +336,33 @@ async def test_packs_tell_the_charge_at_the_hand_over(town: Stores) -> None:
     await report(town, *REPORTER.swap_events("S1", "P1", "P2"))
     (pack,) = await town.privacy.packs("R1")
     assert (pack.serial, pack.model, pack.capacity_wh, pack.lent) == ("P2", "48V", 1200, 1)
+    assert (pack.soc_pct, pack.capacity_ah, pack.cycles) == (None, None, None), "it was not told"
+
+
+async def test_what_the_cabinet_told_of_a_pack_stands_on_the_receipt(town: Stores) -> None:
+    assert await begin(town, 1) == "ok"
+    await report(
+        town,
+        REPORTER.step("S1", Step.VERIFYING, slot_in=1),
+        REPORTER.battery("in", "P1", 1, swap="S1", rider="R1", soc_pct=12),
+        REPORTER.step("S1", Step.AWAIT_PICKUP, slot_in=1, slot_out=2),
+        REPORTER.battery(
+            *("out", "P2", 2), swap="S1", rider="R1", soc_pct=98, capacity_ah=23.5, cycles=41
+        ),
+        REPORTER.step("S1", Step.COMPLETED, slot_in=1, slot_out=2),
+    )
+    view = await town.swaps.view("S1")
+    assert {each.serial: each.soc_pct for each in view.movements} == {"P1": 12, "P2": 98}
+    (pack,) = await town.privacy.packs("R1")
+    assert (pack.soc_pct, pack.capacity_ah, pack.cycles) == (98, 23.5, 41)
+
+
+def test_what_was_told_of_one_pack_is_not_said_of_another() -> None:
+    """A pack that is displaced by one that came in rests on that one's report."""
+    body = b'{"serial":"P9","slot":2,"soc_pct":50}'.decode()
+    assert told_of("P9", body).soc_pct == 50
+    for other in (body, '{"slots":[]}', "", None, "[", '{"serial":"P2","slot":2,"soc_pct":500}'):
+        assert told_of("P2", other).soc_pct is None
 
 
 async def test_export_has_everything_and_forgetting_leaves_the_ledger_whole(site: Site) -> None:

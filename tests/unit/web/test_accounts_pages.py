@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 from httpx2 import AsyncClient
+from msgspec.structs import replace
 
 from fleet.core.account_views import ChargeView
 from fleet.web.pages import BRAND_COOKIE
-from protocols.messages import Step
+from protocols.messages import Kind, Step
 from tests.support.fleet_fakes import Town, cabinet, serving
 from tests.support.fleet_fakes_members import API_TOKEN, FakeMembership, plan
 from tests.unit.web.conftest import PHONE
@@ -111,6 +112,31 @@ async def test_a_used_up_plan_says_so_and_still_takes_batteries_back(
     assert "60 次，共 60 次" in account
     assert "¥299.00" in account
     assert "Monthly 60" in (await rider.get("/me?lang=en")).text
+
+
+async def test_what_a_battery_did_not_tell_is_said_not_to_be_known(
+    town: Town, rider: AsyncClient
+) -> None:
+    assert "满电 23.5 安时 · 循环 312 次" in (await rider.get("/me")).text
+    town.membership.told = {}
+    page = (await rider.get("/me")).text
+    assert page.count("<dd>未知") == 2, "neither its charge nor its health"
+
+
+async def test_a_receipt_tells_the_charge_of_both_batteries(town: Town, rider: AsyncClient) -> None:
+    swap = await town.swaps.start(
+        rider_id=town.riders.phones[PHONE],
+        cabinet_id="DH-0001",
+        kind=Kind.SWAP,
+        idempotency_key="k" * 12,
+    )
+    given = town.movement(1, "YZ48-000077", f"rider:{swap.rider_id}", "slot:DH-0001:3")
+    taken = town.movement(2, "YZ48-000001", "slot:DH-0001:1", f"rider:{swap.rider_id}")
+    told = (replace(given, swap_id=swap.id, soc_pct=12), replace(taken, swap_id=swap.id))
+    town.swaps.move(swap.id, Step.COMPLETED, movements=told)
+    page = (await rider.get(f"/s/{swap.id}")).text
+    assert "3 号仓 · 电量 12%" in page
+    assert "1 号仓 · 电量未知" in page
 
 
 async def test_the_account_tells_of_the_battery(town: Town, rider: AsyncClient) -> None:
