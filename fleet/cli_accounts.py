@@ -38,6 +38,10 @@ def plan_add(
     quota: Annotated[
         int | None, typer.Option(help="Swaps of a period; no limit if left out.")
     ] = None,
+    quota_kwh: Annotated[
+        float | None,
+        typer.Option(help="Energy of a period from sockets; paid by use if left out."),
+    ] = None,
     days: Annotated[int, typer.Option(help="Length of a period.")] = 30,
     default: Annotated[
         bool, typer.Option("--default", help="Riders without a plan of their own get it.")
@@ -45,11 +49,13 @@ def plan_add(
 ) -> None:
     """Put a plan on sale. From the first plan on, riders without one take no battery.
 
-    What is used is counted from the ledger: a swap that handed nothing out counts nothing.
+    What is used is counted from the ledger: a swap that handed nothing out counts nothing. With
+    ``--quota-kwh`` so much energy from sockets is in the plan, and no more is given in a period.
     """
     from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
 
-    wanted = Plan(plan, zh, en, per, price, currency, quota, days, default)
+    quota_wh = None if quota_kwh is None else round(quota_kwh * 1_000)
+    wanted = Plan(plan, zh, en, per, price, currency, quota, days, default, quota_wh)
     go(oneshot.add_plan(load(config), wanted))
     typer.echo(f"plan {plan} is on sale")
 
@@ -69,6 +75,7 @@ def plan_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT00
             each.name_zh,
             f"{each.price_minor / 100:.2f} {each.currency} per {each.per}",
             "no limit" if each.quota is None else f"{each.quota} swaps in {each.days} days",
+            "" if each.quota_wh is None else f"{each.quota_wh / 1_000:g} kWh",
             "default" if each.is_default else "",
         )
         for each in plans

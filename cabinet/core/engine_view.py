@@ -17,9 +17,8 @@ from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import target_soc_pct
-from cabinet.core.model import BmsReading, SlotImage
+from cabinet.core.model import BmsReading, Health, SlotImage
 from cabinet.core.swap_model import (
-    Health,
     Pack,
     SlotView,
     Trust,

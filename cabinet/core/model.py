@@ -66,6 +66,13 @@ class BmsReading(Struct, frozen=True):
         return max(self.temps_c, default=None)
 
 
+class Health(Struct, frozen=True):
+    """What a pack tells of its age: what it holds when full, and how often it was charged."""
+
+    capacity_ah: float
+    cycles: int
+
+
 class ChargerReading(Struct, frozen=True):
     """One good poll of a charger. ``air_temp_c`` comes from its external probe."""
 

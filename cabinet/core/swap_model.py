@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from cabinet.core.model import Health
 from protocols.messages import Authority, Door, Kind, Presence, Step
 
 # --- limits -------------------------------------------------------------------------------------
@@ -52,13 +53,6 @@ class Trust(StrEnum):
     FOREIGN = "foreign"
     DENIED = "denied"
     DUPLICATE = "duplicate"
-
-
-class Health(Struct, frozen=True):
-    """What a pack tells of its age: what it holds when full, and how often it was charged."""
-
-    capacity_ah: float
-    cycles: int
 
 
 class Pack(Struct, frozen=True):

@@ -23,6 +23,9 @@ class PlanView(Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
     partner: str = ""
     refusal: str | None = None
+    quota_wh: int | None = None  # energy from sockets that is in the plan
+    left_wh: int | None = None
+    socket_refusal: str | None = None  # why it lets no session at a socket begin now
 
 
 class ChargeView(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,9 @@ NUMBER_PREFIX: Final = "no."
 UNKNOWN_RIDER: Final = "unknown-rider"
 TICKET_REUSED: Final = "ticket-reused"
 DENIED_RIDER: Final = "denied-rider"
-FLAGS: Final = (UNKNOWN_RIDER, TICKET_REUSED, DENIED_RIDER)
+OVER_QUOTA: Final = "over-quota"  # the plan would have let no pack go
+UNBILLED: Final = "unbilled"  # the rider had no plan
+FLAGS: Final = (UNKNOWN_RIDER, TICKET_REUSED, DENIED_RIDER, OVER_QUOTA, UNBILLED)
 #: The cause of a movement from a number to the rider whose number it turned out to be.
 CLAIMED: Final = "claimed"
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from fleet.errors import InvalidError
+from protocols.sockets import ENERGY_WH_MIN
 
 DAY_MS: Final = 24 * 3_600_000
 PERIOD_DAYS_MAX: Final = 366
 PRICE_MAX_MINOR: Final = 10_000_000
 QUOTA_MAX: Final = 1_000_000
+QUOTA_MAX_WH: Final = 10_000_000
 PLAN_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _NAME_MAX: Final = 60
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -26,12 +28,17 @@ PLAN_REFUSALS: Final = {
     "quota-exhausted": "the plan's swaps of this period are used up",
     "partner-off": "the rider's platform takes no swaps here at present",
     "partner-quota": "the platform's swaps of today are used up",
+    "socket-quota": "the plan's energy from sockets of this period is used up",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``price_minor`` is of one swap, or of a period of ``days``; ``quota`` counts swaps of a period."""
+    """``price_minor`` is of one swap, or of a period of ``days``; ``quota`` counts swaps of a period.
+
+    With ``quota_wh`` so much energy from sockets is in the plan, and no more can be had in a period;
+    without it sockets are paid by what they give, at the station's prices.
+    """
 
     id: str
     name_zh: str
@@ -42,6 +49,7 @@ class Plan:
     quota: int | None = None
     days: int = 30
     is_default: bool = False
+    quota_wh: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,13 @@ class Entitlement:
     any_plan: bool = False  # whether the operator sells plans at all
     had_one: bool = False
     owed: bool = False  # a swap took the old pack in and gave none out
+    used_wh: int = 0  # from sockets, in the period; a session under way counts in full
+
+    @property
+    def left_wh(self) -> int | None:
+        """What the plan has left of energy from sockets; None where it counts none."""
+        quota_wh = self.plan.quota_wh if self.plan else None
+        return None if quota_wh is None else max(0, quota_wh - self.used_wh)
 
 
 def refuse_plan(held: Entitlement) -> str | None:
@@ -95,6 +110,19 @@ def refuse_plan(held: Entitlement) -> str | None:
     if held.plan.quota is not None and held.used >= held.plan.quota:
         return "quota-exhausted"
     return None
+
+
+def refuse_socket(held: Entitlement) -> str | None:
+    """The code of why a rider's plan lets no session at a socket begin, or None.
+
+    The quotas of swaps do not count here, and those of energy do not count for swaps.
+    """
+    if held.plan is None and held.any_plan:
+        return "plan-ended" if held.had_one else "no-plan"
+    if held.partner_off:
+        return "partner-off"
+    left_wh = held.left_wh
+    return "socket-quota" if left_wh is not None and left_wh < ENERGY_WH_MIN else None
 
 
 def period_start_ms(from_ms: int, days: int, now_ms: int) -> int:
@@ -121,6 +149,10 @@ def check_plan(plan: Plan) -> Plan:
         raise InvalidError(f"currency {plan.currency!r}: expected three letters, such as CNY")
     if plan.quota is not None and not 1 <= plan.quota <= QUOTA_MAX:
         raise InvalidError(f"quota {plan.quota}: expected 1 to {QUOTA_MAX}, or none")
+    if plan.quota_wh is not None and not ENERGY_WH_MIN <= plan.quota_wh <= QUOTA_MAX_WH:
+        raise InvalidError(
+            f"quota_wh {plan.quota_wh}: expected {ENERGY_WH_MIN} to {QUOTA_MAX_WH}, or none"
+        )
     if not 1 <= plan.days <= PERIOD_DAYS_MAX:
         raise InvalidError(f"days {plan.days}: expected 1 to {PERIOD_DAYS_MAX}")
     return plan

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.core import plans
-from fleet.core.plans import Entitlement
 from fleet.core.swaps import CabinetFacts, refuse_cabinet
 from fleet.errors import InvalidError
 from protocols.sockets import (
@@ -64,6 +63,9 @@ class SocketSession:
     price_hour_minor: int = 0
     amount_minor: int | None = None
     reason: str | None = None
+    plan: str | None = None
+    partner: str | None = None  # who pays for the plan
+    included: bool = False  # its energy is in the plan
 
     @property
     def open(self) -> bool:
@@ -139,20 +141,19 @@ def refuse_session(
             return "socket-busy"
 
 
-def refuse_member(held: Entitlement) -> str | None:
-    """The code of why a rider's plan lets no session begin, or None.
-
-    Sessions are paid by what they take, so that the quotas of swaps do not count here.
-    """
-    if held.plan is None and held.any_plan:
-        return "plan-ended" if held.had_one else "no-plan"
-    return "partner-off" if held.partner_off else None
-
-
 def bill(energy_wh: int, duration_s: int, price_kwh_minor: int, price_hour_minor: int) -> int:
     """What a session costs: energy and time, each rounded to the nearest smallest unit."""
     energy = (energy_wh * price_kwh_minor + WH_PER_KWH // 2) // WH_PER_KWH
     return energy + (duration_s * price_hour_minor + HOUR_S // 2) // HOUR_S
+
+
+def cost_of(session: SocketSession) -> int:
+    """The same of a session as it stands; nothing where the rider's plan has its energy."""
+    if session.included:
+        return 0
+    return bill(
+        session.energy_wh, session.duration_s, session.price_kwh_minor, session.price_hour_minor
+    )
 
 
 def told(session: SocketSession, body: SocketBody, now_ms: int) -> SocketSession:
@@ -173,9 +174,6 @@ def told(session: SocketSession, body: SocketBody, now_ms: int) -> SocketSession
         case SocketStep.STARTED | SocketStep.RUNNING:
             return replace(grown, state=ON, reason=None)
         case SocketStep.ENDED:
-            amount = bill(
-                grown.energy_wh, grown.duration_s, grown.price_kwh_minor, grown.price_hour_minor
-            )
-            return replace(grown, state=ENDED, reason=body.reason, amount_minor=amount)
+            return replace(grown, state=ENDED, reason=body.reason, amount_minor=cost_of(grown))
         case _:
             return session

@@ -27,5 +27,6 @@ class SessionView(Struct, frozen=True, kw_only=True):
     price_kwh_minor: int = 0
     price_hour_minor: int = 0
     amount_minor: int | None = None
+    included: bool = False  # its energy is in the rider's plan
     reason: str | None = None
     created_ms: int = 0

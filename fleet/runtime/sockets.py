@@ -187,6 +187,7 @@ class SocketService:
             price_kwh_minor=row.price_kwh_minor,
             price_hour_minor=row.price_hour_minor,
             amount_minor=row.amount_minor,
+            included=row.included,
             reason=row.reason,
             created_ms=row.created_ms,
         )

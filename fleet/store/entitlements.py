@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.plans import (
@@ -16,6 +16,7 @@ from fleet.core.plans import (
     period_start_ms,
 )
 from fleet.core.records import NewSwap
+from fleet.core.sockets import OPEN, SILENT_MS
 from fleet.store import tables as t
 from fleet.store.tables_accounts import charge, partner, rider_plan, subscription
 from protocols.messages import Kind
@@ -46,6 +47,8 @@ async def entitlement_of(
         return Entitlement(**facts)
     since_ms = period_start_ms(live.from_ms if live else 0, plan.days, now_ms)
     facts["used"] = await _count(connection, t.swap.c.rider == rider, since_ms)
+    if plan.quota_wh is not None:
+        facts["used_wh"] = await _energy_wh(connection, rider, since_ms, now_ms)
     if live and live.until_ms is not None:
         facts["until_ms"] = live.until_ms
     if live and live.partner:
@@ -54,7 +57,7 @@ async def entitlement_of(
 
 
 async def keep_charge(connection: AsyncConnection, new: NewSwap, held: Entitlement) -> None:
-    """Note what a transaction that begins will cost, if it hands a full pack out."""
+    """Note what a transaction costs that hands a full pack out, if it does."""
     if held.plan is None or new.kind.value not in TAKES:
         return
     values = {
@@ -68,6 +71,16 @@ async def keep_charge(connection: AsyncConnection, new: NewSwap, held: Entitleme
         "tell_ms": new.now_ms if held.partner else None,
     }
     await connection.execute(insert(charge).values(**values))
+
+
+def lasting(now_ms: int) -> ColumnElement[bool]:
+    """Of a row of ``socket_session``: it may still give power.
+
+    A cabinet ends a session at its time whatever happens; one that is never heard of again must not
+    keep its rider from the sockets of others for ever.
+    """
+    own = t.socket_session.c
+    return own.state.in_(OPEN) & (own.created_ms + own.limit_s * 1_000 + SILENT_MS > now_ms)
 
 
 def plan_of(row: Any) -> Plan:
@@ -111,6 +124,15 @@ async def _count(connection: AsyncConnection, whose: ColumnElement[bool], since_
         or_(t.swap.c.open, handed_out()),
     )
     return int((await connection.execute(query.select_from(t.swap))).scalar_one())
+
+
+async def _energy_wh(connection: AsyncConnection, rider: str, since_ms: int, now_ms: int) -> int:
+    """What sessions in the plan took, those that may still give power with all that they may."""
+    own = t.socket_session.c
+    wh = case((lasting(now_ms), own.limit_wh), else_=own.energy_wh)
+    query = select(func.coalesce(func.sum(wh), 0))
+    query = query.where(own.rider == rider, own.included, own.created_ms >= since_ms)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def _is_owed(connection: AsyncConnection, rider: str) -> bool:

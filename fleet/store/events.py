@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.batch import Plan
 from fleet.core.ingest import Arrival, BatchOutcome, Watermark
 from fleet.store import tables as t
+from fleet.store.charging import charge_told
 from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.store.engine import Database, StoreError
 from fleet.store.riders import riders_of
@@ -91,6 +92,8 @@ async def _commit_in(
     pending = plan.work_out(book.copy(), now_ms)
     await _insert_events(connection, plan, now_ms)
     await write_pending(connection, book, pending, now_ms)
+    begun = [swap for name, swap in pending.swaps.items() if name not in book.swaps]
+    await charge_told(connection, begun, now_ms)
     told = [(at.cabinet, body) for at, _, body in plan.sound if isinstance(body, SocketBody)]
     await write_sessions(connection, told, now_ms)
     await _insert_quarantine(connection, plan, now_ms, dialect)

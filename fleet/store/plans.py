@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.account_views import ChargeView, PlanView
-from fleet.core.plans import Entitlement, Plan, Subscription, check_plan, refuse_plan
+from fleet.core.plans import Entitlement, Plan, Subscription, check_plan, refuse_plan, refuse_socket
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.engine import Database
@@ -135,7 +135,7 @@ def _charge_view(row: RowMapping) -> ChargeView:
 
 
 def _plan_view(held: Entitlement) -> PlanView | None:
-    refusal = refuse_plan(held)
+    refusal, no_socket = refuse_plan(held), refuse_socket(held)
     plan = held.plan
     if plan is None:
         if refusal is None:
@@ -155,6 +155,9 @@ def _plan_view(held: Entitlement) -> PlanView | None:
         until_ms=held.until_ms,
         partner=held.partner_name,
         refusal=refusal,
+        quota_wh=plan.quota_wh,
+        left_wh=held.left_wh,
+        socket_refusal=no_socket,
     )
 
 

@@ -15,10 +15,10 @@ from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
+from fleet.store.entitlements import lasting
 from fleet.store.hand_over import telling, told_of
 from fleet.store.meta import DENIALS, bump
 from fleet.store.plans import charge_views
-from fleet.store.sessions import lasting
 from fleet.store.swaps import serials_of
 from fleet.store.tables_accounts import charge, partner_rider, subscription
 

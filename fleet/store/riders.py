@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, insert, or_, select, update
@@ -19,7 +20,8 @@ from fleet.core.views import RiderView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
-from fleet.store.custody import load_book, write_pending
+from fleet.store.charging import charge_told
+from fleet.store.custody import load_book, swap_of, write_pending
 from fleet.store.engine import Database
 from fleet.store.meta import DENIALS, NUMBERS, bump, hold_numbers
 from fleet.store.swaps import serials_of
@@ -169,14 +171,16 @@ async def _claim(connection: AsyncConnection, number: str, rider: str, now_ms: i
     pending = Pending()
     pending.add(claim(book, before, after, now_ms))
     await write_pending(connection, book, pending, now_ms)
-    swaps = select(t.swap.c.id, t.swap.c.flags).where(t.swap.c.rider == name).with_for_update()
-    for row in (await connection.execute(swaps)).all():
-        flags = ",".join(flag for flag in row.flags.split(",") if flag != UNKNOWN_RIDER)
-        change = update(t.swap).where(t.swap.c.id == row.id)
+    swaps = select(t.swap).where(t.swap.c.rider == name).with_for_update()
+    rows = (await connection.execute(swaps)).mappings().all()
+    for row in rows:
+        flags = ",".join(flag for flag in row["flags"].split(",") if flag != UNKNOWN_RIDER)
+        change = update(t.swap).where(t.swap.c.id == row["id"])
         await connection.execute(change.values(rider=rider, flags=flags, updated_ms=now_ms))
     for column in (t.transfer.c.from_holder, t.transfer.c.to_holder):
         legs = update(t.transfer).where(column == before).values({column.name: after})
         await connection.execute(legs)
+    await charge_told(connection, (replace(swap_of(row), rider=rider) for row in rows), now_ms)
     return len(pending.movements)
 
 

@@ -7,24 +7,16 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fleet.core.sockets import ASKED, OPEN, REFUSED, SILENT_MS, SocketSession, told
+from fleet.core.plans import Entitlement
+from fleet.core.sockets import ASKED, REFUSED, SocketSession, told
 from fleet.core.swaps import NO_ANSWER
 from fleet.store import tables as t
+from fleet.store.entitlements import entitlement_of
 from protocols.sockets import SocketBody
-
-
-def lasting(now_ms: int) -> ColumnElement[bool]:
-    """Of a row of ``socket_session``: it may still give power.
-
-    A cabinet ends a session at its time whatever happens; one that is never heard of again must not
-    keep its rider from the sockets of others for ever.
-    """
-    own = t.socket_session.c
-    return own.state.in_(OPEN) & (own.created_ms + own.limit_s * 1_000 + SILENT_MS > now_ms)
 
 
 async def settle_session(connection: AsyncConnection, row: RowMapping) -> None:
@@ -53,8 +45,9 @@ async def write_sessions(
         if row is None:
             session = _unknown(cabinet, body, now_ms)
             if session is not None:
-                prices = await prices_at(connection, cabinet)
-                values = asdict(session) | prices | {"idempotency_key": f"told-{session.id}"}
+                held = await entitlement_of(connection, session.rider, now_ms, to_spend=False)
+                terms = await terms_at(connection, cabinet, held)
+                values = asdict(session) | terms | {"idempotency_key": f"told-{session.id}"}
                 row = {**values, "cabinet": cabinet}  # type: ignore[assignment]
                 await connection.execute(insert(own).values(**values))
         if row is None or row["cabinet"] != cabinet:
@@ -82,7 +75,18 @@ def _unknown(cabinet: str, body: SocketBody, now_ms: int) -> SocketSession | Non
     )
 
 
-async def prices_at(connection: AsyncConnection, cabinet: str) -> dict[str, int]:
+async def terms_at(connection: AsyncConnection, cabinet: str, held: Entitlement) -> dict[str, Any]:
+    """What a session of a rider with this plan will cost, and who pays."""
+    plan = held.plan
+    return {
+        **await _prices_at(connection, cabinet),
+        "plan": plan.id if plan else None,
+        "partner": held.partner,
+        "included": plan is not None and plan.quota_wh is not None,
+    }
+
+
+async def _prices_at(connection: AsyncConnection, cabinet: str) -> dict[str, int]:
     """What the cabinet's station asks; nothing where there is no station."""
     own = t.station.c
     query = (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.commands import QueuedCommand
+from fleet.core.plans import Entitlement, refuse_socket
 from fleet.core.records import NewCommand
 from fleet.core.sockets import (
     ASKED,
@@ -17,14 +19,13 @@ from fleet.core.sockets import (
     NewSession,
     SessionFacts,
     SocketSession,
-    refuse_member,
 )
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.commands import add_command
 from fleet.store.engine import Database
-from fleet.store.entitlements import entitlement_of
-from fleet.store.sessions import lasting, prices_at, session_of
+from fleet.store.entitlements import entitlement_of, lasting
+from fleet.store.sessions import session_of, terms_at
 
 
 class SocketStore:
@@ -38,6 +39,8 @@ class SocketStore:
     ) -> QueuedCommand | str:
         """Row and order in one transaction; or the id of the session that this key began earlier.
 
+        A plan that counts energy lets a session have no more than what is left of it.
+
         Raises:
             NotFoundError: no such cabinet or rider.
             InvalidError: the key began another session.
@@ -50,11 +53,14 @@ class SocketStore:
                 raise NotFoundError(f"no rider {new.rider}")
             if (known := await _by_key(connection, new)) is not None:
                 return known
-            facts = await _facts(connection, new, denied=denied)
+            held = await entitlement_of(connection, new.rider, new.now_ms, to_spend=False)
+            facts = await _facts(connection, new, held, denied=denied)
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)
+            if held.left_wh is not None:
+                new = replace(new, limit_wh=min(new.limit_wh, held.left_wh))
             command = await add_command(connection, _order(new))
-            prices = await prices_at(connection, new.cabinet)
+            terms = await terms_at(connection, new.cabinet, held)
             await connection.execute(
                 insert(t.socket_session).values(
                     id=new.id,
@@ -69,7 +75,7 @@ class SocketStore:
                     duration_s=0,
                     created_ms=new.now_ms,
                     updated_ms=new.now_ms,
-                    **prices,
+                    **terms,
                 )
             )
             return command
@@ -93,7 +99,9 @@ class SocketStore:
             return [session_of(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def _facts(connection: AsyncConnection, new: NewSession, *, denied: bool) -> SessionFacts:
+async def _facts(
+    connection: AsyncConnection, new: NewSession, held: Entitlement, *, denied: bool
+) -> SessionFacts:
     own = t.socket_session.c
     mine = select(own.id).where(own.rider == new.rider, lasting(new.now_ms)).limit(1)
     here = select(own.id).where(
@@ -104,9 +112,8 @@ async def _facts(connection: AsyncConnection, new: NewSession, *, denied: bool) 
     )
     shown = select(own.state).where(own.id == new.shown)
     state = (await connection.execute(shown)).scalar_one_or_none() if new.shown else None
-    held = await entitlement_of(connection, new.rider, new.now_ms, to_spend=False)
     return SessionFacts(
-        no_plan=refuse_member(held),
+        no_plan=refuse_socket(held),
         shown_ended=state == ENDED,
         denied=denied,
         rider_open=(await connection.execute(mine)).first() is not None,

@@ -22,6 +22,7 @@ rider_plan = Table(
     Column("days", Integer, nullable=False),
     Column("is_default", Boolean, nullable=False, server_default=false()),
     Column("created_ms", BigInteger, nullable=False),
+    Column("quota_wh", Integer),
 )
 
 subscription = Table(

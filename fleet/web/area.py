@@ -127,6 +127,7 @@ async def socket_page(request: Request, cabinet_id: str, socket: int) -> Respons
         station=await stations_of(request).of_cabinet(cabinet_id),
         mine=await _open_of(request, rider_id),
         rider=rider_id,
+        plan=await web.membership.plan_of(rider_id) if web.membership and rider_id else None,
         key=fresh_key(),
         choices_wh=CHOICES_WH,
         choices_h=CHOICES_H,

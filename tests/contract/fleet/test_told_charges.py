@@ -1,0 +1,254 @@
+"""What is billed of what cabinets did while the fleet was away: once, by the plan of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from fleet.core.offline import OVER_QUOTA, UNBILLED, UNKNOWN_RIDER, number_name
+from fleet.core.plans import DAY_MS, Plan, Subscription
+from fleet.core.sockets import ENDED, NewSession, SessionFacts
+from fleet.core.stations import StationRecord
+from fleet.errors import InvalidError, RefusedError
+from fleet.store.tables_accounts import charge
+from fleet.stores import Stores
+from protocols.messages import Event, Kind, Step
+from protocols.offline import rider_number
+from protocols.sockets import SocketBody, SocketStep
+from tests.contract.fleet.conftest import A, B
+from tests.support.fleet import T0_MS, Reporter
+
+LATER_MS = T0_MS + 3_600_000
+SINGLE = Plan("single", "单次", "Single", "swap", 350)
+MONTHLY = Plan("monthly-1", "月卡", "Monthly", "period", 9_900, quota=1, quota_wh=800)
+STRANGE = rider_number(7_654_321)
+
+
+async def commit(stores: Stores, reporter: Reporter, events: Iterable[Event]) -> None:
+    arrivals = [reporter.arrival(each) for each in events]
+    outcome = await stores.events.commit(arrivals, LATER_MS)
+    assert outcome.poison == 0
+
+
+async def charges(stores: Stores) -> list[tuple[str, int, str]]:
+    rows = await stores.plans.charges(charge.c.rider.is_not(None), 99)
+    return sorted((row.swap_id, row.amount_minor, row.state) for row in rows)
+
+
+async def give(
+    stores: Stores, plan: Plan, from_ms: int = T0_MS, until_ms: int | None = None
+) -> None:
+    await stores.plans.add(plan, T0_MS)
+    await stores.plans.subscribe(
+        Subscription(f"sub-{plan.id}", "R1", plan.id, None, from_ms, until_ms)
+    )
+
+
+async def name_of(stores: Stores) -> str:
+    view = await stores.riders.get("R1")
+    assert view is not None
+    return number_name(view.number)
+
+
+# --- swaps --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3, 99])
+async def test_a_swap_by_code_is_billed_once_however_often_it_is_told(
+    town: Stores, size: int
+) -> None:
+    await give(town, SINGLE)
+    a = Reporter(A)
+    events = a.swap_events("off-1", "P1", "P2", rider=await name_of(town), authority="code")
+    for start in range(0, len(events), size):
+        await commit(town, a, events[start : start + size])
+        await commit(town, a, events[start : start + size])
+    await commit(town, a, events)
+    assert await charges(town) == [("off-1", 350, "charged")]
+    assert (await town.swaps.view("off-1")).flags == ()
+
+
+async def test_a_new_journal_that_tells_it_again_bills_nothing_more(town: Stores) -> None:
+    await give(town, SINGLE)
+    a = Reporter(A)
+    who = await name_of(town)
+    await commit(town, a, a.swap_events("off-1", "P1", "P2", rider=who, authority="code"))
+    again = Reporter(A, epoch=2)
+    await commit(town, again, again.swap_events("off-1", "P1", "P2", rider=who, authority="code"))
+    assert await charges(town) == [("off-1", 350, "charged")]
+
+
+async def test_what_handed_nothing_out_is_void_and_a_return_costs_nothing(town: Stores) -> None:
+    await give(town, SINGLE)
+    a, who = Reporter(A), await name_of(town)
+    await commit(
+        town,
+        a,
+        [
+            a.step("off-1", Step.RESERVED, rider=who, authority="code"),
+            a.step("off-1", Step.CANCELLED, rider=who, authority="code", reason="rider"),
+            a.step("off-2", Step.RESERVED, rider=who, authority="code", kind=Kind.RETURN),
+        ],
+    )
+    assert await charges(town) == [("off-1", 350, "void")]
+
+
+async def test_the_plan_of_the_time_counts_not_that_of_the_telling(town: Stores) -> None:
+    """The subscription has ended when the cabinet is heard of again."""
+    await give(town, SINGLE, until_ms=T0_MS + 60_000)
+    a = Reporter(A)
+    who = await name_of(town)
+    await commit(town, a, a.swap_events("off-1", "P1", "P2", rider=who, authority="code"))
+    late = Reporter(B, wall_ms=T0_MS + 120_000)
+    await commit(town, late, late.swap_events("off-2", "P2", "P3", rider=who, authority="code"))
+    assert await charges(town) == [("off-1", 350, "charged")]
+    assert (await town.swaps.view("off-1")).flags == ()
+    assert (await town.swaps.view("off-2")).flags == (UNBILLED,)
+
+
+async def test_beyond_the_quota_it_is_flagged_and_only_what_is_beyond(town: Stores) -> None:
+    await give(town, MONTHLY)
+    a = Reporter(A)
+    who = await name_of(town)
+    events = a.swap_events("off-1", "P1", "P2", rider=who, authority="code")
+    events += a.swap_events("off-2", "P2", "P3", rider=who, slot_in=2, slot_out=3, authority="code")
+    await commit(town, a, events)
+    assert (await town.swaps.view("off-1")).flags == ()
+    assert (await town.swaps.view("off-2")).flags == (OVER_QUOTA,)
+    assert await charges(town) == [("off-1", 0, "charged"), ("off-2", 0, "charged")]
+    view = await town.plans.of_rider("R1", LATER_MS)
+    assert view is not None
+    assert (view.used, view.left, view.refusal) == (2, 0, "quota-exhausted")
+
+
+async def test_under_a_strange_number_nobody_is_billed_until_it_is_claimed(town: Stores) -> None:
+    await give(town, SINGLE)
+    a = Reporter(A)
+    done = a.swap_events("off-1", "P50", "P2", rider=number_name(STRANGE), authority="code")
+    await commit(town, a, done)
+    assert await charges(town) == []
+    assert (await town.swaps.view("off-1")).flags == (UNKNOWN_RIDER,)
+    await town.riders.set_number("R1", STRANGE, "cli:t", LATER_MS)
+    await town.riders.set_number("R1", STRANGE, "cli:t", LATER_MS)
+    assert await charges(town) == [("off-1", 350, "charged")]
+    assert (await town.swaps.view("off-1")).flags == ()
+
+
+async def test_a_swap_that_an_older_copy_of_the_store_forgot_is_billed_again_once(
+    town: Stores,
+) -> None:
+    """The row of an ordered swap is gone with the copy; its cabinet tells it from the start."""
+    await give(town, SINGLE)
+    a = Reporter(A)
+    await commit(town, a, a.swap_events("S1", "P1", "P2"))
+    assert await charges(town) == [("S1", 350, "charged")]
+    assert (await town.swaps.view("S1")).flags == ()
+
+
+# --- sockets ------------------------------------------------------------------------------------
+
+
+def charging(step: SocketStep, energy_wh: int = 0, session: str = "E1") -> SocketBody:
+    reason = "stopped" if step is SocketStep.ENDED else None
+    return SocketBody(
+        socket=1,
+        step=step,
+        session=session,
+        rider_id="R1",
+        energy_wh=energy_wh,
+        duration_s=3_600,
+        reason=reason,
+    )
+
+
+async def ask(stores: Stores, number: int, limit_wh: int = 500, now_ms: int = T0_MS) -> int:
+    """A session begun by the rider; what it may take at most."""
+    new = NewSession(
+        f"E{number}", A, 1, "R1", f"key-{number}", limit_wh, 7_200, now_ms, now_ms + 20_000
+    )
+
+    def decide(facts: SessionFacts) -> str | None:
+        return facts.no_plan
+
+    command = await stores.sockets.begin(new, decide)
+    assert not isinstance(command, str)
+    told = (await stores.sockets.get(new.id)).limit_wh
+    assert command.args["limit_wh"] == told, "the cabinet ends it there"
+    return told
+
+
+async def tell(stores: Stores, reporter: Reporter, *bodies: SocketBody) -> None:
+    await commit(stores, reporter, [reporter.event("socket.step", each) for each in bodies])
+
+
+@pytest.fixture
+async def area(town: Stores) -> Stores:
+    """The first cabinet has a station that asks 1.20 for a kilowatt-hour."""
+    record = StationRecord(
+        id="DRUM", name="鼓楼", address="", hours="", price_kwh_minor=120, price_hour_minor=20
+    )
+    await town.stations.put(record, T0_MS)
+    await town.stations.place(A, "DRUM")
+    return town
+
+
+async def test_a_session_that_went_on_without_a_network_is_billed_once(area: Stores) -> None:
+    """All its events come at once, then again from a new journal that counted on."""
+    await ask(area, 1)
+    a = Reporter(A)
+    events = [
+        a.event("socket.step", each)
+        for each in (
+            charging(SocketStep.STARTED),
+            charging(SocketStep.RUNNING, 200),
+            charging(SocketStep.ENDED, 400),
+        )
+    ]
+    await commit(area, a, events)
+    await commit(area, a, events)
+    first = await area.sockets.get("E1")
+    assert (first.state, first.energy_wh, first.amount_minor) == (ENDED, 400, 68)
+    again = Reporter(A, epoch=2)
+    await tell(area, again, charging(SocketStep.RUNNING, 450), charging(SocketStep.ENDED, 450))
+    assert await area.sockets.get("E1") == first
+    assert len(await area.sockets.of_rider("R1", 9)) == 1
+
+
+async def test_a_plan_with_energy_has_it_and_no_more(area: Stores) -> None:
+    await give(area, MONTHLY)
+    a = Reporter(A)
+    assert await ask(area, 1, 500) == 500
+    view = await area.plans.of_rider("R1", T0_MS + 1)
+    assert view is not None
+    assert (view.left_wh, view.socket_refusal) == (300, None), "one under way counts in full"
+    await tell(area, a, charging(SocketStep.STARTED), charging(SocketStep.ENDED, 450))
+    session = await area.sockets.get("E1")
+    assert (session.amount_minor, session.included, session.plan) == (0, True, "monthly-1")
+    assert await ask(area, 2, 500) == 350, "what is left of 800"
+    await tell(
+        area,
+        a,
+        charging(SocketStep.STARTED, session="E2"),
+        charging(SocketStep.ENDED, 350, session="E2"),
+    )
+    with pytest.raises(RefusedError) as used_up:
+        await ask(area, 3)
+    assert used_up.value.code == "socket-quota"
+    view = await area.plans.of_rider("R1", T0_MS + 1)
+    assert view is not None
+    assert (view.left_wh, view.socket_refusal, view.refusal) == (0, "socket-quota", None)
+    assert await ask(area, 4, 500, now_ms=T0_MS + 30 * DAY_MS) == 500, "a new period"
+
+
+async def test_a_session_nobody_knew_of_is_billed_by_the_riders_plan(area: Stores) -> None:
+    await give(area, MONTHLY)
+    await tell(area, Reporter(A), charging(SocketStep.ENDED, 100))
+    session = await area.sockets.get("E1")
+    assert (session.included, session.amount_minor, session.energy_wh) == (True, 0, 100)
+
+
+async def test_energy_that_is_no_energy_is_refused(town: Stores) -> None:
+    for wrong in (0, 9, 10_000_001):
+        with pytest.raises(InvalidError, match="quota_wh"):
+            await town.plans.add(Plan("p", "套", "P", "swap", 1, quota_wh=wrong), T0_MS)
