@@ -15,7 +15,7 @@ from fleet.core.geo import Point, gcj02, sketch
 from fleet.core.swaps import refuse_cabinet
 from fleet.core.views import CabinetView
 from fleet.web.drawing import is_live
-from fleet.web.pages import FIND_SCRIPT, page, web_of
+from fleet.web.pages import FIND_SCRIPT, QR_WORKER, page, web_of
 from fleet.web.present import cabinet_facts, place_of
 
 router = APIRouter(include_in_schema=False)
@@ -81,7 +81,9 @@ async def scan(request: Request, code: _Text = "") -> Response:
         exact = code_in(typed, everyone)
         if exact is not None:
             return RedirectResponse(f"/c/{exact}", SEE_OTHER)
-    return page(request, "scan.html", typed=typed[:40], js_urls=[FIND_SCRIPT.url])
+    return page(
+        request, "scan.html", typed=typed[:40], worker=QR_WORKER.url, js_urls=[FIND_SCRIPT.url]
+    )
 
 
 def code_in(text: str, cabinets: list[CabinetView]) -> str | None:

@@ -38,7 +38,7 @@ from fleet.ports import (
     Steering,
     Swaps,
 )
-from fleet.web import i18n
+from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
 from fleet.web.i18n import Catalogue
@@ -74,8 +74,8 @@ class Static:
     media_type: str
 
 
-def _static(name: str, media_type: str) -> Static:
-    body = (FOLDER / "static" / name).read_bytes()
+def _static(name: str, media_type: str, body: bytes | None = None) -> Static:
+    body = (FOLDER / "static" / name).read_bytes() if body is None else body
     stem, _, suffix = name.rpartition(".")
     digest = hashlib.sha256(body).hexdigest()[:12]
     return Static(f"/static/{stem}.{digest}.{suffix}", body, media_type)
@@ -91,8 +91,10 @@ def _service_worker(urls: list[str]) -> str:
 SCRIPT: Final = _static("yz.mjs", "text/javascript")
 OFFLINE_SCRIPT: Final = _static("offline.mjs", "text/javascript")
 FIND_SCRIPT: Final = _static("find.mjs", "text/javascript")
+#: Fetched only by browsers that cannot read codes themselves.
+QR_WORKER: Final = _static("qr-worker.js", "text/javascript", vendor.qr_worker())
 ICON: Final = _static("icon.svg", "image/svg+xml")
-STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, ICON)
+STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, QR_WORKER, ICON)
 SERVICE_WORKER: Final = _service_worker([SCRIPT.url, OFFLINE_SCRIPT.url, ICON.url])
 RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
 OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")
