@@ -63,7 +63,7 @@ UNTRANSLATED: Final = """(known) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const element = node.parentElement;
-    if (element.closest('.mono,[lang],script,style,noscript,svg .mark')) continue;
+    if (element.closest('.mono,body [lang],script,style,noscript,svg .mark')) continue;
     const text = known.reduce((left, each) => left.replaceAll(each, ''), node.data);
     const words = (text.match(/[A-Za-z]{2,}/g) ?? []).filter((word) => !['km', 'kWh', 'min'].includes(word));
     if (words.length) odd.push(node.data.trim());
@@ -73,6 +73,18 @@ UNTRANSLATED: Final = """(known) => {
       const text = each.getAttribute(name) ?? '';
       if (text && !/[\\u4e00-\\u9fff]/.test(text) && /[A-Za-z]{2,}/.test(text)) odd.push(`${name}: ${text}`);
     }
+  return odd;
+}"""
+
+#: Chinese on an English page that is neither the name of a cabinet nor the link to the other language.
+STILL_CHINESE: Final = """(known) => {
+  const odd = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode());) {
+    if (node.parentElement.closest('body [lang],script,style,noscript')) continue;
+    const text = known.reduce((left, each) => left.replaceAll(each, ''), node.data);
+    if (/[\\u4e00-\\u9fff]/.test(text)) odd.push(node.data.trim());
+  }
   return odd;
 }"""
 

@@ -20,7 +20,7 @@ from deploy.demo.waiting import now_s
 from tests.support.browser import chromium, desk
 from tests.support.flaky import Mood, flaky
 from tests.support.partners import Platform
-from tests.support.ride import Album, Ride, riding
+from tests.support.ride import BACK_SOC_PCT, Album, Ride, riding
 from tests.support.stack import SystemStack
 from tests.system.conftest import BROKER
 
@@ -44,13 +44,15 @@ def browser() -> Iterator[Browser]:
         yield launched
 
 
+@pytest.mark.parametrize(("locale", "number"), [("zh-CN", "01"), ("en-GB", "11")])
 def test_a_new_rider_from_registering_to_giving_back(
-    fresh_stack: SystemStack, browser: Browser
+    fresh_stack: SystemStack, browser: Browser, locale: str, number: str
 ) -> None:
     """First pick-up, reservation, swap, receipt, return without pick-up: all on the phone's pages."""
-    stack = fresh_stack
-    with riding(stack, browser, "rider", phone_number="+8613800138001") as ride:
+    stack, phone = fresh_stack, f"+86138001380{number}"
+    with riding(stack, browser, f"rider-{locale}", phone_number=phone, locale=locale) as ride:
         whole_story(ride)
+        expect(ride.page.locator("html")).to_have_attribute("lang", re.compile(locale[:2]))
     stack.assert_truth_is_ledger()
 
 
@@ -269,9 +271,15 @@ def whole_story(ride: Ride) -> None:
     expect(page.locator(".slip")).to_contain_text(first)
     expect(page.locator(".slip")).to_contain_text(second)
     assert len(stack.ledger(swap_id)) == 2
+    told = {row["serial"]: row["soc_pct"] for row in ride.spy.swap(swap_id)["movements"]}
+    assert told[first] == round(BACK_SOC_PCT)
+    assert told[second] >= stack.options.cabinet_values["cabinet"]["target_soc_pct"]
+    for soc_pct in told.values():
+        expect(page.locator(".slip")).to_contain_text(f"{soc_pct}%")
 
     page.goto(f"{ride.base}/me")
     expect(page.locator("main")).to_contain_text(second)
+    expect(page.locator("main")).to_contain_text(f"{told[second]}%")
     ride.look("account")
     picture(ride, "account")
     ride.open_cabinet()

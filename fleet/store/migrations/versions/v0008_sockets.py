@@ -20,3 +20,12 @@ def upgrade() -> None:
         "socket_session",
         sa.Column("included", sa.Boolean(), server_default=sa.false(), nullable=False),
     )
+
+
+def downgrade() -> None:
+    """To the version before."""
+    with op.batch_alter_table("socket_session") as batch:
+        for column in ("included", "partner", "plan"):
+            batch.drop_column(column)
+    with op.batch_alter_table("rider_plan") as batch:
+        batch.drop_column("quota_wh")
