@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from fleet.config_keys import SECTIONS, Key, Value
 from fleet.config_store import password_unfit, with_password
+from fleet.core.tiles import TileSource, template_problem
 from fleet.errors import ConfigError
 
 ENV_PREFIX: Final = "FLEETD__"
@@ -67,6 +68,7 @@ class PagesConfig:
     locale: str
     timezone: str
     support_phone: str
+    tiles: TileSource | None  # None: the schematic map
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,11 @@ def _cross_check(values: Mapping[tuple[str, str], Value], report: _Report) -> No
         and (wrong := password_unfit(str(values["store", "url"]))) is not None
     ):
         report.add("store.password_file", wrong)
+    tiles = str(values["pages", "map_tiles"])
+    if tiles and (wrong := template_problem(tiles)) is not None:
+        report.add("pages.map_tiles", wrong)
+    if tiles and not values["pages", "map_attribution"]:
+        report.add("pages.map_attribution", "is empty: say whose map it is, as its licence asks")
     _check_tls(values, report)
 
 
@@ -339,6 +346,7 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
             locale=values["pages", "locale"],
             timezone=values["pages", "timezone"],
             support_phone=values["pages", "support_phone"],
+            tiles=_tiles(values),
         ),
         limits=LimitsConfig(starts_per_minute=values["limits", "starts_per_minute"]),
         balance=BalanceConfig(
@@ -351,6 +359,16 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
         or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",
+    )
+
+
+def _tiles(values: Mapping[tuple[str, str], Any]) -> TileSource | None:
+    if not values["pages", "map_tiles"]:
+        return None
+    return TileSource(
+        values["pages", "map_tiles"],
+        values["pages", "map_attribution"],
+        values["pages", "map_datum"],
     )
 
 

@@ -134,6 +134,19 @@ SECTIONS: Final[Mapping[str, tuple[Key, ...]]] = {
         ),
         Key("timezone", "Asia/Shanghai", "Of the times shown."),
         Key("support_phone", "", "Shown where a rider is stuck."),
+        Key(
+            "map_tiles",
+            "",
+            'Licensed raster tiles, such as "https://tiles.example.cn/{z}/{x}/{y}.png?key=abc"; '
+            "empty: a schematic map of our own.",
+        ),
+        Key("map_attribution", "", "Whose map it is; shown under it, as most licences ask."),
+        Key(
+            "map_datum",
+            "wgs84",
+            "What the tiles are drawn in; maps of mainland China use gcj02.",
+            choices=("wgs84", "gcj02"),
+        ),
     ),
     "limits": (
         Key(

@@ -49,6 +49,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
             locale=config.pages.locale,
             timezone=config.pages.timezone,
             support_phone=config.pages.support_phone,
+            tiles=config.pages.tiles,
             starts_per_minute=config.limits.starts_per_minute,
         ),
         metrics_text=parts.metrics.render,

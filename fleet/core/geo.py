@@ -15,7 +15,7 @@ _ECCENTRICITY2: Final = 0.006_693_421_622_965_943
 _LON_RANGE: Final = (72.004, 137.8347)
 _LAT_RANGE: Final = (0.8293, 55.8271)
 #: Lengths that a scale bar may have.
-_BARS_M: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
+BARS_M: Final = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000)
 #: A map of one place shows at least so much around it.
 _SPAN_MIN_M: Final = 300.0
 
@@ -91,15 +91,15 @@ def sketch(
         y = (middle.lat - place.lat) * METRES_PER_DEGREE * scale
         return Spot(round(width / 2 + x), round(height / 2 + y), number)
 
-    bars = [length for length in _BARS_M if length * scale <= width / 3]
-    bar_m = bars[-1] if bars else _BARS_M[0]
-    spots = _apart([spot(place, number) for number, place in enumerate(places, 1)])
+    bars = [length for length in BARS_M if length * scale <= width / 3]
+    bar_m = bars[-1] if bars else BARS_M[0]
+    spots = apart([spot(place, number) for number, place in enumerate(places, 1)])
     if here:
         spots.append(spot(here, 0))
     return Sketch(width, height, tuple(spots), round(bar_m * scale), bar_m)
 
 
-def _apart(spots: list[Spot], least: int = 30) -> list[Spot]:
+def apart(spots: list[Spot], least: int = 30) -> list[Spot]:
     """Move marks that lie upon one another to the side, so that each number can be read."""
     placed: list[Spot] = []
     for each in spots:

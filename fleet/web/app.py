@@ -136,7 +136,7 @@ def create_app(
     app.add_middleware(
         SecurityMiddleware,
         origin=config.origin,
-        policy=content_policy((RIDER_CSS, OPS_CSS)),
+        policy=content_policy((RIDER_CSS, OPS_CSS), [config.tiles.origin] if config.tiles else []),
         bodies={report_pages.FILE_PATH: report_pages.FORM_BYTES_MAX},
     )
     return app

@@ -18,8 +18,10 @@ from fleet.ports import Reports, Sockets, Stations
 from fleet.web import limits
 from fleet.web.access import permitted, place_of, staff_of
 from fleet.web.drawing import is_live
+from fleet.web.finding import map_of, way_to
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import Part, Web, in_page, page, part, web_of
+from fleet.web.present import point_of
 from fleet.web.rider import SEE_OTHER, check_key, fresh_key, notice_of, refused
 from fleet.web.security import LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
@@ -71,11 +73,15 @@ async def stations_page(request: Request) -> Response:
 async def station_page(request: Request, station_id: str) -> Response:
     """One station: its cabinets, sockets and amenities."""
     station = await stations_of(request).get(station_id)
+    place = point_of(station)
     return page(
         request,
         "station.html",
         s=station,
         cabinets=[(each, is_live(each)) for each in station.cabinets],
+        way=way_to(station.name, place),
+        near=urlencode({"lat": f"{place.lat:.4f}", "lon": f"{place.lon:.4f}"}) if place else "",
+        **map_of(web_of(request), [place] if place else [], None),
         thanks=request.query_params.get("thanks") == "1",
         notice=notice_of(request),
     )

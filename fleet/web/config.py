@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from fleet.core.tiles import TileSource
 from fleet.errors import ConfigError
 
 
@@ -22,6 +23,7 @@ class WebConfig:
     support_phone: str = ""
     heartbeat_s: float = 2.0
     starts_per_minute: int = 20  # taps of one rider that may move a door
+    tiles: TileSource | None = None  # of the map; None: a schematic one
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.public_url)

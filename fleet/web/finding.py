@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
@@ -13,10 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from fleet.core.distance import distance_m
 from fleet.core.geo import Point, gcj02, sketch
 from fleet.core.swaps import refuse_cabinet
+from fleet.core.tiles import chart
 from fleet.core.views import CabinetView
 from fleet.web.drawing import is_live
-from fleet.web.pages import FIND_SCRIPT, QR_WORKER, page, web_of
-from fleet.web.present import cabinet_facts, place_of
+from fleet.web.pages import FIND_SCRIPT, QR_WORKER, Web, page, web_of
+from fleet.web.present import cabinet_facts, point_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,8 +56,8 @@ async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: 
     if (exact := code_in(wanted, everyone)) is not None:
         return RedirectResponse(f"/c/{exact}", SEE_OTHER)
     found = _found(everyone, here, wanted)
-    places = [place for each in found if each.number and (place := place_of(each.cabinet))]
-    drawing = sketch(places, here, width=MAP_WIDTH, height=MAP_HEIGHT, margin=MAP_MARGIN)
+    places = [place for each in found if each.number and (place := point_of(each.cabinet))]
+    map_ = map_of(web_of(request), places, here)
     return page(
         request,
         "home.html",
@@ -65,7 +66,8 @@ async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: 
         here=here,
         q=wanted,
         area=web_of(request).stations is not None,
-        drawing=drawing,
+        offs=[each.number for each in found if each.number and not each.able],
+        **map_,
         js_urls=[FIND_SCRIPT.url],
     )
 
@@ -105,13 +107,23 @@ def socket_in(text: str, cabinets: list[CabinetView]) -> tuple[str, int] | None:
     return next(((c.id, number) for c in known if any(s.socket == number for s in c.sockets)), None)
 
 
-def way_to(cabinet: CabinetView) -> str | None:
+def map_of(web: Web, places: list[Point], here: Point | None) -> dict[str, Any]:
+    """What ``map.html`` draws: licensed tiles where they are configured, else a schematic map."""
+    size: dict[str, int] = {"width": MAP_WIDTH, "height": MAP_HEIGHT, "margin": MAP_MARGIN}
+    if web.config.tiles is None:
+        return {"drawing": sketch(places, here, **size), "tiles": (), "attribution": ""}
+    drawn = chart(web.config.tiles, places, here, **size)
+    if drawn is None:
+        return {"drawing": None, "tiles": (), "attribution": ""}
+    return {"drawing": drawn.sketch, "tiles": drawn.tiles, "attribution": drawn.attribution}
+
+
+def way_to(name: str, place: Point | None) -> str | None:
     """A link that opens the phone's navigation by bicycle; coordinates in GCJ-02, as it wants them."""
-    place = place_of(cabinet)
     if place is None:
         return None
     there = gcj02(place)
-    name = quote(cabinet.name.replace(",", " "), safe="")
+    name = quote(name.replace(",", " "), safe="")
     to = f"{there.lon:.6f},{there.lat:.6f},{name}"
     return f"https://uri.amap.com/navigation?to={to}&{urlencode({'mode': 'ride', 'coordinate': 'gaode'})}"
 
@@ -120,7 +132,7 @@ def _found(everyone: list[CabinetView], here: Point | None, wanted: str) -> list
     named = [each for each in everyone if _matches(each, wanted)]
     rows = []
     for each in named:
-        place = place_of(each)
+        place = point_of(each)
         away_m = distance_m(here.lat, here.lon, place.lat, place.lon) if here and place else None
         able = refuse_cabinet(cabinet_facts(each)) is None and bool(each.full and each.empty)
         rows.append((each, away_m, able))
@@ -129,7 +141,7 @@ def _found(everyone: list[CabinetView], here: Point | None, wanted: str) -> list
     rows.sort(key=lambda row: not row[2])
     found, number = [], 0
     for cabinet, away_m, able in rows[:LISTED_MAX]:
-        mapped = place_of(cabinet) is not None and number < MAPPED_MAX
+        mapped = point_of(cabinet) is not None and number < MAPPED_MAX
         number += mapped
         live = is_live(cabinet)
         found.append(Found(cabinet, live, able, away_m, number if mapped else 0))

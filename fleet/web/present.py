@@ -10,6 +10,7 @@ from fleet.core.geo import Point
 from fleet.core.hands import hands
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import RiderFacts, refuse_reservation
+from fleet.core.stations import RestStationView
 from fleet.core.swaps import CabinetFacts, LedgerFacts, refuse, refuse_cabinet
 from fleet.core.views import CabinetView, MovementView, RiderView, SwapView
 from fleet.web.i18n import Catalogue
@@ -303,8 +304,8 @@ def _held(swap: SwapView, receipt: Receipt) -> str:
     return "nothing" if swap.kind is Kind.PICKUP else "kept"
 
 
-def place_of(cabinet: CabinetView) -> Point | None:
-    """Where a cabinet stands, if that is known."""
-    if cabinet.lat is None or cabinet.lon is None:
+def point_of(what: CabinetView | RestStationView) -> Point | None:
+    """Where a cabinet or a station stands, if that is known."""
+    if what.lat is None or what.lon is None:
         return None
-    return Point(cabinet.lat, cabinet.lon)
+    return Point(what.lat, what.lon)

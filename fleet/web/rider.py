@@ -30,6 +30,7 @@ from fleet.web.entering import enter
 from fleet.web.finding import way_to
 from fleet.web.live import cabinet_parts, open_swap_of, report_link, swap_parts
 from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
+from fleet.web.present import point_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
 from protocols.messages import Kind
@@ -59,7 +60,7 @@ async def cabinet_page(request: Request, cabinet_id: str) -> Response:
         parts={name: in_page(piece) for name, piece in parts.items()},
         key=fresh_key(),
         notice=notice_of(request),
-        way=way_to(cabinet),
+        way=way_to(cabinet.name, point_of(cabinet)),
         hours=await good_hours(web, cabinet),
         js_urls=[OFFLINE_SCRIPT.url] if rider_id else [],
     )

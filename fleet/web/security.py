@@ -34,8 +34,11 @@ class KeyMissingError(InvalidError):
     status = 400
 
 
-def content_policy(styles: Iterable[str]) -> str:
-    """The Content-Security-Policy that allows our own script and exactly these inline styles."""
+def content_policy(styles: Iterable[str], pictures: Iterable[str] = ()) -> str:
+    """The Content-Security-Policy that allows our own script and exactly these inline styles.
+
+    ``pictures`` are other origins that pictures may come from: those of a licensed map.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
         for style in styles
@@ -45,7 +48,7 @@ def content_policy(styles: Iterable[str]) -> str:
             "default-src 'none'",
             "script-src 'self'",
             f"style-src {hashes}",
-            "img-src 'self'",
+            " ".join(("img-src 'self'", *pictures)),
             "connect-src 'self'",
             "form-action 'self'",
             "base-uri 'none'",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from fleet.core.reports import Topic
 from fleet.core.stations import AmenityKind, AmenityState
 from fleet.web.i18n import LANGUAGES, catalogue
 from protocols.sockets import SocketBody, SocketState, SocketStep
-from tests.support.area import AreaTown, area_town, sockets
+from tests.support.area import DRUM, AreaTown, area_town, sockets
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
 from tests.unit.fleet.test_photos import exif, jpeg
 
@@ -67,6 +68,18 @@ async def test_a_stranger_sees_the_station_and_its_sockets(area: AreaTown) -> No
         for code in ("/p/DH-0001/9", "/p/DH-0009/1", "//evil.example/p/DH-0001/2/../x"):
             assert (await client.get("/scan", params={"code": code})).status_code == 200
         assert (await client.get("/reports/new")).status_code == 303
+
+
+async def test_a_station_whose_place_is_known_shows_the_way(area: AreaTown) -> None:
+    async with area.town.client() as client:
+        assert 'id="way"' not in (await client.get("/st/DRUM")).text
+        await area.stores.stations.put(replace(DRUM, lat=39.9365, lon=116.3845), 1)
+        page = (await client.get("/st/DRUM")).text
+    assert 'class="pin-no"' in page
+    assert "/?lat=39.9365&amp;lon=116.3845" in page
+    way = re.search(r'id="way" href="([^"]+)"', page)
+    assert way is not None
+    assert "uri.amap.com/navigation?to=116.39" in way[1], "in the degrees of Chinese maps"
 
 
 async def test_a_session_without_a_script_from_tap_to_receipt(

@@ -7,8 +7,9 @@ import re
 import pytest
 from httpx2 import AsyncClient
 
+from fleet.core.tiles import TileSource
 from fleet.web.finding import LISTED_MAX, code_in
-from tests.support.fleet_fakes import Town, cabinet
+from tests.support.fleet_fakes import Town, cabinet, serving
 
 
 async def test_the_nearest_that_can_serve_stand_first(town: Town, stranger: AsyncClient) -> None:
@@ -20,6 +21,26 @@ async def test_the_nearest_that_can_serve_stand_first(town: Town, stranger: Asyn
     assert "11 米" in page
     assert page.count('class="pin-no"') == 3
     assert 'class="me"' in page
+
+
+async def test_licensed_tiles_lie_under_the_map_and_the_policy_lets_in_only_theirs() -> None:
+    source = TileSource("https://tiles.example.cn/{z}/{x}/{y}.png?a=1", "© 某图", "gcj02")
+    fakes = Town()
+    fakes.cabinets.put(cabinet())
+    async with serving(fakes, tiles=source) as town, town.client() as client:
+        reply = await client.get("/?lat=31.2302&lon=121.47")
+        assert reply.text.count('<image href="https://tiles.example.cn/') >= 2
+        assert "© 某图" in reply.text
+        assert 'class="me"' in reply.text
+        policy = reply.headers["content-security-policy"].split("; ")
+        assert "img-src 'self' https://tiles.example.cn" in policy
+        assert sum("tiles.example.cn" in part for part in policy) == 1
+
+
+async def test_without_them_it_is_a_schematic_map_of_our_own(stranger: AsyncClient) -> None:
+    reply = await stranger.get("/?lat=31.2302&lon=121.47")
+    assert "<image" not in reply.text
+    assert "img-src 'self'" in reply.headers["content-security-policy"].split("; ")
 
 
 @pytest.mark.parametrize("query", ["lat=91&lon=0", "lat=31.2"])
