@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from deploy.demo.errors import ProgramError
 from deploy.demo.waiting import now_s, until
-from tests.crash.reckoning import Reckoning, reckon
+from tests.crash.reckoning import Reckoning, Ridden, reckon
 from tests.crash.rider import NoStartError, Ride, Rider
 from tests.crash.town import Town, pack_of
 from tests.support.stack import SystemStack
@@ -237,7 +237,10 @@ class Harness:
             return json.dumps([str(error)])
 
     def _reckon(self) -> Reckoning:
-        rides = [(ride.swap_id, (*ride.given, *ride.taken)) for ride in self._outcome.rides]
+        rides = [
+            Ridden(ride.swap_id, (*ride.given, *ride.taken), ride.reason)
+            for ride in self._outcome.rides
+        ]
         return reckon(self._town.home.fleet_db, self._truth(), rides)
 
     def _truth(self) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from fleet.core.swaps import NO_ANSWER
 from tests.support.stack import read_rows
 
 #: Movements of a completed transaction.
@@ -22,20 +23,38 @@ class Reckoning:
     double: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Ridden:
+    """One tap as the rider saw it, from the first to the last look at his phone."""
+
+    swap_id: str | None
+    handled: tuple[str, ...]  # packs that passed through his hands
+    reason: str | None = None  # why it ended, by his phone
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the fleet gave up waiting for the cabinet, and his hands did nothing."""
+        return self.reason == NO_ANSWER and not self.handled
+
+
 def reckon(
     ledger: Path,
     truth: Sequence[tuple[str, str]],
-    rides: Sequence[tuple[str | None, Sequence[str]]],
+    rides: Sequence[Ridden],
 ) -> Reckoning:
     """Hold the ledger against the true (serial, holder) of every pack and the riders' own memory.
 
-    A ride is the id of its swap and the packs that passed through the rider's hands in it.
+    A swap may answer a second tap when nobody answered the first in time: the fleet then called it
+    off, and the cabinet's late report revived it. The hands of both count together.
     """
     found = Reckoning()
     _packs(found, dict(read_rows(ledger, "SELECT serial, holder FROM battery")), truth)
     swaps = {row[0]: row[1:] for row in read_rows(ledger, "SELECT id, step, open, kind FROM swap")}
     moved = _movements(ledger)
-    for swap_id, handled in rides:
+    handled: dict[str | None, Counter[str]] = {}
+    for ride in rides:
+        handled.setdefault(ride.swap_id, Counter()).update(ride.handled)
+    for swap_id, hands in handled.items():
         step, is_open, kind = swaps.get(swap_id, (None, None, None))
         if step is None or is_open:
             found.lost.append(f"swap {swap_id}: has no end in the ledger ({step})")
@@ -43,12 +62,14 @@ def reckon(
         rows = moved.get(swap_id or "", Counter())
         if step == "completed":
             _legs(found, f"swap {swap_id}", rows.total(), LEGS[kind])
-            if rows != Counter(handled):
-                found.lost.append(f"swap {swap_id}: hands moved {handled}, ledger {sorted(rows)}")
-    found.lost += [f"swap {each}: nobody's" for each in swaps.keys() - {ride[0] for ride in rides}]
+            if rows != hands:
+                found.lost.append(
+                    f"swap {swap_id}: hands moved {sorted(hands)}, ledger {sorted(rows)}"
+                )
+    found.lost += [f"swap {each}: nobody's" for each in swaps.keys() - handled.keys()]
     found.double += [
         f"swap {each}: answers {n} taps"
-        for each, n in Counter(ride[0] for ride in rides).items()
+        for each, n in Counter(ride.swap_id for ride in rides if not ride.unanswered).items()
         if n > 1
     ]
     return found

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.reckoning import Reckoning, reckon
+from tests.crash.reckoning import Reckoning, Ridden, reckon
 
 TRUTH = [("OLD", "slot:CR-0001:1"), ("NEW", "rider:R1"), ("IDLE", "slot:CR-0001:2")]
-RIDES = [("S1", ("OLD", "NEW")), ("S2", ())]
+RIDES = [Ridden("S1", ("OLD", "NEW")), Ridden("S2", ())]
 
 
 @pytest.fixture
@@ -54,5 +54,14 @@ def test_a_wrong_ledger(ledger: Path, change: str, kind: str, words: str) -> Non
 
 
 def test_one_pack_in_two_places_and_one_swap_for_two_taps(ledger: Path) -> None:
-    found = reckon(ledger, [*TRUTH, ("IDLE", "slot:CR-0002:5")], [*RIDES, ("S1", ("OLD", "NEW"))])
+    twice = [*RIDES, Ridden("S1", ())]
+    found = reckon(ledger, [*TRUTH, ("IDLE", "slot:CR-0002:5")], twice)
     assert found.double == ["pack IDLE: in 2 places", "swap S1: answers 2 taps"]
+
+
+def test_a_swap_that_was_called_off_unanswered_may_answer_the_next_tap(ledger: Path) -> None:
+    called_off = Ridden("S1", (), "no-answer")
+    assert reckon(ledger, TRUTH, [called_off, *RIDES]) == Reckoning()
+    assert reckon(ledger, TRUTH, [called_off, Ridden("S2", ())]).lost  # its hands are nobody's
+    handled = Ridden("S1", ("OLD", "NEW"), "no-answer")
+    assert reckon(ledger, TRUTH, [handled, *RIDES]) != Reckoning()
