@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic as _intrinsic
 
 WORD: Final = 64
 ONE: Final = np.uint64(1)
@@ -22,6 +24,10 @@ LAST: Final = np.uint64(63)
 #: Compiles what allocates nothing, without reference counts: counting the arrays of a network at every
 #: call, by atomic additions, cost as much as the search itself.
 kernel: Final[Any] = partial(njit, cache=True, _nrt=False)
+
+
+#: Instructions of the machine; the compiler hands the first argument in, callers don't.
+intrinsic: Final[Any] = _intrinsic
 
 
 def words_for(nodes: int) -> int:
@@ -47,69 +53,96 @@ def drop(row, t):
     row[t >> 6] &= ~(ONE << uint64(t & 63))
 
 
-@kernel(inline="always")
-def reverse_word(word):
+@intrinsic
+def reverse_word(_typing, _word):
     """The 64 bits the other way round."""
-    word = ((word >> uint64(1)) & uint64(0x5555555555555555)) | (
-        (word & uint64(0x5555555555555555)) << uint64(1)
-    )
-    word = ((word >> uint64(2)) & uint64(0x3333333333333333)) | (
-        (word & uint64(0x3333333333333333)) << uint64(2)
-    )
-    word = ((word >> uint64(4)) & uint64(0x0F0F0F0F0F0F0F0F)) | (
-        (word & uint64(0x0F0F0F0F0F0F0F0F)) << uint64(4)
-    )
-    word = ((word >> uint64(8)) & uint64(0x00FF00FF00FF00FF)) | (
-        (word & uint64(0x00FF00FF00FF00FF)) << uint64(8)
-    )
-    word = ((word >> uint64(16)) & uint64(0x0000FFFF0000FFFF)) | (
-        (word & uint64(0x0000FFFF0000FFFF)) << uint64(16)
-    )
-    return (word >> uint64(32)) | (word << uint64(32))
+    return uint64(uint64), lambda _context, builder, _signature, args: builder.bitreverse(args[0])
+
+
+@intrinsic
+def lowest(_typing, _word):
+    """The number of the lowest set bit of a word; 64 when there is none."""
+
+    def code(_context, builder, _signature, args):
+        return builder.cttz(args[0], cgutils.false_bit)
+
+    return int64(uint64), code
+
+
+@intrinsic
+def zeros_above(_typing, _word):
+    """How many bits stand above the highest set bit of a word; 64 when there is none."""
+
+    def code(_context, builder, _signature, args):
+        return builder.ctlz(args[0], cgutils.false_bit)
+
+    return int64(uint64), code
 
 
 @kernel(forceinline=True)
 def reverse_row(row, nodes, out):
-    """``out`` becomes the reversed set of ``row``."""
+    """``out``, another row, becomes the reversed set of ``row``."""
     words = len(row)
-    shift = uint64(words * 64 - nodes)
     for w in range(words):
         out[w] = reverse_word(row[words - 1 - w])
+    _shift_down(out, uint64(words * 64 - nodes))
+
+
+@kernel(forceinline=True)
+def reverse_row_in_place(row, nodes):
+    """The row becomes its own reversed set."""
+    words = len(row)
+    for w in range((words + 1) // 2):
+        low, high = row[w], row[words - 1 - w]
+        row[w], row[words - 1 - w] = reverse_word(high), reverse_word(low)
+    _shift_down(row, uint64(words * 64 - nodes))
+
+
+@kernel(forceinline=True)
+def _shift_down(row, shift):
+    """Move members by less than a word towards lower positions."""
+    words = len(row)
     if shift != NIL:
         for w in range(words):
-            upper = out[w + 1] << (uint64(64) - shift) if w + 1 < words else NIL
-            out[w] = (out[w] >> shift) | upper
-
-
-@kernel(inline="always")
-def lowest(word):
-    """The number of the lowest set bit of a word that is not zero."""
-    low = word & (~word + ONE)
-    number = 0
-    if low & uint64(0xFFFFFFFF00000000) != NIL:
-        number += 32
-    if low & uint64(0xFFFF0000FFFF0000) != NIL:
-        number += 16
-    if low & uint64(0xFF00FF00FF00FF00) != NIL:
-        number += 8
-    if low & uint64(0xF0F0F0F0F0F0F0F0) != NIL:
-        number += 4
-    if low & uint64(0xCCCCCCCCCCCCCCCC) != NIL:
-        number += 2
-    if low & uint64(0xAAAAAAAAAAAAAAAA) != NIL:
-        number += 1
-    return number
+            upper = row[w + 1] << (uint64(64) - shift) if w + 1 < words else NIL
+            row[w] = (row[w] >> shift) | upper
 
 
 @kernel(inline="always")
 def highest(word):
     """The number of the highest set bit of a word that is not zero."""
-    number = 0
-    for step in (32, 16, 8, 4, 2, 1):
-        if word >> uint64(step) != NIL:
-            word >>= uint64(step)
-            number += step
-    return number
+    return 63 - zeros_above(word)
+
+
+@kernel(forceinline=True)
+def run_down(row, start):
+    """The lowest position from which on all up to ``start`` are members; start + 1: not even that."""
+    run = zeros_above(~(row[start >> 6] << uint64(63 - (start & 63))))
+    low = start + 1 - run
+    while 0 < low <= start and low & 63 == 0:
+        more = zeros_above(~row[(low >> 6) - 1])
+        if more == 0:
+            break
+        low -= more
+    return low
+
+
+@kernel(forceinline=True)
+def last_common(one, other, low, high):
+    """The highest position in [low, high] that is a member of both sets; -1: none."""
+    if high < low:
+        return -1
+    w = high >> 6
+    word = one[w] & other[w] & (~NIL >> uint64(63 - (high & 63)))
+    while True:
+        if w == low >> 6:
+            word &= ~NIL << uint64(low & 63)
+        if word != NIL:
+            return (w << 6) + highest(word)
+        w -= 1
+        if w < low >> 6:
+            return -1
+        word = one[w] & other[w]
 
 
 @kernel(forceinline=True)

@@ -1,15 +1,19 @@
 """Blocking flow on the exchange graph of a region.
 
-``improve`` brings as much energy as possible into a set of cheap intervals from dearer ones (and from
-intervals above their limit), along shortest chains of exchanges. Doing that for growing sets, from the
-cheapest price on, is optimal: the loads of a region form a generalised polymatroid, so lexicographic
-greed is exact.
+Energy moves into cheap intervals from dearer ones (and from intervals above their limit), along shortest
+chains of exchanges. The loads of a region form a generalised polymatroid, so it is enough that for each
+price nothing dearer can move to it or below: in whatever order that comes about, what is right for one
+price stays right while another one is seen to. ``sweep`` sees to many at once: ``sets`` are disjoint
+groups of intervals, the cheapest first, ``rest`` what is dear to each. Halving the groups from sweep to
+sweep moves energy a few times instead of once per price, and a last sweep with a group per price that
+moves nothing proves the optimum and labels each node with the cheapest price it can pass energy on to.
 
-A search from the sinks gives levels. Level 0: region nodes that are cheap and have room, and with them
-the feeder nodes whose feeder has room. Level i: intervals that some cabinet can leave for a node of
-level i - 1 of its feeder; a region node that one feeder can leave may be entered by any other feeder
-with room. Then depth-first search from the sources with current-arc pointers (as Dinic), where every
-node found dead is struck off.
+A search from the sinks of a group gives levels. Level 0: region nodes that are cheap and have room, and
+with them the feeder nodes whose feeder has room. Level i: intervals that some cabinet can leave for a
+node of level i - 1 of its feeder; a region node that one feeder can leave may be entered by any other
+feeder with room. Then depth-first search from the sources with current-arc pointers (as Dinic), where
+every node found dead is struck off. A node belongs to the first group that it reaches: from there on it
+can't help another one.
 """
 
 from __future__ import annotations
@@ -46,9 +50,6 @@ from fleet.core.balance.reach import exits_of, leaving
 
 #: Longer chains of exchanges than this are not searched for: none was seen beyond 20.
 LEVELS_MAX: Final = 48
-#: Rounds of search and flow for one price: a bound against our own mistakes; tens are usual.
-ROUNDS_MAX: Final = 5_000
-
 
 #: Named flags of the kernels, which take no keyword arguments cheaply.
 KEEP: Final = False
@@ -61,6 +62,7 @@ class Search(NamedTuple):
     """Scratch of one region: levels, pointers, the path."""
 
     arrive: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be entered at this level
+    arrive_r: np.ndarray  # uint64 [L,F,W]: the same reversed
     leave: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be left towards the level before
     short: np.ndarray  # bool [L,F]: shortfall of the feeder reaches the level before
     region: np.ndarray  # uint64 [L,W]
@@ -69,10 +71,11 @@ class Search(NamedTuple):
     seen_region: np.ndarray  # uint64 [W]
     busy: np.ndarray  # uint64 [F,W]: where some cabinet of the feeder charges
     lacks: np.ndarray  # bool [F]: a cabinet of the feeder has shortfall
+    active: np.ndarray  # int32 [F]: feeders with arrivals at the newest level
     cabinet_at: np.ndarray  # int32 [F,T+1]: current arc
     feeder_at: np.ndarray  # int32 [T+1]
     path: np.ndarray  # int64 [L+1,5]: cabinet, from, to, feeder, through the region?
-    row: np.ndarray  # uint64 [10,W]: 0 to 4 of the reach, 5 to 9 of the flow and its rounds
+    row: np.ndarray  # uint64 [8,W]: 0 to 2 of the reach, 3 to 7 of the flow and the sweep
 
 
 def search_for(net: Network) -> Search:
@@ -81,6 +84,7 @@ def search_for(net: Network) -> Search:
     words = words_for(nodes)
     return Search(
         arrive=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
+        arrive_r=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
         leave=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
         short=np.zeros((LEVELS_MAX, feeders), np.bool_),
         region=np.zeros((LEVELS_MAX, words), np.uint64),
@@ -89,10 +93,11 @@ def search_for(net: Network) -> Search:
         seen_region=np.zeros(words, np.uint64),
         busy=np.zeros((feeders, words), np.uint64),
         lacks=np.zeros(feeders, np.bool_),
+        active=np.zeros(feeders, np.int32),
         cabinet_at=np.zeros((feeders, nodes), np.int32),
         feeder_at=np.zeros(nodes, np.int32),
         path=np.zeros((LEVELS_MAX + 1, 5), np.int64),
-        row=np.zeros((10, words), np.uint64),
+        row=np.zeros((8, words), np.uint64),
     )
 
 
@@ -111,68 +116,96 @@ def _note_sources(net, search):
 
 
 @kernel(forceinline=True)
-def _worth_asking(search, f, targets):
-    """Whether there are targets, and something left of the feeder that might leave for them."""
+def _worth_asking(search, f):
+    """Whether something is left of the feeder that might leave for its newest arrivals."""
     left = search.lacks[f]
-    some = False
-    for w in range(len(targets)):
+    for w in range(search.busy.shape[1]):
         left = left or search.busy[f, w] & ~search.seen_out[f, w] != NIL
-        some = some or targets[w] != NIL
-    return left and some
+    return left
+
+
+@kernel(forceinline=True)
+def _arrive(net, search, level, f, group, enter):
+    """Enter what is newly reached: nodes left by the feeder itself, or by way of the region."""
+    words = net.fopen.shape[1]
+    some = False
+    for w in range(words):
+        fresh = search.leave[level, f, w] | (search.region[level, w] & net.fopen[f, w])
+        fresh &= ~search.seen_in[f, w]
+        search.arrive[level, f, w] = fresh
+        search.seen_in[f, w] |= fresh
+        some = some or fresh != NIL
+        while fresh != NIL:
+            enter[f, (w << 6) + lowest(fresh)] = group
+            fresh &= fresh - ONE
+    if some:
+        reverse_row(search.arrive[level, f], net.x.shape[1], search.arrive_r[level, f])
+    return some
+
+
+@kernel(forceinline=True)
+def _arrivals(net, search, level, group, enter, region, before):
+    """The feeders with arrivals at this level; ``before``: how many were active so far."""
+    feeders, words = net.fopen.shape
+    widened = False
+    for w in range(words):
+        fresh = search.region[level, w]
+        widened = widened or fresh != NIL
+        search.seen_region[w] |= fresh
+        while fresh != NIL:
+            region[(w << 6) + lowest(fresh)] = group
+            fresh &= fresh - ONE
+    search.arrive[level] = NIL
+    search.arrive_r[level] = NIL
+    count = 0
+    for k in range(feeders if widened else before):
+        f = k if widened else search.active[k]
+        if _arrive(net, search, level, f, group, enter):
+            search.active[count] = f
+            count += 1
+    return count
 
 
 @kernel()
-def build_levels(net, search, sinks, sources):
+def build_levels(net, search, sinks, sources, group, enter, region):
     """Search from the sinks; returns how many levels there are and whether a source was reached."""
     feeders, words = net.fopen.shape
-    search.seen_in[:] = NIL
-    search.seen_out[:] = NIL
-    search.cabinet_at[:] = 0
-    search.feeder_at[:] = 0
-    _note_sources(net, search)
+    search.leave[0] = NIL
     for w in range(words):
         search.region[0, w] = sinks[w]
-        search.seen_region[w] = sinks[w]
-    for f in range(feeders):
-        for w in range(words):
-            search.arrive[0, f, w] = sinks[w] & net.fopen[f, w]
-            search.seen_in[f, w] = search.arrive[0, f, w]
-            search.leave[0, f, w] = NIL
+    count = _arrivals(net, search, 0, group, enter, region, feeders)
     reached = False
-    out = search.row[3]
+    out = search.row[2]
     level = 1
-    while level < LEVELS_MAX:
+    while count > 0 and level < LEVELS_MAX:
         search.region[level] = NIL
-        for f in range(feeders):
-            search.short[level, f] = False
-            if _worth_asking(search, f, search.arrive[level - 1, f]):
-                short = leaving(net, f, search.arrive[level - 1, f], search.row, out)
-                search.short[level, f] = short
-                reached = reached or short
-                for w in range(words):
-                    fresh = out[w] & ~search.seen_out[f, w]
-                    search.seen_out[f, w] |= fresh
-                    search.leave[level, f, w] = fresh
-                    search.region[level, w] |= fresh
-                    reached = reached or fresh & sources[w] != NIL
-            else:
-                search.leave[level, f] = NIL
-        for w in range(words):
-            search.region[level, w] &= ~search.seen_region[w]
-            search.seen_region[w] |= search.region[level, w]
-        more = False
-        for f in range(feeders):
+        search.leave[level] = NIL
+        search.short[level] = False
+        for k in range(count):
+            f = search.active[k]
+            if not _worth_asking(search, f):
+                continue
+            short = leaving(
+                net, f, search.arrive[level - 1, f], search.arrive_r[level - 1, f], search.row, out
+            )
+            search.short[level, f] = short
+            reached = reached or short
             for w in range(words):
-                fresh = (
-                    search.leave[level, f, w] | (search.region[level, w] & net.fopen[f, w])
-                ) & ~search.seen_in[f, w]
-                search.seen_in[f, w] |= fresh
-                search.arrive[level, f, w] = fresh
-                more = more or fresh != NIL
+                fresh = out[w] & ~search.seen_out[f, w]
+                search.seen_out[f, w] |= fresh
+                search.leave[level, f, w] = fresh
+                search.region[level, w] |= fresh & ~search.seen_region[w]
+                reached = reached or fresh & sources[w] != NIL
+        count = _arrivals(net, search, level, group, enter, region, count)
         level += 1
-        if not more:
-            break
     return level, reached
+
+
+@kernel(inline="always")
+def strike(net, search, level, f, t):
+    """(f, t) is no longer to be entered at this level."""
+    drop(search.arrive[level, f], t)
+    drop(search.arrive_r[level, f], net.x.shape[1] - 1 - t)
 
 
 @kernel(forceinline=True)
@@ -180,21 +213,17 @@ def next_hop(net, search, f, t, level):
     """A cabinet of the feeder that can leave t for the level before; (-1, ..) when none is left."""
     start = net.first[f]
     count = net.first[f + 1] - start
-    targets = search.arrive[level - 1, f]
+    targets, targets_r = search.arrive[level - 1, f], search.arrive_r[level - 1, f]
     if any_of(targets):
-        exits, targets_r = search.row[3], search.row[4]
-        reverse_row(targets, net.x.shape[1], targets_r)
         while search.cabinet_at[f, t] < count:
             c = start + search.cabinet_at[f, t]
             if has(net.mask[c, OUT], t):
-                exits_of(net, c, targets, targets_r, search.row, exits)
-                if has(exits, t):
-                    b, slack = find_arc(net, c, t, targets, KEEP)
-                    if b >= 0:
-                        return np.int64(c), np.int64(b), slack
+                b = find_arc(net, c, t, targets, targets_r, KEEP)
+                if b >= 0:
+                    return np.int64(c), np.int64(b)
             search.cabinet_at[f, t] += 1
     drop(search.leave[level, f], t)
-    return np.int64(-1), np.int64(-1), np.int64(0)
+    return np.int64(-1), np.int64(-1)
 
 
 @kernel(forceinline=True)
@@ -212,13 +241,13 @@ def hop_from(net, search, f, t, level):
             while search.feeder_at[t] < len(net.fopen):
                 g = search.feeder_at[t]
                 if has(search.leave[level, g], t):
-                    c, b, _ = next_hop(net, search, g, t, level)
+                    c, b = next_hop(net, search, g, t, level)
                     if c >= 0:
                         return c, b, np.int64(g), True
                 search.feeder_at[t] += 1
             drop(search.region[level], t)
     if level > 0 and has(search.leave[level, f], t):
-        c, b, _ = next_hop(net, search, f, t, level)
+        c, b = next_hop(net, search, f, t, level)
         if c >= 0:
             return c, b, np.int64(f), False
     return np.int64(-1), np.int64(-1), np.int64(f), False
@@ -229,7 +258,7 @@ def find_path(net, search, c, a, f, level, short):
     """A path from the source (c, a) at this level to a sink; returns its number of hops, 0 for none."""
     path = search.path
     while True:
-        b, _ = find_arc(net, c, a, search.arrive[level - 1, f], short)
+        b = find_arc(net, c, a, search.arrive[level - 1, f], search.arrive_r[level - 1, f], short)
         if b < 0:
             return 0
         path[0, 0], path[0, 1], path[0, 2], path[0, 3], path[0, 4] = c, a, b, f, 0
@@ -248,7 +277,7 @@ def find_path(net, search, c, a, f, level, short):
                 hops += 1
                 at -= 1
                 continue
-            drop(search.arrive[at, here], t)
+            strike(net, search, at, here, t)
             hops -= 1
             at += 1
 
@@ -322,7 +351,7 @@ def drain(net, search, c, a, level, dear, short):
         amount = path_amount(net, search.path, hops, most)
         if amount <= 0:
             # Strike the last hop's node off: another round finds it again when it helps.
-            drop(search.arrive[level - hops, search.path[hops - 1, 3]], search.path[hops - 1, 2])
+            strike(net, search, level - hops, search.path[hops - 1, 3], search.path[hops - 1, 2])
             continue
         send(net, search.path, hops, amount, short)
         moved += amount
@@ -330,7 +359,7 @@ def drain(net, search, c, a, level, dear, short):
         if net.croom[sink] <= 0:
             drop(search.region[0], sink)
             for g in range(len(net.fopen)):
-                drop(search.arrive[0, g], sink)
+                strike(net, search, 0, g, sink)
     return moved
 
 
@@ -345,7 +374,7 @@ def flow(net, search, levels, dear, excess):
     moved = np.int64(0)
     failed = 0
     patience = levels * (len(net.feeder) // 16 + feeders // 2)
-    targets_r, exits = search.row[5], search.row[6]
+    exits = search.row[3]
     for level in range(1, levels):
         for f in range(feeders):
             targets = search.arrive[level - 1, f]
@@ -356,8 +385,14 @@ def flow(net, search, levels, dear, excess):
                 near = near or search.leave[level, f, w] & (dear[w] | excess[w]) != NIL
             if not near:
                 continue  # its sources, if any, were nearer
-            reverse_row(targets, net.x.shape[1], targets_r)
+            targets_r = search.arrive_r[level - 1, f]
             for c in range(net.first[f], net.first[f + 1]):
+                some = False
+                for w in range(words):
+                    goes = net.mask[c, OUT, w] & (dear[w] | excess[w])
+                    some = some or (goes | net.mask[c, SHORT, w]) != NIL
+                if not some:
+                    continue
                 exits_of(net, c, targets, targets_r, search.row, exits)
                 for w in range(words):
                     here = targets[w] & net.mask[c, IN, w]
@@ -382,107 +417,51 @@ def flow(net, search, levels, dear, excess):
     return moved
 
 
-@kernel(nogil=True)
-def improve(net, search, cheap, dear):
-    """Bring energy into the cheap intervals from dear ones, shortfall and those above their limit.
-
-    ``cheap`` and ``dear`` are sets. Returns (energy moved, rounds).
-    """
-    words = len(cheap)
-    nodes = net.x.shape[1]
-    sinks, excess, sources = search.row[7], search.row[8], search.row[9]
-    total = np.int64(0)
-    for round_ in range(ROUNDS_MAX):
-        for w in range(words):
-            sinks[w] = NIL
-            excess[w] = NIL
-        for t in range(nodes):
-            if net.croom[t] > 0 and has(cheap, t):
-                add(sinks, t)
-            if net.croom[t] < 0:
-                add(excess, t)
-        for w in range(words):
-            sources[w] = dear[w] | excess[w]
-        if not any_of(sinks):
-            return total, round_
-        levels, reached = build_levels(net, search, sinks, sources)
-        if not reached:
-            return total, round_
-        moved = flow(net, search, levels, dear, excess)
-        total += moved
-        if moved == 0:
-            return total, round_
-    return total, ROUNDS_MAX
-
-
 @kernel(forceinline=True)
-def _arrivals(net, search, now, fresh_region, rank, enter):
-    """Enter what is newly reached: feeder nodes left by their own, or by way of the region."""
-    feeders, words = net.fopen.shape
-    more = False
-    for f in range(feeders):
-        for w in range(words):
-            fresh = (search.leave[0, f, w] | (fresh_region[w] & net.fopen[f, w])) & ~(
-                search.seen_in[f, w]
-            )
-            search.arrive[now, f, w] = fresh
-            search.seen_in[f, w] |= fresh
-            more = more or fresh != NIL
-            while fresh != NIL:
-                enter[f, (w << 6) + lowest(fresh)] = rank
-                fresh &= fresh - ONE
-    return more
+def _note_rooms(net, rooms, excess):
+    """Where the region has room, and where it is above its limit."""
+    for w in range(len(rooms)):
+        rooms[w] = NIL
+        excess[w] = NIL
+    for t in range(len(net.croom)):
+        if net.croom[t] > 0:
+            add(rooms, t)
+        elif net.croom[t] < 0:
+            add(excess, t)
 
 
 @kernel(nogil=True)
-def label(net, search, price_rank, rest, enter, region, work):
-    """Prices of one more Wh: ``enter`` int32 [F,T+1] at a feeder's node, ``region`` int32 [T+1].
+def sweep(net, search, sets, rest, enter, region, move):
+    """Bring energy into the intervals of each of ``sets`` [G,W] from those of its ``rest`` [G,W].
 
-    Each is the rank of the cheapest price that energy put there can be passed on to; ``len(rest)``
-    where it can only become shortfall. ``rest`` uint64 [ranks,W] are the dearer intervals of each
-    rank; ``work`` bool [ranks] tells for which of them ``improve`` would find a source. Search from
-    the sinks, price after price, so that each node is reached once.
+    ``enter`` int32 [F,T+1] and ``region`` int32 [T+1] become the prices of one more Wh at a feeder's
+    and the region's nodes: the first group that it can be passed on to, G where it can only become
+    shortfall. They hold when nothing had to move, as without ``move``. Returns the energy moved. Each
+    node is reached once: O(N·T/64) word operations times the hops that bring something new.
     """
-    feeders, words = net.fopen.shape
-    nodes = net.x.shape[1]
-    enter[:] = len(rest)
-    region[:] = len(rest)
+    words = net.fopen.shape[1]
+    enter[:] = len(sets)
+    region[:] = len(sets)
     search.seen_in[:] = NIL
     search.seen_out[:] = NIL
     search.seen_region[:] = NIL
+    search.cabinet_at[:] = 0
+    search.feeder_at[:] = 0
     _note_sources(net, search)
-    fresh_region = search.region[0]
-    excess = search.region[1]
-    excess[:] = NIL
-    for t in range(nodes):
-        if net.croom[t] < 0:
-            add(excess, t)
-    for rank in range(len(rest)):
-        work[rank] = False
-        fresh_region[:] = NIL
-        for t in range(nodes):
-            if price_rank[t] == rank and net.croom[t] > 0 and not has(search.seen_region, t):
-                add(fresh_region, t)
-        search.leave[0] = NIL
-        while True:
-            for t in range(nodes):
-                if has(fresh_region, t) and not has(search.seen_region, t):
-                    region[t] = rank
-                    add(search.seen_region, t)
-            if not _arrivals(net, search, 0, fresh_region, rank, enter):
-                break
-            fresh_region[:] = NIL
-            out = search.row[3]
-            for f in range(feeders):
-                if not _worth_asking(search, f, search.arrive[0, f]):
-                    search.leave[0, f] = NIL
-                    continue
-                if leaving(net, f, search.arrive[0, f], search.row, out):
-                    work[rank] = True
-                for w in range(words):
-                    fresh = out[w] & ~search.seen_out[f, w]
-                    search.seen_out[f, w] |= fresh
-                    search.leave[0, f, w] = fresh
-                    fresh_region[w] |= fresh & ~search.seen_region[w]
-                    if fresh & (rest[rank, w] | excess[w]) != NIL:
-                        work[rank] = True
+    rooms, excess = search.row[4], search.row[5]
+    sinks, sources = search.row[6], search.row[7]
+    _note_rooms(net, rooms, excess)
+    total = np.int64(0)
+    for group in range(len(sets)):
+        for w in range(words):
+            sinks[w] = sets[group, w] & rooms[w] & ~search.seen_region[w]
+            sources[w] = rest[group, w] | excess[w]
+        if not any_of(sinks):
+            continue
+        levels, reached = build_levels(net, search, sinks, sources, group, enter, region)
+        if reached and move:
+            moved = flow(net, search, levels, rest[group], excess)
+            if moved > 0:
+                total += moved
+                _note_rooms(net, rooms, excess)
+    return total

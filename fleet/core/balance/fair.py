@@ -26,8 +26,9 @@ def _spread(net):
         demand = np.int64(0)
         for c in range(low, high):
             has_short[c] = 0
-            for t in range(nodes - 1):
-                has_short[c] += net.v[c, t]
+            if net.short[c] > 0:
+                for t in range(nodes - 1):
+                    has_short[c] += net.v[c, t]
             short += has_short[c]
             demand += net.stored[c, nodes - 2]
         if short == 0 or high - low < 2:

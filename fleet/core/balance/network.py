@@ -13,7 +13,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fleet.core.balance.bits import ONE, any_of, has, kernel, words_for
+from fleet.core.balance.bits import (
+    NIL,
+    ONE,
+    has,
+    kernel,
+    last_common,
+    reverse_row,
+    reverse_row_in_place,
+    run_down,
+    words_for,
+)
 
 #: Room where there is no limit: far above any load, far below overflow when added to one.
 ENDLESS: Final = np.int64(1) << np.int64(50)
@@ -75,29 +85,44 @@ def put(row, t, yes):
 
 @kernel(nogil=True)
 def index_all(net):
-    """Set stored energy, masks and open feeders from x, v and the rooms."""
+    """Set stored energy, masks and open feeders from x, v and the rooms: O(N·T)."""
     cabinets, nodes = net.x.shape
-    last = nodes - 1
     for c in range(cabinets):
-        total = 0
-        short = 0
-        for t in range(nodes):
-            total += net.x[c, t] + net.v[c, t]
-            net.stored[c, t] = total
-            short += net.v[c, t] > 0
-            put(net.mask[c, IN], t, net.x[c, t] < net.step[c, t])
-            put(net.mask[c, IN_R], last - t, net.x[c, t] < net.step[c, t])
-            put(net.mask[c, OUT], t, net.x[c, t] > 0)
-            put(net.mask[c, OUT_R], last - t, net.x[c, t] > 0)
-            put(net.mask[c, SHORT], t, net.v[c, t] > 0)
-            put(net.mask[c, SHORT_R], last - t, net.v[c, t] > 0)
-            if t < last:
-                put(net.mask[c, LATER_R], last - t, total > net.emin[c, t])
-                put(net.mask[c, EARLIER], t, total < net.emax[c, t])
-        net.short[c] = short
+        _index(net, c)
     for f in range(len(net.froom)):
         for t in range(nodes):
             put(net.fopen[f], t, net.froom[f, t] > 0)
+
+
+@kernel(forceinline=True)
+def _index(net, c):
+    """One cabinet's, a word at a time: bits gathered in registers."""
+    nodes = net.x.shape[1]
+    last = nodes - 1
+    mask = net.mask[c]
+    total = np.int32(0)
+    short = 0
+    for w in range(mask.shape[1]):
+        come, leave, later, earlier, lack = NIL, NIL, NIL, NIL, NIL
+        for t in range(w << 6, min((w + 1) << 6, nodes)):
+            at = np.uint64(t & 63)
+            x, v = net.x[c, t], net.v[c, t]
+            total += x + v
+            net.stored[c, t] = total
+            come |= np.uint64(x < net.step[c, t]) << at
+            leave |= np.uint64(x > 0) << at
+            lack |= np.uint64(v > 0) << at
+            short += v > 0
+            if t < last:
+                later |= np.uint64(total > net.emin[c, t]) << at
+                earlier |= np.uint64(total < net.emax[c, t]) << at
+        mask[IN, w], mask[OUT, w], mask[SHORT, w] = come, leave, lack
+        mask[LATER_R, w], mask[EARLIER, w] = later, earlier
+    reverse_row(mask[IN], nodes, mask[IN_R])
+    reverse_row(mask[OUT], nodes, mask[OUT_R])
+    reverse_row(mask[SHORT], nodes, mask[SHORT_R])
+    reverse_row_in_place(mask[LATER_R], nodes)
+    net.short[c] = short
 
 
 @kernel(inline="always")
@@ -144,33 +169,25 @@ def change_froom(net, f, t, by):
 
 
 @kernel(forceinline=True)
-def find_arc(net, c, a, targets, here):
-    """The nearest interval of ``targets`` that the cabinet can move energy from a to, and how much.
+def find_arc(net, c, a, targets, targets_r, here):
+    """The nearest interval of ``targets`` to which the cabinet can move energy from a; -1: none.
 
-    ``here`` allows a itself (shortfall turned into charge). Returns (-1, 0) when there is none.
+    ``here`` allows a itself (shortfall turned into charge). A later interval goes before an earlier
+    one. Both ways are runs towards lower positions: O(T/64).
     """
-    if here and has(targets, a) and net.x[c, a] < net.step[c, a]:
-        return a, np.int64(net.step[c, a] - net.x[c, a])
-    last = net.x.shape[1] - 1
-    slack = np.int64(2**31 - 1)
-    for b in range(a + 1, last + 1):
-        slack = min(slack, np.int64(net.stored[c, b - 1]) - net.emin[c, b - 1])
-        if slack <= 0:
-            break
-        if has(targets, b):
-            room = np.int64(net.step[c, b]) - net.x[c, b]
-            if room > 0:
-                return b, min(slack, room)
-    slack = np.int64(2**31 - 1)
-    for b in range(a - 1, -1, -1):
-        slack = min(slack, np.int64(net.emax[c, b]) - net.stored[c, b])
-        if slack <= 0:
-            break
-        if has(targets, b):
-            room = np.int64(net.step[c, b]) - net.x[c, b]
-            if room > 0:
-                return b, min(slack, room)
-    return -1, np.int64(0)
+    mask = net.mask[c]
+    if here and has(targets, a) and has(mask[IN], a):
+        return a
+    start = net.x.shape[1] - 1 - a
+    low = run_down(mask[LATER_R], start)
+    if low <= start:
+        at = last_common(targets_r, mask[IN_R], low - 1, start - 1)
+        if at >= 0:
+            return net.x.shape[1] - 1 - at
+    if a == 0:
+        return -1
+    low = run_down(mask[EARLIER], a - 1)
+    return last_common(targets, mask[IN], low, a - 1)
 
 
 @kernel(forceinline=True)
@@ -232,8 +249,3 @@ def total_short(net):
             for t in range(net.v.shape[1]):
                 total += net.v[c, t]
     return total
-
-
-def is_open(row) -> bool:
-    """Whether a set has a member (for callers outside the kernels)."""
-    return bool(any_of(row))

@@ -23,18 +23,17 @@ def flood(within, seed, carry):
 
 
 @kernel(forceinline=True)
-def leaving(net, f, targets, scratch, out):
+def leaving(net, f, targets, targets_r, scratch, out):
     """``out`` becomes the intervals that some cabinet of the feeder can leave for ``targets``.
 
     Returns whether shortfall can. About 25 word operations per cabinet and word.
     """
     nodes = net.x.shape[1]
     words = len(targets)
-    reverse_row(targets, nodes, scratch[0])
     short = NIL
     for w in range(words):
         out[w] = NIL
-        scratch[1, w] = NIL
+        scratch[0, w] = NIL
     for c in range(net.first[f], net.first[f + 1]):
         carry = NIL
         carry_back = NIL
@@ -42,11 +41,11 @@ def leaving(net, f, targets, scratch, out):
         flooded_before = NIL
         for w in range(words):
             # Later: from b down to a through intervals where stored energy may fall.
-            goal = scratch[0, w] & net.mask[c, IN_R, w]
+            goal = targets_r[w] & net.mask[c, IN_R, w]
             seed = ((goal << ONE) | (before >> LAST)) & net.mask[c, LATER_R, w]
             before = goal
             flooded, carry = flood(net.mask[c, LATER_R, w], seed, carry)
-            scratch[1, w] |= flooded & net.mask[c, OUT_R, w]
+            scratch[0, w] |= flooded & net.mask[c, OUT_R, w]
             short |= flooded & net.mask[c, SHORT_R, w]
             # Earlier: from b up to a through intervals where stored energy may rise.
             goal = targets[w] & net.mask[c, IN, w]
@@ -58,9 +57,9 @@ def leaving(net, f, targets, scratch, out):
             flooded_before = flooded
             out[w] |= exits & net.mask[c, OUT, w]
             short |= exits & net.mask[c, SHORT, w]
-    reverse_row(scratch[1], nodes, scratch[2])
+    reverse_row(scratch[0], nodes, scratch[1])
     for w in range(words):
-        out[w] |= scratch[2, w]
+        out[w] |= scratch[1, w]
     return short != NIL
 
 
@@ -77,11 +76,11 @@ def exits_of(net, c, targets, targets_r, scratch, out):
         goal = targets_r[w] & net.mask[c, IN_R, w]
         seed = ((goal << ONE) | (before >> LAST)) & net.mask[c, LATER_R, w]
         before = goal
-        scratch[1, w], carry = flood(net.mask[c, LATER_R, w], seed, carry)
+        scratch[0, w], carry = flood(net.mask[c, LATER_R, w], seed, carry)
         goal = targets[w] & net.mask[c, IN, w] & net.mask[c, EARLIER, w]
         flooded, carry_back = flood(net.mask[c, EARLIER, w], goal, carry_back)
         out[w] = (flooded << ONE) | (flooded_before >> LAST)
         flooded_before = flooded
-    reverse_row(scratch[1], nodes, scratch[2])
+    reverse_row(scratch[0], nodes, scratch[1])
     for w in range(words):
-        out[w] |= scratch[2, w]
+        out[w] |= scratch[1, w]

@@ -1,6 +1,6 @@
 """One region at a time: exact at a given cap of its load, and a search for the cap that pays.
 
-At a cap the plan is built by ``exchange.improve`` for growing sets of cheap intervals. What a lower
+At a cap the plan is built by ``exchange.sweep``, for halves of the prices, quarters, and so on. What a lower
 cap would cost per watt-hour is read off the labels; it falls as the cap rises, so the total of energy
 and peak cost is convex in the cap, and its least value lies between two tangents.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,19 @@ from fleet.core.balance.network import ENDLESS, Network
 
 #: Evaluations of one region's cap; each at least cuts its bracket by a tenth.
 CAPS_MAX: Final = 60
-#: Passes over the prices at one cap, a bound against our own mistakes: a pass per price is usual.
+#: Sweeps at one cap, a bound against our own mistakes: a few are usual.
 PASSES_MAX: Final = 20_000
+#: Sweeps over groups of prices go on while they move such a share of the energy.
+WORTH: Final = 5e-5
 #: The largest step outwards while the best cap is not yet between two.
 STRIDE_MAX: Final = 0.25
 GROWTH: Final = 4
 #: A step up is so much longer than one down: it costs more, and coming back costs little.
 UP: Final = 4
+
+
+#: Sets of intervals and what is dear to each [G,W].
+Groups: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,10 @@ class Region:
         self._search = exchange.search_for(net)
         self._enter = np.zeros(net.froom.shape, np.int32)
         self._region = np.zeros(nodes, np.int32)
-        self._sets = [_set(self._rank <= rank) for rank in range(len(levels))]
-        rest = [_set(self._usable & (self._rank > rank)) for rank in range(len(levels))]
-        self._rest = np.array(rest, np.uint64).reshape(len(levels), -1)
-        self._work = np.zeros(len(levels), np.bool_)
+        self._rough = [_halves(self._rank, len(levels), size) for size in _sizes(len(levels))]
+        self._fine = _groups(
+            self._rank, [(rank, rank + 1) for rank in range(len(levels))], len(levels)
+        )
         self.point: Point | None = None
         self.best: Point | None = None
         self.below: Point | None = None  # where a higher cap pays
@@ -89,6 +95,7 @@ class Region:
         self.floor = -np.inf  # a cost that no plan goes below, known before the search
         self.enough = 0.0  # share of the cost above the floor that will do
         self.moved_wh = 0
+        self._repaired = False  # what a previous plan left over is little
         self._stride = STRIDE_MAX
         self._cap_wh = 0  # at which the network stands
         self._kept: tuple[NDArray[Any], ...] | None = None  # x, v and rooms at ``above``
@@ -112,17 +119,19 @@ class Region:
         )  # fmt: skip
         network.index_all(net)
 
-    def warm(self, step_wh: NDArray[np.int32], shortfall_wh: NDArray[np.int32]) -> None:
-        """Begin with a previous plan [n,T]; cabinets that it no longer fits are planned anew."""
+    def warm(self) -> int:
+        """Begin with the plan in ``net.x`` and ``net.v``; cabinets that it does not fit are planned anew.
+
+        Returns the highest load of that plan.
+        """
         net, tariff = self.net, self.tariff
-        net.x[:, :-1], net.v[:, :-1] = step_wh, shortfall_wh
+        peak = int(self.loads().max(initial=0))
         redo = np.zeros(len(net.x), np.bool_)
         loads = np.zeros(len(tariff.price), np.int64)
         keep_what_fits(
             net.first, net.emin, net.emax, net.step, self._usable, net.froom, net.x, net.v,
             loads, redo,
         )  # fmt: skip
-        peak = int(step_wh.sum(axis=0, dtype=np.int64).max(initial=0))
         room = np.where(self._usable, np.minimum(tariff.limit, peak) - loads, 0)
         rank_of, node_of = self._tiers()
         refill(
@@ -130,6 +139,8 @@ class Region:
             net.x, net.v,
         )  # fmt: skip
         network.index_all(net)
+        self._repaired = True
+        return peak
 
     def _tiers(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Ranks [2,T+1] of prices within a hint and, all dearer, beyond it; and their inverse."""
@@ -147,19 +158,15 @@ class Region:
         """The optimum at this cap; a feasible plan of some cost when it gets late."""
         self._set_cap(cap_wh)
         net = self.net
+        worth_wh = int(WORTH * net.emin[:, -1].sum(dtype=np.int64))
+        near = self._repaired and self.point is None
+        for groups in () if near else self._rough:
+            while not late() and self._sweep(groups) > worth_wh:
+                pass
         for _ in range(PASSES_MAX):
-            self._label()
-            moved_wh = 0
-            for rank in np.flatnonzero(self._work):
-                if late():
-                    break
-                moved, _ = exchange.improve(net, self._search, self._sets[rank], self._rest[rank])
-                moved_wh += int(moved)
-            self.moved_wh += moved_wh
-            if not moved_wh:
+            if not self._sweep(self._fine, move=not late()):
                 break
-        if network.shed(net):
-            self._label()
+        network.shed(net)
         loads = self.loads()
         base = float(loads @ self.tariff.price[:-1])
         base += network.total_short(net) * self.tariff.shortfall
@@ -182,10 +189,11 @@ class Region:
         self.net.croom[:-1] = room
         self.net.croom[-1] = ENDLESS
 
-    def _label(self) -> None:
-        exchange.label(
-            self.net, self._search, self._rank, self._rest, self._enter, self._region, self._work
-        )
+    def _sweep(self, groups: Groups, *, move: bool = True) -> int:
+        """Energy moved for these groups; the labels are right after none."""
+        moved = exchange.sweep(self.net, self._search, *groups, self._enter, self._region, move)
+        self.moved_wh += int(moved)
+        return int(moved)
 
     def _duals(self, cap_wh: int) -> Duals:
         enter, region = self._levels[self._enter], self._levels[self._region]
@@ -298,6 +306,27 @@ class Region:
             return (left.cap_wh + right.cap_wh) / 2, min(a[0], b[0])
         cap = (a[0] - b[0] + b[1] * right.cap_wh - a[1] * left.cap_wh) / (b[1] - a[1])
         return cap, a[0] + a[1] * (cap - left.cap_wh)
+
+
+def _sizes(count: int) -> list[int]:
+    """Sizes of groups that halve from all ranks down to two."""
+    return [1 << k for k in range((count - 1).bit_length(), 0, -1)]
+
+
+def _halves(rank: NDArray[np.int32], count: int, size: int) -> Groups:
+    """Groups of so many ranks; sinks are those of the cheaper half of each."""
+    starts = range(0, max(count - size // 2, 0), size)
+    ranges = [(start, start + size // 2) for start in starts]
+    return _groups(rank, [*ranges, (0, count)], count)  # what is above a limit goes anywhere
+
+
+def _groups(rank: NDArray[np.int32], ranges: list[tuple[int, int]], count: int) -> Groups:
+    """Sets of the ranks in each range, and of the usable ones above it."""
+    words = words_for(len(rank))
+    sets = [_set((rank >= low) & (rank < high)) for low, high in ranges]
+    rest = [_set((rank >= high) & (rank < count)) for _, high in ranges]
+    shape = (len(ranges), words)
+    return np.array(sets, np.uint64).reshape(shape), np.array(rest, np.uint64).reshape(shape)
 
 
 def _set(members: NDArray[np.bool_]) -> NDArray[np.uint64]:

@@ -10,19 +10,20 @@ price level and cap. Memory: seven 32-bit numbers per cabinet and interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fleet.core.balance.bound import Prices, region_bound, region_prices
+from fleet.core.balance.cut import Builder, sort
 from fleet.core.balance.fair import spread
-from fleet.core.balance.instance import Floats, Instance, Plan, Shadows, check, cost_of_loads
-from fleet.core.balance.network import ENDLESS, network
-from fleet.core.balance.region import Region, Tariff
+from fleet.core.balance.instance import Instance, Plan, Shadows, Short, check, cost_of_loads
+from fleet.core.balance.network import ENDLESS
+from fleet.core.balance.region import Region
+from fleet.core.balance.rows import give
 from fleet.core.balance.shorts import find_shorts
 from fleet.errors import InvalidError
 
@@ -31,24 +32,16 @@ Progress: TypeAlias = Callable[[str, float], None]  # what is done, share of all
 
 GAP_DEFAULT: Final = 0.0002
 THREADS_DEFAULT: Final = 2
-#: The first look at a region's cap takes its feeders as single stores of at most so many units.
+#: How good the first look at a region's cap is, with its feeders as single stores.
 COARSE_GAP: Final = 0.01
 #: How far the best cap usually is from the first guess.
 STRIDE_COARSE: Final = 0.05
 STRIDE_COLD: Final = 0.01
 STRIDE_WARM: Final = 0.0005
-COARSE_ENERGY_MAX: Final = 2**29
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Cabinets sorted by region and feeder, and where each region's stand."""
-
-    cabinets: NDArray[np.int64]  # [N]: place in the instance
-    feeders: NDArray[np.int64]  # [K]
-    cabinet_from: NDArray[np.int64]  # [R+1]
-    feeder_from: NDArray[np.int64]  # [R+1]
-    feeder_first: NDArray[np.int64]  # [K+1]: cabinets of the sorted feeders
+#: What share of a region's gap a search is counted on to close.
+CLOSES: Final = 0.9
+#: What a search costs for itself, in cabinets.
+SEARCH_CABINETS: Final = 1_000
 
 
 def solve(
@@ -76,108 +69,165 @@ def solve(
         )
     started_s = clock()
     until_s = None if time_limit_s is None else started_s + time_limit_s
-
-    def late() -> bool:
-        return until_s is not None and clock() >= until_s
-
-    order = sort(instance)
-    builder = _Builder(instance, order, warm)
-    cabinets, feeders, regions, intervals = instance.shape
-    step_wh = np.zeros((cabinets, intervals), np.int32)
-    short_wh = np.zeros((cabinets, intervals), np.int32)
-    region_wh = np.zeros((regions, intervals), np.int64)
-    feeder_wh = np.zeros((feeders, intervals), np.int64)
-    bounds = np.zeros(regions)
-    shadows = Shadows(
-        np.zeros((regions, intervals)),
-        np.zeros((regions, intervals)),
-        np.zeros((feeders, intervals)),
-    )
-    done = 0
-
-    def run(r: int) -> None:
-        nonlocal done
-        region = builder.region(r)
-        if region is not None:
-            known = builder.known_prices(r)
-            if known is not None:
-                region.floor, region.enough = region_bound(region, known), gap
-            _plan_region(region, builder, gap, late, r)
-            bounds[r], prices = _certify(region, known)
-            builder.note_prices(r, prices, shadows)
-            rows = order.cabinets[order.cabinet_from[r] : order.cabinet_from[r + 1]]
-            spread(region.net)
-            step_wh[rows] = region.net.x[:, :-1]
-            short_wh[rows] = region.net.v[:, :-1]
-            region_wh[r] = region.loads()
-            feeder_wh[builder.feeders(r)] = (region.feeder_limit - region.net.froom)[:, :-1]
-        else:
-            bounds[r] = instance.peak_price_per_kw[r] * instance.peak_so_far_w[r] / 1000
-        done += 1
-        progress(f"region {r}", done / regions)
-
-    sizes = np.diff(order.cabinet_from)
+    run = _Run(instance, gap, warm, lambda: until_s is not None and clock() >= until_s, progress)
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         # The largest first, so that the last one to end is a small one.
-        list(pool.map(run, [int(r) for r in np.argsort(-sizes, kind="stable")]))
-    lost_wh = int(short_wh.sum(dtype=np.int64))
-    cost = cost_of_loads(instance, region_wh, lost_wh)
-    bound = min(float(bounds.sum()), cost)
-    return Plan(
-        step_wh=step_wh,
-        shortfall_wh=short_wh,
-        cost=cost,
-        lower_bound=bound,
-        solve_s=clock() - started_s,
-        shorts=find_shorts(instance, step_wh, short_wh, feeder_wh) if lost_wh else (),
-        shadows=shadows,
-    )
+        list(pool.map(run.first, run.largest_first(range(len(instance.price_per_kwh)))))
+        list(pool.map(run.again, run.largest_first(run.worst())))
+    return replace(run.plan(), solve_s=clock() - started_s)
 
 
-def sort(instance: Instance) -> Order:
-    """Sort cabinets by region, then feeder, then place."""
-    region = instance.region_of_feeder.astype(np.int64)
-    feeders = np.argsort(region, kind="stable")
-    rank = np.empty_like(feeders)
-    rank[feeders] = np.arange(len(feeders))
-    by_rank = rank[instance.feeder_of_cabinet]
-    cabinets = np.argsort(by_rank, kind="stable")
-    counts = np.bincount(by_rank, minlength=len(feeders))
-    feeder_first = np.concatenate(([0], np.cumsum(counts)))
-    regions = len(instance.price_per_kwh)
-    feeder_from = np.searchsorted(region[feeders], np.arange(regions + 1))
-    return Order(cabinets, feeders, feeder_first[feeder_from], feeder_from, feeder_first)
+class _Run:
+    """One solve: the plan so far, and what is known of each region."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        gap: float,
+        warm: Plan | None,
+        late: Callable[[], bool],
+        progress: Progress,
+    ) -> None:
+        cabinets, feeders, regions, intervals = instance.shape
+        self._instance = instance
+        self._gap = gap
+        self._warm = warm
+        self._late = late
+        self._progress = progress
+        self._order = sort(instance)
+        self._builder = Builder(instance, self._order, warm)
+        self._step_wh = np.zeros((cabinets, intervals), np.int32)
+        self._short_wh = np.zeros((cabinets, intervals), np.int32)
+        self._lacking = np.zeros(cabinets, np.bool_)
+        self._region_wh = np.zeros((regions, intervals), np.int64)
+        self._feeder_wh = np.zeros((feeders, intervals), np.int64)
+        self._costs = np.zeros(regions)
+        self._bounds = np.zeros(regions)
+        self._shadows = Shadows(
+            np.zeros((regions, intervals)),
+            np.zeros((regions, intervals)),
+            np.zeros((feeders, intervals)),
+        )
+        self._open = np.zeros(regions, np.bool_)  # repaired and bounded, but not searched
+        self._done = 0
+
+    def largest_first(self, regions: Iterable[int]) -> list[int]:
+        """Sorted by cabinets, then number."""
+        sizes = np.diff(self._order.cabinet_from)
+        return sorted(regions, key=lambda r: (-int(sizes[r]), r))
+
+    def first(self, r: int) -> None:
+        """Plan a region. Where prices are known, repairing the previous plan may be enough."""
+        instance = self._instance
+        region = self._builder.region(r)
+        if region is None:
+            paid = instance.peak_price_per_kw[r] * instance.peak_so_far_w[r] / 1000
+            self._costs[r] = self._bounds[r] = paid
+        else:
+            known = self._builder.known_prices(r)
+            if known is not None:
+                region.floor, region.enough = region_bound(region, known), self._gap
+            if self._warm is None:
+                _plan_cold(region, self._builder, self._gap, self._late)
+            else:
+                self._builder.enter(region, r, self._warm.step_wh, self._warm.shortfall_wh)
+                _plan_warm(region, self._gap, self._late, search=known is None)
+                self._open[r] = known is not None and not region.certified
+            self._note(r, region, known)
+        self._done += 1
+        self._progress(f"region {r}", self._done / len(self._costs))
+
+    def worst(self) -> list[int]:
+        """The regions to search still: the least work that brings the whole gap down."""
+        left = np.where(self._open, self._costs - self._bounds, 0.0)
+        over = float((self._costs - self._bounds).sum() - self._gap * abs(self._costs.sum()))
+        found = []
+        sizes = np.diff(self._order.cabinet_from)
+        for r in np.argsort(-left / (sizes + SEARCH_CABINETS), kind="stable"):
+            if over <= 0 or left[r] <= 0 or self._late():
+                break
+            found.append(int(r))
+            # A search closes its region's gap but for a part; at the known cap there may be none.
+            over -= CLOSES * left[r]
+        return found
+
+    def again(self, r: int) -> None:
+        """Search for the cap of a region that was only repaired."""
+        region = self._builder.region(r)
+        assert region is not None
+        known = self._builder.known_prices(r)
+        region.floor, region.enough = float(self._bounds[r]), self._gap / 2
+        self._builder.enter(region, r, self._step_wh, self._short_wh)
+        self._open[r] = False
+        _plan_warm(region, self._gap, self._late, search=True)
+        self._note(r, region, known)
+
+    def _note(self, r: int, region: Region, known: Prices | None) -> None:
+        """Enter a region's plan, cost, bound and prices."""
+        assert region.best is not None
+        builder = self._builder
+        self._bounds[r], prices = _certify(region, known, search=not self._open[r])
+        builder.note_prices(r, prices, self._shadows)
+        spread(region.net)
+        rows, net = builder.rows(r), region.net
+        give(net.x, rows, np.ones(len(rows), np.int32), self._step_wh)
+        give(net.v, rows, net.short + self._lacking[rows], self._short_wh)
+        self._lacking[rows] = net.short > 0
+        self._costs[r] = region.best.cost
+        self._region_wh[r] = region.loads()
+        self._feeder_wh[builder.feeders(r)] = (region.feeder_limit - net.froom)[:, :-1]
+
+    def plan(self) -> Plan:
+        """What has been found, as a plan; its time is not set."""
+        lost_wh = int(self._short_wh[self._lacking].sum(dtype=np.int64))
+        cost = cost_of_loads(self._instance, self._region_wh, lost_wh)
+        shorts: tuple[Short, ...] = ()
+        if lost_wh:
+            shorts = find_shorts(
+                self._instance, self._step_wh, self._short_wh, self._feeder_wh, self._lacking
+            )
+        return Plan(
+            step_wh=self._step_wh,
+            shortfall_wh=self._short_wh,
+            cost=cost,
+            lower_bound=min(float(self._bounds.sum()), cost),
+            solve_s=0.0,
+            shorts=shorts,
+            shadows=self._shadows,
+        )
 
 
-def _plan_region(
-    region: Region, builder: _Builder, gap: float, late: Callable[[], bool], r: int
-) -> None:
-    previous = builder.previous(r)
-    guess, stride = int(ENDLESS), STRIDE_COLD
-    if previous is not None:
-        stride = STRIDE_WARM
-        region.warm(*previous)
-        guess = max(int(previous[0].sum(axis=0, dtype=np.int64).max(initial=0)), 1)
-    elif region.tariff.peak > 0 and not late():
-        coarse = builder.coarse(region)
-        coarse.start(_first_guess(coarse))
-        coarse.search(_first_guess(coarse), COARSE_GAP, late, STRIDE_COARSE)
-        assert coarse.best is not None
-        guess = max(coarse.best.cap_wh * coarse.scale, region.lowest_cap())
-        if guess > region.lowest_cap():
-            guess = int(guess * (1 + STRIDE_COLD)) + 1  # from above it is a short way down
-        region.start(guess, coarse.net.x.astype(np.int64) * coarse.scale)
-    else:
-        region.start(guess)
-    if region.tariff.peak > 0 and not late():
-        region.search(guess, gap / 2, late, stride)
-    else:
+def _plan_cold(region: Region, builder: Builder, gap: float, late: Callable[[], bool]) -> None:
+    if region.tariff.peak <= 0 or late():
+        region.start(int(ENDLESS))
+        region.solve(int(ENDLESS), late)
+        return
+    coarse = builder.coarse(region)
+    coarse.start(_first_guess(coarse))
+    coarse.search(_first_guess(coarse), COARSE_GAP, late, STRIDE_COARSE)
+    assert coarse.best is not None
+    guess = max(coarse.best.cap_wh * coarse.scale, region.lowest_cap())
+    if guess > region.lowest_cap():
+        guess = int(guess * (1 + STRIDE_COLD)) + 1  # from above it is a short way down
+    region.start(guess, coarse.net.x.astype(np.int64) * coarse.scale)
+    region.search(guess, gap / 2, late, STRIDE_COLD)
+
+
+def _plan_warm(region: Region, gap: float, late: Callable[[], bool], *, search: bool) -> None:
+    """Begin with the plan in the network; ``search`` for the cap or stay at what it was."""
+    peak = region.warm()
+    guess = max(peak, 1)
+    if region.tariff.peak <= 0 or late():
         region.solve(guess if region.tariff.peak > 0 else int(ENDLESS), late)
+    elif search:
+        region.search(guess, gap / 2, late, STRIDE_WARM)
+    else:
+        region.solve(max(guess, region.lowest_cap()), late)
 
 
-def _certify(region: Region, known: Prices | None) -> tuple[float, Prices]:
-    """The best bound there is, and its prices; no new one when the known will do."""
-    if known is not None and region.certified:
+def _certify(region: Region, known: Prices | None, *, search: bool) -> tuple[float, Prices]:
+    """The best bound there is, and its prices; no new one when the known will do, or must."""
+    if known is not None and (region.certified or not search):
         return region.floor, known
     prices = region_prices(region)
     assert prices is not None
@@ -189,139 +239,3 @@ def _first_guess(region: Region) -> int:
     """Somewhat above the mean load."""
     mean = float(region.net.emin[:, -1].sum(dtype=np.int64)) / (region.net.x.shape[1] - 1)
     return int(1.3 * mean) + 1
-
-
-class _Builder:
-    """Cuts an instance into regions."""
-
-    def __init__(self, instance: Instance, order: Order, warm: Plan | None) -> None:
-        self._instance = instance
-        self._order = order
-        self._warm = warm
-
-    def region(self, r: int) -> Region | None:
-        """The empty network of one region; None when no cabinet is in it."""
-        order, instance = self._order, self._instance
-        low, high = int(order.cabinet_from[r]), int(order.cabinet_from[r + 1])
-        if low == high:
-            return None
-        rows = order.cabinets[low:high]
-        feeders = self._feeders(r)
-        first = (order.feeder_first[feeders.start : feeders.stop + 1] - low).astype(np.int32)
-        emin = instance.energy_min_wh[rows].astype(np.int32)
-        emax = instance.energy_max_wh[rows].astype(np.int32)
-        step = np.empty((len(rows), emin.shape[1] + 1), np.int32)
-        np.minimum(instance.step_max_wh[rows], emax[:, -1:], out=step[:, :-1], casting="unsafe")
-        step[:, -1] = emax[:, -1]
-        limits = instance.feeder_max_wh[order.feeders[feeders]]
-        return Region(
-            network(
-                first,
-                np.repeat(np.arange(len(first) - 1, dtype=np.int32), np.diff(first)),
-                emin,
-                emax,
-                step,
-                _rooms(limits),
-                np.full(emin.shape[1] + 1, ENDLESS),
-            ),
-            self._tariff(r),
-        )
-
-    def previous(self, r: int) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-        """The region's rows of the previous plan, if there is one."""
-        if self._warm is None:
-            return None
-        order = self._order
-        rows = order.cabinets[order.cabinet_from[r] : order.cabinet_from[r + 1]]
-        return self._warm.step_wh[rows], self._warm.shortfall_wh[rows]
-
-    def known_prices(self, r: int) -> Prices | None:
-        """The prices of the region's limits in the previous plan, if it has any."""
-        shadows = None if self._warm is None else self._warm.shadows
-        instance = self._instance
-        if (
-            shadows is None
-            or shadows.feeder.shape != instance.feeder_max_wh.shape
-            or not shadows.peak.shape == shadows.region.shape == instance.price_per_kwh.shape
-        ):
-            return None
-        feeders = self.feeders(r)
-        return Prices(
-            _with_node(shadows.peak[r]),
-            _with_node(shadows.region[r]),
-            _with_node(shadows.feeder[feeders]),
-        )
-
-    def note_prices(self, r: int, prices: Prices, shadows: Shadows) -> None:
-        """Enter a region's prices."""
-        shadows.peak[r], shadows.region[r] = prices.peak[:-1], prices.region[:-1]
-        shadows.feeder[self.feeders(r)] = prices.feeder[:, :-1]
-
-    def feeders(self, r: int) -> NDArray[np.int64]:
-        """The region's feeders: their places in the instance."""
-        return self._order.feeders[self._feeders(r)]
-
-    def _feeders(self, r: int) -> slice:
-        return slice(int(self._order.feeder_from[r]), int(self._order.feeder_from[r + 1]))
-
-    def coarse(self, region: Region) -> Region:
-        """The region with each feeder as one store: relaxed, and some twenty times smaller."""
-        net, tariff = region.net, region.tariff
-        starts = net.first[:-1]
-        sums = [_feeder_sums(values, net.first) for values in (net.emin, net.emax, net.step)]
-        scale = max(1, -(-int(sums[1].max(initial=0)) // COARSE_ENERGY_MAX))
-        emin, emax, step = ((total // scale).astype(np.int32) for total in sums)
-        feeders = len(starts)
-        small = network(
-            np.arange(feeders + 1, dtype=np.int32),
-            np.arange(feeders, dtype=np.int32),
-            np.minimum(emin, emax),
-            emax,
-            step,
-            region.feeder_limit // scale,
-            np.full(emin.shape[1] + 1, ENDLESS),
-        )
-        return Region(
-            small,
-            Tariff(
-                price=tariff.price * scale,
-                shortfall=tariff.shortfall * scale,
-                peak=tariff.peak * scale,
-                peak_paid_wh=tariff.peak_paid_wh / scale,
-                limit=tariff.limit // scale,
-            ),
-            scale,
-        )
-
-    def _tariff(self, r: int) -> Tariff:
-        instance = self._instance
-        hours = instance.step_s / 3600
-        return Tariff(
-            price=np.append(instance.price_per_kwh[r] / 1000, 0.0),
-            shortfall=instance.shortfall_price_per_kwh / 1000,
-            peak=float(instance.peak_price_per_kw[r]) / 1000 / hours,
-            peak_paid_wh=float(instance.peak_so_far_w[r]) * hours,
-            limit=_rooms(instance.region_max_wh[r : r + 1])[0],
-        )
-
-
-def _feeder_sums(values: NDArray[np.int32], first: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Sums of the rows of each feeder [F,..]; an empty one has none."""
-    padded = np.vstack((values, np.zeros((1, values.shape[1]), np.int32)))
-    sums: NDArray[np.int64] = np.add.reduceat(padded, first[:-1], axis=0, dtype=np.int64)
-    sums[np.diff(first) == 0] = 0  # reduceat gives an empty one its neighbour
-    return sums
-
-
-def _with_node(prices: Floats) -> Floats:
-    """Prices with the node "not charged" added, which costs nothing."""
-    padded = np.zeros((*prices.shape[:-1], prices.shape[-1] + 1))
-    padded[..., :-1] = prices
-    return padded
-
-
-def _rooms(limits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Limits with the node "not charged" added; -1 becomes endless."""
-    rooms = np.full((limits.shape[0], limits.shape[1] + 1), ENDLESS)
-    rooms[:, :-1] = np.where(limits < 0, ENDLESS, limits)
-    return rooms
