@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypedDict
 
 #: A full cabinet makes some 130 a second.
 FRAMES_MAX: Final = 8_192
@@ -124,6 +124,33 @@ class Ring:
                 if len(found) >= limit:
                     break
         return found[::-1]
+
+
+class FrameFields(TypedDict):
+    """A frame as the pages of cabinet and simulator tell it; ``hex`` are its bytes."""
+
+    seq: int
+    wall_ms: int
+    mono_ms: int
+    line: str
+    direction: Direction
+    hex: str
+    text: str
+    stray: bool
+
+
+def frame_fields(frame: Frame, text: str) -> FrameFields:
+    """For programs."""
+    return FrameFields(
+        seq=frame.seq,
+        wall_ms=frame.wall_ms,
+        mono_ms=frame.mono_ms,
+        line=frame.line,
+        direction=frame.direction,
+        hex=frame.data.hex(" "),
+        text=text,
+        stray=frame.stray,
+    )
 
 
 def lines(frames: list[tuple[Frame, str]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import tarfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
@@ -104,11 +105,11 @@ def collect(config_path: Path, logs: tuple[Path, ...], made_at: datetime) -> Bun
         bundle.collect("journal-check.json", lambda: _json(journal_file.check(store).as_dict()))
     if config is not None and config.web.port:
         for page in PAGES:
-            bundle.collect(page, lambda page=page: _page(config.web.host, config.web.port, page))  # type: ignore[misc]  # the loop's value, bound now
+            bundle.collect(page, partial(_page, config.web.host, config.web.port, page))
     for name, command in COMMANDS.items():
-        bundle.collect(name, lambda command=command: _run(command))  # type: ignore[misc]
+        bundle.collect(name, partial(_run, command))
     for number, log in enumerate(logs, 1):
-        bundle.collect(f"log-{number}-{log.name}", lambda log=log: _tail(log))  # type: ignore[misc]
+        bundle.collect(f"log-{number}-{log.name}", partial(_tail, log))
     return bundle
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cabinet.commission.report_command import report
 from cabinet.commission.scan_command import address, scan
+
+if TYPE_CHECKING:
+    from cabinet.commission.bench import Bench
+    from cabinet.core.commission.findings import Finding
 
 commission = typer.Typer(
     help=(
@@ -37,6 +42,26 @@ _Yes = Annotated[bool, typer.Option("--yes", help="Doors may open and relays clo
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Lang = Annotated[str, typer.Option("--lang", help="en or zh; else the terminal's.")]
 
+
+class _Work:
+    """What a command reads first and says last: configuration, language, slots; findings."""
+
+    def __init__(self, name: str, config: Path, lang: str, slot: str = "") -> None:
+        from cabinet.commission import terminal  # noqa: PLC0415 - a quick --help
+
+        self._name = name
+        self.config = terminal.load_config(config)
+        self.language = terminal.language_of(lang)
+        self.slots = terminal.slots_of(slot, self.config)
+
+    def finish(self, check: Callable[[Bench], Awaitable[list[Finding]]], *, as_json: bool) -> None:
+        """Run the check on the bench and end with its findings and their exit code."""
+        from cabinet.commission import terminal  # noqa: PLC0415
+
+        found = terminal.on_bench(self.config, self.language, check)
+        terminal.finish(self._name, found, as_json=as_json, language=self.language)
+
+
 #: A person finds the door, does it and steps back.
 HAND_WAIT_S: Final = 120.0
 
@@ -55,13 +80,13 @@ def locks(
     """Pulse every lock once and see its own door, and no other, open. OPENS DOORS, with --yes."""
     from cabinet.commission import checks, terminal  # noqa: PLC0415 - a quick --help
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    slots = terminal.slots_of(slot, loaded)
-    sure = terminal.confirmed(f"Open the doors of slots {', '.join(map(str, slots))}?", yes=yes)
-    found = terminal.on_bench(
-        loaded, language, lambda bench: checks.locks(bench, slots, terminal.tell, yes=sure)
+    work = _Work("locks", config, lang, slot)
+    sure = terminal.confirmed(
+        f"Open the doors of slots {', '.join(map(str, work.slots))}?", yes=yes
     )
-    terminal.finish("locks", found, as_json=as_json, language=language)
+    work.finish(
+        lambda bench: checks.locks(bench, work.slots, terminal.tell, yes=sure), as_json=as_json
+    )
 
 
 @commission.command(epilog="Example: cabinetd commission door --config cabinet.toml --watch 60")
@@ -78,12 +103,10 @@ def door(
     """Read the door switches; with --watch see each change while somebody works the doors."""
     from cabinet.commission import checks, terminal  # noqa: PLC0415
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    slots = terminal.slots_of(slot, loaded)
-    found = terminal.on_bench(
-        loaded, language, lambda bench: checks.doors(bench, slots, terminal.tell, watch)
+    work = _Work("door", config, lang, slot)
+    work.finish(
+        lambda bench: checks.doors(bench, work.slots, terminal.tell, watch), as_json=as_json
     )
-    terminal.finish("door", found, as_json=as_json, language=language)
 
 
 @commission.command(epilog="Example: cabinetd commission bms --config cabinet.toml --json")
@@ -91,12 +114,8 @@ def bms(config: _Config, slot: _Slots = "", *, as_json: _Json = False, lang: _La
     """Read every slot's battery: serial, cells, temperature, protections. Moves nothing."""
     from cabinet.commission import checks, terminal  # noqa: PLC0415
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    slots = terminal.slots_of(slot, loaded)
-    found = terminal.on_bench(
-        loaded, language, lambda bench: checks.batteries(bench, slots, terminal.tell)
-    )
-    terminal.finish("bms", found, as_json=as_json, language=language)
+    work = _Work("bms", config, lang, slot)
+    work.finish(lambda bench: checks.batteries(bench, work.slots, terminal.tell), as_json=as_json)
 
 
 @commission.command(
@@ -116,15 +135,12 @@ def charger(
     """Read every charger. Without mains they are silent: --yes gives them mains meanwhile."""
     from cabinet.commission import checks, terminal  # noqa: PLC0415
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    slots = terminal.slots_of(slot, loaded)
+    work = _Work("charger", config, lang, slot)
     sure = terminal.confirmed("Switch the chargers' mains on meanwhile?", yes=yes)
-    found = terminal.on_bench(
-        loaded,
-        language,
-        lambda bench: checks.chargers(bench, slots, terminal.tell, yes=sure, charge_s=charge),
+    work.finish(
+        lambda bench: checks.chargers(bench, work.slots, terminal.tell, yes=sure, charge_s=charge),
+        as_json=as_json,
     )
-    terminal.finish("charger", found, as_json=as_json, language=language)
 
 
 @commission.command(epilog="Example: cabinetd commission meter --config cabinet.toml")
@@ -132,9 +148,8 @@ def meter(config: _Config, *, as_json: _Json = False, lang: _Lang = "") -> None:
     """Read the energy meter and the climate sensor. Moves nothing."""
     from cabinet.commission import checks, terminal  # noqa: PLC0415
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    found = terminal.on_bench(loaded, language, lambda bench: checks.meters(bench, terminal.tell))
-    terminal.finish("meter", found, as_json=as_json, language=language)
+    work = _Work("meter", config, lang)
+    work.finish(lambda bench: checks.meters(bench, terminal.tell), as_json=as_json)
 
 
 @commission.command(
@@ -165,23 +180,22 @@ def slot_walk(
     from cabinet.core.commission.judge import PackKind  # noqa: PLC0415
     from cabinet.core.commission.walk import Limits, Stage  # noqa: PLC0415
 
-    loaded, language = terminal.load_config(config), terminal.language_of(lang)
-    slots = terminal.slots_of(slot, loaded)
-    if not terminal.confirmed(f"Walk slots {', '.join(map(str, slots))}: doors open?", yes=yes):
+    work = _Work("slot-walk", config, lang, slot)
+    if not terminal.confirmed(
+        f"Walk slots {', '.join(map(str, work.slots))}: doors open?", yes=yes
+    ):
         terminal.usage("a slot walk opens doors and charges: say --yes")
     limits = Limits(
         hand_wait_ms=round(wait * 1_000),
         charge_ms=round(charge * 1_000),
-        pack=PackKind(loaded.pack.voltage_max_v),
+        pack=PackKind(work.config.pack.voltage_max_v),
         charge=charge > 0,
     )
 
     def prompt(number: int, stage: Stage) -> None:
-        terminal.tell(texts.prompt(number, stage, language))
+        terminal.tell(texts.prompt(number, stage, work.language))
 
-    found = terminal.on_bench(
-        loaded,
-        language,
-        lambda bench: checks.slot_walk(bench, slots, limits, prompt, terminal.tell),
+    work.finish(
+        lambda bench: checks.slot_walk(bench, work.slots, limits, prompt, terminal.tell),
+        as_json=as_json,
     )
-    terminal.finish("slot-walk", found, as_json=as_json, language=language)

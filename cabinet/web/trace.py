@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from cabinet.web.texts import TEXTS, language
-from protocols.trace import Decoder, Direction, Filter, Frame, Ring, lines, one_line
+from protocols.trace import Decoder, Direction, Filter, Frame, Ring, frame_fields, lines, one_line
 
 LIMIT_DEFAULT: Final = 200
 LIMIT_MAX: Final = 8_192
@@ -75,7 +75,7 @@ class TracePages:
         told = TraceStatus(
             first=self.ring.first_seq,
             next=self.ring.seq,
-            frames=tuple(_status(frame, text) for frame, text in found),
+            frames=tuple(FrameStatus(**frame_fields(frame, text)) for frame, text in found),
         )
         body = msgspec.json.encode(told)
         return Response(body, media_type="application/json", headers=HEADERS)
@@ -120,19 +120,6 @@ def _number(text: str, name: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= high):
         raise ValueError(f"{name} {text[:20]!r}: expected a number from {low} to {high}")
     return int(text)
-
-
-def _status(frame: Frame, text: str) -> FrameStatus:
-    return FrameStatus(
-        seq=frame.seq,
-        wall_ms=frame.wall_ms,
-        mono_ms=frame.mono_ms,
-        line=frame.line,
-        direction=frame.direction,
-        hex=frame.data.hex(" "),
-        text=text,
-        stray=frame.stray,
-    )
 
 
 def _render(found: list[tuple[Frame, str]], wanted: Filter, chosen: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from protocols.decoding import LineDecoder, Station, by_line
 from protocols.device import Protocol
-from protocols.trace import Decoder, Direction, Filter, Frame, Ring, lines
+from protocols.trace import Decoder, Direction, Filter, Ring, frame_fields, lines
 from simulator.devices.rack import Rack
 from simulator.wires.bus import ModbusBus
 from simulator.wires.ends import OVER_TCP
@@ -94,7 +94,7 @@ def add_trace(app: FastAPI, trace: WireTrace) -> None:
         return TracePage(
             first=trace.ring.first_seq,
             next=trace.ring.seq,
-            frames=[_state(frame, text) for frame, text in found],
+            frames=[FrameState(**frame_fields(frame, text)) for frame, text in found],
         )
 
     @app.get("/trace/export", tags=["trace"], response_class=PlainTextResponse)
@@ -124,23 +124,10 @@ async def _events(trace: WireTrace, wanted: Filter) -> AsyncIterator[str]:
         found = trace.ring.select(seq, STREAM_BURST_MAX, wanted, trace.decoder())
         seq, turns = trace.ring.seq, turns + 1
         for frame, text in found:
-            body = _state(frame, text).model_dump(mode="json")
+            body = frame_fields(frame, text)
             yield f"id: {frame.seq}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
         if not found and turns % STREAM_ALIVE_TURNS == 0:
             yield ": alive\n\n"
-
-
-def _state(frame: Frame, text: str) -> FrameState:
-    return FrameState(
-        seq=frame.seq,
-        wall_ms=frame.wall_ms,
-        mono_ms=frame.mono_ms,
-        line=frame.line,
-        direction=frame.direction,
-        hex=frame.data.hex(" "),
-        text=text,
-        stray=frame.stray,
-    )
 
 
 def _framed(line: FrameLine) -> LineDecoder:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from cabinet.commission import checks
 from cabinet.commission.bench import Bench, Contacts
@@ -15,25 +16,10 @@ from cabinet.config_example import example_config
 from cabinet.core.commission.findings import Cause, Verdict
 from cabinet.core.model import BmsReading, ChargerReading
 from cabinet.errors import DeviceRefusedError, LinkError
+from tests.support.readings import CHARGER
+from tests.support.readings import PACK as AT_REST
 
-PACK = BmsReading(
-    at_ms=0,
-    serial="YZ48-1",
-    soc_pct=50,
-    voltage_v=48.1,
-    current_a=0.5,
-    cell_v=(3.7,) * 13,
-    temps_c=(25.0,),
-)
-CHARGER = ChargerReading(
-    at_ms=0,
-    output_on=False,
-    voltage_set_v=0.0,
-    current_set_a=0.0,
-    voltage_v=0.0,
-    current_a=0.0,
-    power_w=0.0,
-)
+PACK = structs.replace(AT_REST, current_a=0.5)  # it takes what it is given
 
 
 class Clock:

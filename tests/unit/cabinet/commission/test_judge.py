@@ -34,26 +34,10 @@ from cabinet.core.commission.judge import (
 )
 from cabinet.core.model import BmsReading, ChargerReading, ClimateReading, MeterReading
 from protocols.devices import DEVICES
+from tests.support.readings import CHARGER
+from tests.support.readings import PACK as GOOD
 
 PACK = PackKind(54.6)
-GOOD = BmsReading(
-    at_ms=0,
-    serial="YZ48-1",
-    soc_pct=50,
-    voltage_v=48.1,
-    current_a=0.0,
-    cell_v=(3.7,) * 13,
-    temps_c=(25.0,),
-)
-CHARGER = ChargerReading(
-    at_ms=0,
-    output_on=False,
-    voltage_set_v=0.0,
-    current_set_a=0.0,
-    voltage_v=0.0,
-    current_a=0.0,
-    power_w=0.0,
-)
 
 
 def bms(**changes: Any) -> BmsReading:
