@@ -13,7 +13,9 @@ rm -f "$run/ready.json"
 swapsim cabinet --run-dir "$run" &
 wires=$!
 cabinet=
-trap 'kill -TERM $cabinet "$wires" 2>/dev/null || true' TERM INT
+# The cabinet first: it switches off what hangs on the wires.
+stop() { kill -TERM "${cabinet:-$wires}" 2>/dev/null || true; }
+trap stop TERM INT
 tries=0
 until [ -e "$run/ready.json" ]; do
   kill -0 "$wires" 2>/dev/null || { echo "try: the simulator ended" >&2; exit 1; }
@@ -36,10 +38,11 @@ if [ ! -e "$data/credentials" ]; then
 fi
 cabinetd run --config "$config" &
 cabinet=$!
-status=0
-wait "$cabinet" || status=$?
-kill -TERM "$cabinet" 2>/dev/null || true
-wait "$cabinet" 2>/dev/null || status=$?
+while :; do
+  status=0
+  wait "$cabinet" || status=$?
+  kill -0 "$cabinet" 2>/dev/null || break # else a signal ended the wait, and it is still stopping
+done
 kill -TERM "$wires" 2>/dev/null || true
 wait "$wires" 2>/dev/null || true
 exit "$status"

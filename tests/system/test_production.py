@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from deploy.demo.processes import LOOPBACK
+from deploy.demo.processes import LOOPBACK, free_port
 from deploy.demo.stack import Options
 from deploy.demo.waiting import until
 from tests.support.mosquitto import ProductionStack
@@ -20,6 +22,7 @@ from tests.support.stack import SystemStack, read_rows, running
 
 pytestmark = pytest.mark.system
 
+ROOT = Path(__file__).parents[2]
 WITHIN_S = 60.0
 JSON_LOG = {"log": {"format": "json", "level": "info"}}
 
@@ -108,6 +111,45 @@ def test_no_log_tells_a_secret(stack: SystemStack) -> None:
         text = program.log.read_text()
         leaked = [secret for secret in secrets if secret in text]
         assert leaked == [], program.name
+
+
+@pytest.mark.slow
+def test_the_cabinet_of_the_containers_joins_and_ends_in_order(
+    stack: SystemStack, tmp_path: Path
+) -> None:
+    """deploy/docker/try.sh: swapsim and cabinetd, as its image starts them."""
+    added = json.loads(stack.fleet("cabinet", "add", "DH-0002", "--slots", "12", "--json"))
+    token = tmp_path / "token"
+    places = {"DATA": str(tmp_path / "data"), "RUN": str(tmp_path / "run"), "CABINET_ID": "DH-0002"}
+    for key in ("DATA", "RUN"):
+        Path(places[key]).mkdir()
+    environment = {
+        **os.environ,
+        **places,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TOKEN_FILE": str(token),
+        "WEB_PORT": str(free_port()),
+    }
+    script = ["/bin/sh", str(ROOT / "deploy/docker/try.sh")]
+    early = subprocess.run(
+        script, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert early.returncode == 1
+    assert "give it what `fleetd cabinet add DH-0002` prints" in early.stderr
+    token.write_text(added["token"])
+    process = subprocess.Popen(script, env=environment)
+    try:
+
+        def online() -> bool:
+            assert process.poll() is None
+            view = stack.rider.cabinet("DH-0002")
+            return bool(view and view["online"])
+
+        until(online, within_s=WITHIN_S, what="the new cabinet online", on_timeout=stack.tails)
+    finally:
+        process.terminate()
+        code = process.wait(60)
+    assert code == 0
 
 
 def test_a_disabled_cabinet_stays_outside_once_the_broker_was_handed_the_list(
