@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fleet.adapters.clock import DayClock
+from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.grid_file import GridFile
 from fleet.config import FleetConfig
 from fleet.core.balance.generate import generate
@@ -16,19 +16,35 @@ from fleet.errors import ConfigError, InvalidError
 from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
 from fleet.runtime.desired import DesiredPublisher
+from fleet.runtime.grids import GridVersions
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.outlook import Outlook
 from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
+from fleet.runtime.what_if import WhatIf
 from fleet.stores import Stores
 from protocols.fastclock import FastClock
+
+
+async def open_grids(
+    config: FleetConfig, stores: Stores, clock: SystemClock, day: DayClock
+) -> GridVersions:
+    """The grid's versions, the file among them; raise ConfigError naming what is wrong with it."""
+    assert config.balance.grid_file is not None
+    grids = GridVersions(stores.grids, GridFile(config.balance.grid_file), day=day, real=clock)
+    try:
+        await grids.open()
+    except InvalidError as error:
+        raise ConfigError(f"balance.grid_file: {error}") from error
+    return grids
 
 
 def make_planner(
     config: FleetConfig,
     stores: Stores,
+    grids: GridVersions,
     *,
     live: LivePicture,
     clock: DayClock,
@@ -45,7 +61,6 @@ def make_planner(
         zone = ZoneInfo(config.pages.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
-    assert balance.grid_file is not None
 
     def demand(grid: Grid) -> Demand:
         return Demand(
@@ -59,7 +74,7 @@ def make_planner(
 
     try:
         return Planner(
-            grids=GridFile(balance.grid_file),
+            grids=grids,
             last=live.last,
             demand=demand,
             held=HeldPlans(stores.cabinets, live.last, clock),
@@ -81,6 +96,16 @@ def make_planner(
 def make_outlook(planner: Planner, live: LivePicture) -> Outlook:
     """What the loop's plan says of each cabinet."""
     return Outlook(planner, live)
+
+
+def make_what_if(planner: Planner, clock: SystemClock) -> WhatIf:
+    """Questions to the planner; by real time, whatever the tariff's day does."""
+    return WhatIf(planner, solve_alone, clock)
+
+
+def solve_alone(instance: Instance, clock_s: Callable[[], float], limit_s: float) -> Plan:
+    """The planner on one thread, so that the loop's own run finds a core."""
+    return solve(instance, clock=clock_s, time_limit_s=limit_s, threads=1)
 
 
 def solve_within(

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.adapters.clock import SystemClock
+from fleet.adapters.clock import DayClock, SystemClock
 from fleet.area import Area
 from fleet.runtime.balance import BalanceService
 from fleet.runtime.cabinets import CabinetService
@@ -35,6 +35,7 @@ class Parts:
     steering: SteeringService
     stores: Stores
     clock: SystemClock
+    day: DayClock
     metrics: FleetMetrics
     checks: dict[str, Callable[[], Awaitable[bool]]]
     phone_key: bytes

@@ -14,6 +14,7 @@ from fleet.store.commands import CommandStore
 from fleet.store.engine import Database
 from fleet.store.enrolment import EnrolmentStore
 from fleet.store.events import EventStore
+from fleet.store.grids import GridStore
 from fleet.store.meta import MetaStore
 from fleet.store.operations import OperationStore
 from fleet.store.partners import PartnerStore
@@ -50,6 +51,7 @@ class Stores:
     plans: PlanStore
     partners: PartnerStore
     privacy: PrivacyStore
+    grids: GridStore
 
 
 @asynccontextmanager
@@ -83,6 +85,7 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             plans=PlanStore(database),
             partners=PartnerStore(database),
             privacy=PrivacyStore(database),
+            grids=GridStore(database),
         )
     finally:
         await database.close()

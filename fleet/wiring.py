@@ -47,6 +47,7 @@ from protocols.topics import Leaf
 if TYPE_CHECKING:
     from fleet.runtime.outlook import Outlook
     from fleet.runtime.planner import Planner
+    from fleet.runtime.what_if import WhatIf
 
 #: A worker that has not ended by then is cancelled once more: a cancel can be lost on its way.
 CANCEL_AGAIN_S: Final = 5.0
@@ -140,6 +141,7 @@ class Fleet:
         )
         self.planner: Planner | None = None
         self.outlook: Outlook | None = None
+        self.what_if: WhatIf | None = None
         self.watch = RegisterWatch(
             revisions=stores.meta,
             clock=clock,
@@ -161,18 +163,20 @@ class Fleet:
         fleet = cls(config, stores, clock, broker, device, incarnation=incarnation)
         await fleet.live.load()
         if config.balance.grid_file is not None:
-            from fleet.balancing import make_outlook, make_planner  # noqa: PLC0415 - heavy, and often not wanted
+            from fleet import balancing  # noqa: PLC0415 - heavy, and often not wanted
 
-            fleet.planner = make_planner(
+            fleet.planner = balancing.make_planner(
                 config,
                 stores,
+                await balancing.open_grids(config, stores, clock, fleet.day),
                 live=fleet.live,
                 clock=fleet.day,
                 fast=fleet.fast,
                 metrics=fleet.metrics,
                 desired=fleet.desired,
             )
-            fleet.outlook = make_outlook(fleet.planner, fleet.live)
+            fleet.outlook = balancing.make_outlook(fleet.planner, fleet.live)
+            fleet.what_if = balancing.make_what_if(fleet.planner, clock)
         await fleet.commands.load()
         return fleet
 
@@ -212,12 +216,13 @@ class Fleet:
                 hub=self.order_hub,
                 clock=self._clock,
             ),
-            balance=BalanceService(self.planner, self.day, self.outlook)
+            balance=BalanceService(self.planner, self.day, self.outlook, self.what_if)
             if self.planner and self.outlook
             else None,
             steering=SteeringService(self.live, self.outlook),
             stores=self._stores,
             clock=self._clock,
+            day=self.day,
             metrics=self.metrics,
             checks={"broker": self._broker_ok, "store": self._store_ok},
             phone_key=self._phone_key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fleet.core.balance.grid import Grid, parse_grid
+from fleet.core.balance.grid import TEXT_CHARS_MAX, Grid, parse_grid
 from fleet.errors import InvalidError
 
 
@@ -15,13 +15,21 @@ class GridFile:
         self._path = path
         self._seen: tuple[int, int] | None = None
 
-    def load(self) -> Grid:
-        """The grid as the file has it; raise InvalidError naming file and mistake."""
+    def text(self) -> str:
+        """What is in it; raise InvalidError naming the file."""
         try:
             self._seen = self._stamp()
-            return parse_grid(self._path.read_text(encoding="utf-8"))
+            if self._seen[1] > 4 * TEXT_CHARS_MAX:
+                raise InvalidError(f"{self._path}: has {self._seen[1]} bytes, which is too much")
+            return self._path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidError(f"{self._path}: can't be read: {error}") from error
+
+    def load(self) -> Grid:
+        """The grid as the file has it; raise InvalidError naming file and mistake."""
+        text = self.text()
+        try:
+            return parse_grid(text)
         except InvalidError as error:
             raise InvalidError(f"{self._path}: {error}") from error
 

@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance.curve import CurvePoint, CurveView, PlanNote
+from fleet.core.balance.curve import CurvePoint, CurveView, PlanNote, ScopesView
 from fleet.core.balance.grid import GridRegion
 from fleet.core.balance.hours import HourView, hours_ahead
 from fleet.core.balance.moves import MovesView
+from fleet.core.balance.what_if import Change, WhatIfView
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
 
 if TYPE_CHECKING:  # the planner compiles; who has it brings it
     from fleet.runtime.outlook import Outlook
-    from fleet.runtime.planner import Planner
+    from fleet.runtime.planner import Orders, Planner
+    from fleet.runtime.what_if import WhatIf
 
 Rows = NDArray[np.int64]
+#: Start, planned and measured power, swaps expected, energy that comes too late.
+_Span: TypeAlias = tuple[int, int | None, int | None, float | None, int | None]
 
 
 class BalanceService:
     """Implements ``fleet.ports.Balance``."""
 
-    def __init__(self, planner: Planner, clock: Clock, outlook: Outlook) -> None:
+    def __init__(
+        self, planner: Planner, clock: Clock, outlook: Outlook, what_if: WhatIf | None = None
+    ) -> None:
         self._planner = planner
         self._outlook = outlook
         self._clock = clock
+        self._what_if = what_if
 
     async def curve(self, scope: str) -> CurveView:
         """The day behind and ahead of one scope; raise NotFoundError."""
@@ -37,7 +44,7 @@ class BalanceService:
         now_ms = self._clock.wall_ms()
         step_ms = planner.interval_s * 1_000
         past = planner.ring.means(rows, now_ms)
-        series: list[tuple[int, int | None, int | None]] = list(past)
+        series: list[_Span] = [(*each, None, None) for each in past]
         orders = planner.orders
         if orders is not None:
             begin = (
@@ -45,9 +52,11 @@ class BalanceService:
                 - now_ms % step_ms
                 + (step_ms if past and past[-1][0] + step_ms > now_ms else 0)
             )
-            for place, start in enumerate(orders.problem.starts_ms):
-                if start >= begin:
-                    series.append((int(start), int(orders.expected_w[rows, place].sum()), None))
+            for span in _ahead(orders, rows):
+                if span[0] >= begin:
+                    series.append(span)
+                elif series and series[-1][0] == span[0]:  # the present one, measured already
+                    series[-1] = (*series[-1][:3], *span[3:])
         return CurveView(
             scope=scope,
             interval_s=planner.interval_s,
@@ -55,7 +64,28 @@ class BalanceService:
             plan=self._note(),
             alarms=tuple(sorted(planner.alarms)),
             clock_rate=planner.rate,
-            points=tuple(self._point(scope, *each) for each in series),
+            points=tuple(self._point(scope, each) for each in series),
+        )
+
+    async def what_if(self, scope: str, change: Change) -> WhatIfView:
+        """Two plans for the next day, with and without a change of the grid.
+
+        Raises:
+            NotFoundError: no such scope.
+            InvalidError: a field of the change is out of range.
+            RefusedError: ``what-if-busy``.
+        """
+        if self._what_if is None:
+            raise NotFoundError("what if: this fleet answers no such questions")
+        return await self._what_if.ask(scope, self._rows(scope), change)
+
+    async def scopes(self) -> ScopesView:
+        """The names that a curve may be asked of."""
+        grid = self._planner.grid
+        return ScopesView(
+            regions=tuple(region.name for region in grid.regions),
+            feeders=tuple(feeder.name for feeder in grid.feeders),
+            cabinets=len(grid.cabinets),
         )
 
     async def moves(self) -> MovesView:
@@ -128,9 +158,8 @@ class BalanceService:
                 chosen = []
         return np.array(chosen, np.int64)
 
-    def _point(
-        self, scope: str, start_ms: int, plan_w: int | None, actual_w: int | None
-    ) -> CurvePoint:
+    def _point(self, scope: str, span: _Span) -> CurvePoint:
+        start_ms, plan_w, actual_w, swaps, shortfall_wh = span
         minute = self._planner.minute(start_ms)
         return CurvePoint(
             start_ms=start_ms,
@@ -138,6 +167,8 @@ class BalanceService:
             actual_w=actual_w,
             limit_w=self._limit(scope, minute),
             price=self._price(scope, minute),
+            swaps=swaps,
+            shortfall_wh=shortfall_wh,
         )
 
     def _limit(self, scope: str, minute: int) -> int | None:
@@ -173,6 +204,19 @@ class BalanceService:
             feeder = grid.feeders[grid.cabinets[grid.ids.index(name)][1]]
             regions = [regions[feeder.region]]
         return float(np.mean([region.price(minute) for region in regions]))
+
+
+def _ahead(orders: Orders, rows: Rows) -> list[_Span]:
+    """The plan's intervals: power, riders expected, and what comes too late."""
+    power = orders.expected_w[rows].sum(axis=0)
+    riders = np.diff(orders.problem.stock.riders[rows].sum(axis=0), prepend=0.0)
+    short = orders.plan.shortfall_wh[rows].sum(axis=0, dtype=np.int64)
+    return [
+        (int(start), int(watts), None, round(float(swaps), 2), int(short_wh))
+        for start, watts, swaps, short_wh in zip(
+            orders.problem.starts_ms, power, riders, short, strict=True
+        )
+    ]
 
 
 def _need(there: bool, scope: str) -> None:  # noqa: FBT001 - reads as a sentence

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from fleet.errors import FleetError, InvalidError
 from fleet.ports import Clock
 from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
+from fleet.runtime.grid_source import GridSource, State
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
 from fleet.runtime.peaks import Peaks
@@ -53,18 +54,6 @@ OVER_LOOKS: Final = 3
 
 #: An instance, the plan before, a clock in seconds, and how many of them it may take.
 Solve = Callable[[Instance, Plan | None, Callable[[], float], float], Plan]
-
-
-class GridSource(Protocol):
-    """Where the grid comes from."""
-
-    def load(self) -> Grid:
-        """Read it; raise InvalidError."""
-        ...
-
-    def changed(self) -> bool:
-        """Whether it is another than the one last read."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +119,7 @@ class Planner:
         self._slot: int | None = None  # the regular run that was last begun
         self._begun_ms: int | None = None
         self._early = ""
+        self.planning = False  # a run is under way
         self._looked_ms: int | None = None
         self._fresh: NDArray[np.bool_] | None = None
         self._has_plan = np.zeros(len(self.grid.ids), bool)
@@ -151,6 +141,7 @@ class Planner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(), name="balance-watch")
             group.create_task(self._plan(), name="balance-plan")
+            group.create_task(self._grids.run(), name="balance-grids")
 
     async def recall(self) -> None:
         """Take up what was published and measured before a restart."""
@@ -212,6 +203,7 @@ class Planner:
         self._slot = self._clock.wall_ms() // (self._every_s * 1_000)
         self._begun_ms = self._clock.monotonic_ms()
         self._early = ""
+        self.planning = True
         try:
             orders = await self._work_out()
             if orders is None:
@@ -223,6 +215,8 @@ class Planner:
             self._raise("failed", f"no plan was made, the last one holds: {error!r}")
             log.debug("balance", exc_info=error)
             return
+        finally:
+            self.planning = False
         self._metrics.runs.labels("done").inc()
         self._clear("failed")
         self._clear("late")
@@ -329,6 +323,18 @@ class Planner:
         if not 0 <= gone < len(starts):
             return None
         return plan.later(gone)
+
+    def state(self) -> State:
+        """What a plan would rest on now; nothing of it is kept."""
+        grid, demand, now_ms = self.grid, self._demand, self._clock.wall_ms()
+        count = len(horizon.interval_starts(now_ms, self.interval_s)) + 1
+        return State(
+            now_ms=now_ms,
+            grid=grid,
+            sites=[self._held.site(cabinet) for cabinet in grid.ids],
+            peak_w=self._peaks.highest(grid, self.ring, now_ms),
+            forecast=lambda: demand.forecast(now_ms, count),
+        )
 
     def expected_w(self, wall_ms: int) -> Ints:
         """What each cabinet should take at most at a moment [N]."""

@@ -262,6 +262,9 @@ class Rig:
     def changed(self) -> bool:
         return self.dirty
 
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
     async def note(self, name: str) -> str | None:
         return self.notes.get(name)
 

@@ -21,6 +21,8 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
     actual_w: int | None
     limit_w: int | None
     price: float
+    swaps: float | None = None  # expected to be handed out
+    shortfall_wh: int | None = None  # of the energy that was needed by then
 
 
 class PlanNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,14 @@ class CurveView(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[str, ...]
     clock_rate: int = 1  # of a demonstration: how much faster than real time the day runs
     points: tuple[CurvePoint, ...]
+
+
+class ScopesView(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is a curve of, besides the fleet."""
+
+    regions: tuple[str, ...]
+    feeders: tuple[str, ...]
+    cabinets: int
 
 
 class Ring:
