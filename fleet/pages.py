@@ -13,8 +13,12 @@ from fleet.config import FleetConfig
 from fleet.errors import ConfigError
 from fleet.parts import Pages, Parts
 from fleet.ports import Clock
+from fleet.ports_charts import Charts
+from fleet.runtime.desk import AlarmService, DeskService, GridService
 from fleet.runtime.membership import MembershipService
 from fleet.store.accounts import AccountStore
+from fleet.store.alarms import AlarmStore
+from fleet.store.desk import DeskStore
 from fleet.web.app import create_app, stop_streams
 from fleet.web.config import WebConfig
 
@@ -57,6 +61,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         swaps_today=swaps_today,
         balance=parts.balance,
         steering=parts.steering,
+        charts=make_charts(parts),
         membership=MembershipService(
             plans=parts.stores.plans,
             partners=parts.stores.partners,
@@ -68,6 +73,25 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         ),
     )
     return Pages(app, lambda: stop_streams(app))
+
+
+def make_charts(parts: Parts) -> Charts:
+    """The operator's desk over the running parts."""
+    stores, clock, balance = parts.stores, parts.clock, parts.balance
+    return Charts(
+        desk=DeskService(
+            rows=DeskStore(stores.database),
+            lives=stores.batteries,
+            riders=stores.riders,
+            partners=stores.partners,
+            plans=stores.plans,
+            cabinets=parts.cabinets,
+            clock=clock,
+        ),
+        alarms=AlarmService(AlarmStore(stores.database), clock),
+        grid=GridService(stores.grids, parts.day, clock) if balance else None,
+        asking=balance,
+    )
 
 
 def _midnight_ms(clock: Clock, zone: ZoneInfo) -> int:

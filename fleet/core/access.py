@@ -32,6 +32,7 @@ class Permission(StrEnum):
     SEE_AUDIT = "see-audit"  # the log of orders
     SEE_BALANCE = "see-balance"  # load, plan, prices, moves
     SEE_ALARMS = "see-alarms"
+    NOTE_ALARMS = "note-alarms"  # say that an alarm is being looked after
     SEE_REPORTS = "see-reports"  # riders' reports and tickets
     SEE_STATIONS = "see-stations"
     SEE_RIDERS = "see-riders"  # personal data
@@ -82,6 +83,7 @@ _DESK: Final = _SEEING | {
     _P.QUARANTINE,
     _P.RESTART,
     _P.APPROVE,
+    _P.NOTE_ALARMS,
     _P.ANSWER_REPORTS,
     _P.TEND_STATIONS,
 }
@@ -96,6 +98,7 @@ _AT_CABINETS: Final = _SEEING | {
     _P.RESTART,
     _P.APPROVE,
     _P.CONFIGURE,
+    _P.NOTE_ALARMS,
     _P.ANSWER_REPORTS,
     _P.TEND_STATIONS,
 }

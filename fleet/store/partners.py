@@ -8,10 +8,12 @@ from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleet.core.account_views import ChargeView, Notice, PartnerView
+from fleet.core.audit_log import DONE
 from fleet.core.partners import Partner, Visitor, check_partner
 from fleet.core.plans import DAY_MS, Subscription
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
+from fleet.store.audit_log import append
 from fleet.store.engine import Database
 from fleet.store.entitlements import TAKES, handed_out
 from fleet.store.plans import charge_views, put_subscription
@@ -55,6 +57,24 @@ class PartnerStore:
             change = update(partner).where(partner.c.id == partner_id).values(off=off)
             if (await connection.execute(change)).rowcount != 1:
                 raise NotFoundError(f"no partner {partner_id}")
+
+    async def judge(
+        self, partner_id: str, reason: str, actor: str, now_ms: int, *, off: bool
+    ) -> None:
+        """The same, with who did it and why in the log; raise NotFoundError."""
+        async with self._database.write() as connection:
+            change = update(partner).where(partner.c.id == partner_id).values(off=off)
+            if (await connection.execute(change)).rowcount != 1:
+                raise NotFoundError(f"no partner {partner_id}")
+            await append(
+                connection,
+                at_ms=now_ms,
+                actor=actor,
+                action="partner.off" if off else "partner.on",
+                outcome=DONE,
+                subject=partner_id,
+                reason=reason,
+            )
 
     async def all(self, now_ms: int) -> list[PartnerView]:
         """Every partner, by id."""

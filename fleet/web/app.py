@@ -25,6 +25,7 @@ from fleet.ports import (
     Steering,
     Swaps,
 )
+from fleet.ports_charts import Charts
 from fleet.web import (
     account,
     api,
@@ -37,6 +38,12 @@ from fleet.web import (
     finding,
     my,
     operator,
+    ops_alarms,
+    ops_grid,
+    ops_load,
+    ops_packs,
+    ops_people,
+    ops_swaps,
     orders,
     partner,
     rider,
@@ -75,6 +82,7 @@ def create_app(
     stations: Stations | None = None,
     reports: Reports | None = None,
     membership: Membership | None = None,
+    charts: Charts | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -110,6 +118,7 @@ def create_app(
         stations=stations,
         reports=reports,
         membership=membership,
+        charts=charts,
     )
     errors.install(app)
     for part in (
@@ -124,6 +133,12 @@ def create_app(
         account,
         offline_pages,
         operator,
+        ops_alarms,
+        ops_grid,
+        ops_load,
+        ops_packs,
+        ops_people,
+        ops_swaps,
         orders,
         system,
     ):

@@ -1,21 +1,24 @@
-"""The picture of a balance: a day of plan, measured power and limit above, prices below. Pure."""
+"""The picture of a balance: a day of plan, measured power, limit and shortage; prices; swaps. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
 
 from fleet.core.balance.curve import CurvePoint, CurveView
+from fleet.core.balance.what_if import WhatIfPoint, WhatIfView
 
 WIDTH: Final = 720
-HEIGHT: Final = 260
+HEIGHT: Final = 330
 LEFT: Final = 70
 TOP: Final = 12
-POWER_H: Final = 170  # of the power's part; the prices stand below it
+POWER_H: Final = 170  # of the power's part; the prices stand below it, and below them the swaps
 PRICE_TOP: Final = 200
 PRICE_H: Final = 36
+SWAPS_TOP: Final = 258
+SWAPS_H: Final = 40
 HOURS_MARKED: Final = 6
 HOUR_MS: Final = 3_600_000
 #: The picture's top, above the highest of plan and measured power; a limit far above is left out.
@@ -41,18 +44,41 @@ class CurvePicture:
     price: str
     now_x: int
     marks: tuple[Mark, ...]
+    shortage: str = ""
+    swaps: str = ""
+    then: str = ""  # the plan under another limit, price or service level
+    then_limit: str = ""
 
 
-def picture(view: CurveView, zone: tzinfo) -> CurvePicture | None:
-    """Draw a curve; None while there is nothing to draw."""
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """An hour of the picture in figures: means of powers and prices, sums of swaps and shortage."""
+
+    start_ms: int
+    plan_w: float | None
+    actual_w: float | None
+    limit_w: float | None
+    price: float
+    swaps: float | None
+    shortfall_wh: float | None
+    then_w: float | None = None
+
+
+def picture(view: CurveView, zone: tzinfo, other: WhatIfView | None = None) -> CurvePicture | None:
+    """Draw a curve, and a plan for another grid beside it; None while there is nothing to draw."""
     points = view.points
     if not points:
         return None
     step_ms = view.interval_s * 1_000
     begin, end = points[0].start_ms, points[-1].start_ms + step_ms
+    thens = _thens(view, other)
+    shorts = [_short_w(each, view.interval_s) for each in points]
     powers = [w for each in points for w in (each.plan_w, each.actual_w) if w is not None]
+    powers += [each.then_w for each in thens if each is not None]
+    powers += [round(each) for each in shorts if each is not None]
     top_w = max(max(powers, default=0) * HEADROOM, 100.0)
     low, high = min(0.0, *(each.price for each in points)), max(each.price for each in points)
+    most = max((each.swaps or 0.0 for each in points), default=0.0)
 
     def x(at_ms: int) -> float:
         return LEFT + (WIDTH - LEFT) * (at_ms - begin) / (end - begin)
@@ -63,39 +89,100 @@ def picture(view: CurveView, zone: tzinfo) -> CurvePicture | None:
     def price_y(price: float) -> float:
         return PRICE_TOP + PRICE_H * (1 - (price - low) / max(high - low, 1e-9))
 
+    def swaps_y(swaps: float) -> float:
+        return SWAPS_TOP + SWAPS_H * (1 - swaps / max(most, 1e-9))
+
     def steps(values: Sequence[float | None]) -> str:
-        parts, pen_down = [], False
-        for point, value in zip(points, values, strict=True):
-            if value is None:
-                pen_down = False
-                continue
-            start = f"{x(point.start_ms):.1f} {value:.1f}"
-            parts.append(f"{'L' if pen_down else 'M'}{start}H{x(point.start_ms + step_ms):.1f}")
-            pen_down = True
-        return "".join(parts)
+        return _steps(points, values, x, step_ms)
+
+    def bars(values: Sequence[float | None], zero: float) -> str:
+        return "".join(
+            f"M{x(point.start_ms):.1f} {zero:.1f}V{value:.1f}H{x(point.start_ms + step_ms):.1f}V{zero:.1f}Z"
+            for point, value in zip(points, values, strict=True)
+            if value is not None
+        )
+
+    def limited(limits: Iterable[int | None]) -> list[float | None]:
+        return [None if each is None or each > top_w else y(each) for each in limits]
 
     return CurvePicture(
         plan=steps([_scaled(each.plan_w, y) for each in points]),
         actual=steps([_scaled(each.actual_w, y) for each in points]),
-        limit=steps([_within(each, top_w, y) for each in points]),
+        limit=steps(limited(each.limit_w for each in points)),
         price=steps([price_y(each.price) for each in points]),
         now_x=round(x(view.now_ms)),
+        shortage=bars([y(each) if each else None for each in shorts], y(0.0)),
+        swaps=bars([swaps_y(each.swaps) if each.swaps else None for each in points], swaps_y(0.0)),
+        then=steps([None if each is None else y(each.then_w) for each in thens]),
+        then_limit=steps(limited(None if each is None else each.limit_w for each in thens)),
         marks=(
             Mark(LEFT - 6, TOP + 8, f"{top_w / 1_000:.1f} kW"),
             Mark(LEFT - 6, TOP + POWER_H, "0"),
             Mark(LEFT - 6, PRICE_TOP + 8, f"{high:g}"),
+            Mark(LEFT - 6, SWAPS_TOP + 8, f"{most:.3g}"),
             *_hours(begin, end, zone, x),
         ),
     )
 
 
+def hourly(view: CurveView, other: WhatIfView | None = None) -> list[Hour]:
+    """The picture in figures, by the hour: for those who can't see it."""
+    found: dict[int, list[tuple[CurvePoint, WhatIfPoint | None]]] = {}
+    for point, then in zip(view.points, _thens(view, other), strict=True):
+        found.setdefault(point.start_ms - point.start_ms % HOUR_MS, []).append((point, then))
+    return [
+        Hour(
+            start_ms=start_ms,
+            plan_w=_mean([each.plan_w for each, _ in rows]),
+            actual_w=_mean([each.actual_w for each, _ in rows]),
+            limit_w=min((w for each, _ in rows if (w := each.limit_w) is not None), default=None),
+            price=_mean([each.price for each, _ in rows]) or 0.0,
+            swaps=_total([each.swaps for each, _ in rows]),
+            shortfall_wh=_total([each.shortfall_wh for each, _ in rows]),
+            then_w=_mean([then.then_w if then else None for _, then in rows]),
+        )
+        for start_ms, rows in sorted(found.items())
+    ]
+
+
+def _thens(view: CurveView, other: WhatIfView | None) -> list[WhatIfPoint | None]:
+    at = {} if other is None else {each.start_ms: each for each in other.points}
+    return [at.get(each.start_ms) for each in view.points]
+
+
+def _steps(
+    points: Sequence[CurvePoint],
+    values: Sequence[float | None],
+    x: Callable[[int], float],
+    step_ms: int,
+) -> str:
+    parts, pen_down = [], False
+    for point, value in zip(points, values, strict=True):
+        if value is None:
+            pen_down = False
+            continue
+        start = f"{x(point.start_ms):.1f} {value:.1f}"
+        parts.append(f"{'L' if pen_down else 'M'}{start}H{x(point.start_ms + step_ms):.1f}")
+        pen_down = True
+    return "".join(parts)
+
+
+def _short_w(point: CurvePoint, interval_s: int) -> float | None:
+    return None if not point.shortfall_wh else point.shortfall_wh * 3_600 / interval_s
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [each for each in values if each is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _total(values: Sequence[float | None]) -> float | None:
+    known = [each for each in values if each is not None]
+    return sum(known) if known else None
+
+
 def _scaled(watts: int | None, y: Callable[[float], float]) -> float | None:
     return None if watts is None else y(watts)
-
-
-def _within(point: CurvePoint, top_w: float, y: Callable[[float], float]) -> float | None:
-    limit_w = point.limit_w
-    return None if limit_w is None or limit_w > top_w else _scaled(limit_w, y)
 
 
 def _hours(begin: int, end: int, zone: tzinfo, x: Callable[[int], float]) -> list[Mark]:

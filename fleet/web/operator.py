@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
 from fleet.web.access import anybody, in_scope, needs
-from fleet.web.api_balance import balance_of
-from fleet.web.curve import HEIGHT, WIDTH, picture
 from fleet.web.live import detail_part, fleet_card, fleet_tiles
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
 from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out
@@ -19,8 +15,6 @@ router = APIRouter(prefix="/ops", include_in_schema=False)
 
 SEE_OTHER = 303
 FLAGGED_MAX = 10
-SCOPE_CHARS_MAX = 80
-MOVES_SHOWN_MAX = 20
 
 
 @router.get("/login", dependencies=[anybody()])
@@ -61,6 +55,7 @@ async def overview(request: Request) -> Response:
         css=OPS_CSS,
         operator=True,
         balance=web.balance is not None,
+        desk=web.charts is not None,
         area=web.stations is not None,
         tiles_part=in_page(await fleet_tiles(web, texts, cabinets)),
         flagged=[
@@ -68,25 +63,6 @@ async def overview(request: Request) -> Response:
             for swap in await web.swaps.flagged(FLAGGED_MAX)
         ],
         cards=[(each, in_page(fleet_card(web, texts, each))) for each in cabinets],
-    )
-
-
-@router.get("/balance", dependencies=[needs(Permission.SEE_BALANCE)])
-async def balance(request: Request, scope: str = "fleet") -> Response:
-    """Plan and measured power of the day behind and ahead."""
-    web, balancing = web_of(request), balance_of(request)
-    view = await balancing.curve(scope[:SCOPE_CHARS_MAX])
-    return page(
-        request,
-        "ops_balance.html",
-        css=OPS_CSS,
-        operator=True,
-        v=view,
-        carried=await balancing.moves(),
-        moves_max=MOVES_SHOWN_MAX,
-        drawn=picture(view, ZoneInfo(web.config.timezone)),
-        width=WIDTH,
-        height=HEIGHT,
     )
 
 

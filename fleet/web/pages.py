@@ -38,6 +38,7 @@ from fleet.ports import (
     Steering,
     Swaps,
 )
+from fleet.ports_charts import Charts
 from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
@@ -131,6 +132,7 @@ class Web:
     stations: Stations | None = None
     reports: Reports | None = None
     membership: Membership | None = None
+    charts: Charts | None = None
     throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 

@@ -60,6 +60,7 @@ async def test_operators_read_the_curve(town: Town, operator: AsyncClient) -> No
     assert reply.status_code == 200
     assert reply.json()["points"] == [
         {"start_ms": 0, "plan_w": 100, "actual_w": None, "limit_w": 200, "price": 0.5}
+        | {"swaps": None, "shortfall_wh": None}
     ]
     assert (await operator.get("/api/v1/balance/curve?scope=x")).status_code == 404
     assert (await operator.get(f"/api/v1/balance/curve?scope={'x' * 81}")).status_code == 422

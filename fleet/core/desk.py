@@ -1,0 +1,232 @@
+"""What the operator's lists ask for and what they show: packs, swaps, alarms, riders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from fleet.core.views import CabinetView, LifeView
+from protocols.messages import AlarmBody, SlotTelemetry
+
+ROWS_DEFAULT: Final = 50
+#: Alarms of a fleet in such trouble that nobody reads on.
+STANDING_MAX: Final = 500
+OFFLINE: Final = "offline"
+PLACES: Final = (
+    "slot", "rider", "depot", "transit", "workshop", "lost", "scrapped", "unknown",
+)  # fmt: skip
+OUTCOMES: Final = ("open", "completed", "rejected", "cancelled", "faulted")
+_SEVERITIES: Final = ("critical", "warning", "info")
+
+Cabinets = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackFilter:
+    """Which packs; what is empty does not restrict. ``cabinets`` bounds it to their slots."""
+
+    serial: str = ""  # or how it begins
+    place: str = ""
+    cabinet: str = ""
+    state: str = ""
+    disputed: bool = False
+    after: str = ""
+    limit: int = ROWS_DEFAULT
+    cabinets: Cabinets | None = None
+
+
+class PackRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One pack, as the ledger has it."""
+
+    serial: str
+    model: str | None
+    capacity_wh: int | None
+    holder: str
+    state: str
+    disputed: bool
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapFilter:
+    """Which swaps, the newest first; ``before`` is where the page before ended."""
+
+    swap: str = ""
+    cabinet: str = ""
+    rider: str = ""
+    kind: str = ""
+    outcome: str = ""
+    reason: str = ""
+    flagged: bool = False
+    since_ms: int | None = None
+    until_ms: int | None = None
+    before: tuple[int, str] | None = None
+    limit: int = ROWS_DEFAULT
+    cabinets: Cabinets | None = None
+
+
+class SwapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One swap in a list."""
+
+    id: str
+    cabinet_id: str
+    rider_id: str
+    kind: str
+    step: str | None
+    open: bool
+    slot_in: int | None
+    slot_out: int | None
+    reason: str | None
+    flags: tuple[str, ...]
+    authority: str
+    created_ms: int
+    updated_ms: int
+
+
+class SwapEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was told of a swap: a step, a pack, or an order and its answer.
+
+    ``mono_ms`` is of the cabinet's boot ``boot_id``: durations go by it, since wall clocks jump.
+    """
+
+    what: str  # step, in, out, order, answer
+    at_ms: int
+    step: str | None = None
+    slot: int | None = None
+    serial: str | None = None
+    soc_pct: int | None = None
+    reason: str | None = None
+    detail: str = ""
+    boot_id: str | None = None
+    mono_ms: int | None = None
+    wall_synced: bool = True
+    received_ms: int | None = None
+
+
+class AlarmRaised(msgspec.Struct, frozen=True, kw_only=True):
+    """When an alarm that stands was raised, by the cabinet's event."""
+
+    epoch: int
+    seq: int
+    at_ms: int
+    severity: str
+    detail: str = ""
+
+
+class AlarmNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody has taken note of an alarm."""
+
+    cabinet: str
+    code: str
+    slot: int
+    epoch: int
+    seq: int
+    at_ms: int
+    actor: str
+    reason: str
+
+
+class StandingAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm as it stands. ``raised`` is None where no event tells of it."""
+
+    cabinet_id: str
+    cabinet_name: str
+    code: str
+    slot: int | None
+    severity: str
+    online: bool
+    told_age_ms: int | None
+    raised: AlarmRaised | None = None
+    since_ms: int | None = None
+    note: AlarmNote | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiderFilter:
+    """Which riders; ``ids`` are those that a phone number named."""
+
+    query: str = ""  # id, number, or the last four digits of the phone
+    blocked: bool = False
+    after: str = ""
+    limit: int = ROWS_DEFAULT
+    ids: tuple[str, ...] | None = None
+
+
+class RiderRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One rider in a list; the phone as its tail only."""
+
+    id: str
+    number: str
+    phone_tail: str
+    created_ms: int
+    denied: bool
+    denied_reason: str
+    packs: int
+
+
+class Passport(msgspec.Struct, frozen=True, kw_only=True):
+    """A pack: what the ledger knows of its life, and what its slot last told."""
+
+    pack: PackRow
+    life: tuple[LifeView, ...]
+    lent: int  # how often it went to a rider
+    charged: int  # how often it came into a slot from a rider
+    flags: tuple[str, ...]  # that its movements carry
+    slot: SlotTelemetry | None = None  # None: not in a slot, or the slot tells of another pack
+    cabinet_id: str | None = None
+    told_age_ms: int | None = None
+
+
+def standing_alarms(cabinets: Iterable[CabinetView], stale_ms: int) -> list[StandingAlarm]:
+    """What every cabinet last told, and who is silent; silence ends no alarm."""
+    found = []
+    for each in cabinets:
+        for alarm in each.alarms:
+            code, _, slot = alarm.partition(":")
+            found.append(_standing(each, code, int(slot) if slot.isdigit() else None))
+        if not each.online or each.age_ms is None or each.age_ms > stale_ms:
+            found.append(_standing(each, OFFLINE, None))
+    return found
+
+
+def raised_at(
+    events: Sequence[tuple[AlarmRaised, AlarmBody]], code: str, slot: int | None
+) -> AlarmRaised | None:
+    """The first telling of an alarm since it last ended; ``events`` are the newest first."""
+    found: AlarmRaised | None = None
+    for raised, body in events:
+        if (body.code, body.slot) != (code, slot):
+            continue
+        if not body.active:
+            break
+        found = raised
+    return found
+
+
+def by_gravity(alarms: Iterable[StandingAlarm]) -> list[StandingAlarm]:
+    """The gravest first, and of those the ones that nobody has taken note of."""
+    return sorted(
+        alarms,
+        key=lambda each: (
+            _SEVERITIES.index(each.severity) if each.severity in _SEVERITIES else 1,
+            each.note is not None,
+            each.cabinet_id,
+            each.code,
+            each.slot or 0,
+        ),
+    )
+
+
+def _standing(cabinet: CabinetView, code: str, slot: int | None) -> StandingAlarm:
+    return StandingAlarm(
+        cabinet_id=cabinet.id,
+        cabinet_name=cabinet.name,
+        code=code,
+        slot=slot,
+        severity="warning",
+        online=cabinet.online,
+        told_age_ms=cabinet.age_ms,
+    )

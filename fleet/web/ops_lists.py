@@ -1,0 +1,91 @@
+"""What the operator's lists share: filters that stand in the address, and who asks."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import Request
+
+from fleet.core.access import Who
+from fleet.core.operations import OPERATOR
+from fleet.errors import DeniedError, InvalidError, NotFoundError
+from fleet.ports_charts import Charts
+from fleet.web.access import cabinets_known, need_staff, staff_of
+from fleet.web.pages import web_of
+
+SHORT: Final = 64
+LINK: Final = "link"
+_STAFF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+
+def charts_of(request: Request) -> Charts:
+    """The desk's ports; raise NotFoundError where there is none."""
+    charts = web_of(request).charts
+    if charts is None:
+        raise NotFoundError("this fleet has no desk")
+    return charts
+
+
+def link(path: str, asked: dict[str, str], **more: str) -> str:
+    """An address with these filters; what is empty is left out."""
+    kept = {key: value for key, value in (asked | more).items() if value}
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+async def bounded(request: Request) -> frozenset[str] | None:
+    """The cabinets that who asks is bound to, None for all; raise DeniedError."""
+    who = await staff_of(request)
+    if who is not None and who.scope.partners is not None:
+        raise DeniedError(
+            f"{who.name}: is bound to partners, and this is of cabinets", code="scope"
+        )
+    return await cabinets_known(request)
+
+
+async def actor_of(request: Request, typed: str) -> str:
+    """Who acts, as it stands in the log; who came by the shared link types a name.
+
+    Raises:
+        InvalidError: ``staff-name``: there is none.
+    """
+    who: Who = await need_staff(request)
+    name = typed.strip() if who.id == LINK else who.name
+    if not _STAFF.fullmatch(name):
+        raise InvalidError(f"staff {name!r}: expected letters, digits, . _ -", code="staff-name")
+    return OPERATOR + name
+
+
+def day_ms(text: str, zone: ZoneInfo, what: str, *, end: bool = False) -> int | None:
+    """A date as the moment it begins, or ends; None when empty; raise InvalidError."""
+    if not text:
+        return None
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=zone)
+    except ValueError:
+        raise InvalidError(
+            f"{what}: is {text[:20]!r}, expected a date such as 2026-03-04"
+        ) from None
+    return int((day + timedelta(days=1 if end else 0)).timestamp() * 1_000)
+
+
+def moment_ms(text: str, zone: ZoneInfo, what: str) -> int | None:
+    """A local date and time; None when empty; raise InvalidError."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidError(
+            f"{what}: is {text[:20]!r}, expected a time such as 2026-03-04T08:00"
+        ) from None
+    at = at.replace(tzinfo=zone) if at.tzinfo is None else at
+    return int(at.timestamp() * 1_000)
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """Of the place."""
+    return ZoneInfo(web_of(request).config.timezone)

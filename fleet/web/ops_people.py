@@ -1,0 +1,308 @@
+"""The operator's pages of people: riders, partners, plans; and of tickets and battery moves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from fleet.core.access import Permission
+from fleet.core.balance.moves import MoveView
+from fleet.core.balance.versions import REASON_CHARS_MAX
+from fleet.core.desk import RiderFilter, RiderRow, SwapFilter
+from fleet.core.phones import check_phone
+from fleet.core.reports import ReportView, Topic
+from fleet.errors import FleetError, InvalidError
+from fleet.web.access import cabinets_known, need_staff, needs
+from fleet.web.api_balance import balance_of
+from fleet.web.area import reports_of
+from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, each_of, paged
+from fleet.web.ops_lists import LINK, SHORT, actor_of, bounded, charts_of, link
+from fleet.web.pages import OPS_CSS, explained, page, web_of
+
+router = APIRouter(prefix="/ops", include_in_schema=False)
+
+SEE_OTHER: Final = 303
+SWAPS_SHOWN: Final = 20
+TOPICS: Final = tuple(topic.value for topic in Topic)
+Text = Annotated[str, Query(max_length=SHORT)]
+Reason = Annotated[str, Form(max_length=2 * REASON_CHARS_MAX)]
+Staff = Annotated[str, Form(max_length=SHORT)]
+
+
+@router.get("/riders", dependencies=[needs(Permission.SEE_RIDERS)])
+async def riders(request: Request, q: Text = "", blocked: Text = "", after: Text = "") -> Response:
+    """Riders by id; a phone number finds its rider, and is not shown again."""
+    asked = {"q": "" if _is_phone(q) else q, "blocked": blocked}
+    wanted = await _rider_filter(request, q, blocked, after)
+    rows = await charts_of(request).desk.riders(wanted)
+    more = len(rows) == wanted.limit
+    return page(
+        request,
+        "ops_riders.html",
+        css=OPS_CSS,
+        operator=True,
+        rows=rows,
+        asked=asked,
+        csv_url=link("/ops/riders.csv", asked),
+        next_url=link("/ops/riders", asked, after=rows[-1].id) if more else "",
+    )
+
+
+@router.get("/riders.csv", dependencies=[needs(Permission.SEE_RIDERS)])
+async def riders_csv(request: Request, q: Text = "", blocked: Text = "") -> Response:
+    """The same, all of them, as a table."""
+    first = await _rider_filter(request, q, blocked, "")
+    desk = charts_of(request).desk
+
+    async def fetch(last: RiderRow | None) -> list[RiderRow]:
+        return await desk.riders(
+            RiderFilter(
+                query=first.query,
+                blocked=first.blocked,
+                ids=first.ids,
+                after=last.id if last else "",
+                limit=PAGE_ROWS,
+            )
+        )
+
+    def cells(row: RiderRow) -> list[Cell]:
+        tail, why = row.phone_tail, row.denied_reason
+        return [row.id, row.number, tail, row.created_ms, row.denied, why, row.packs]
+
+    header = ("id", "number", "phone_tail", "created_ms", "blocked", "reason", "packs")
+    return csv_response("riders", header, paged(fetch, cells))
+
+
+@router.get("/riders/{rider_id}", dependencies=[needs(Permission.SEE_RIDERS)])
+async def rider(request: Request, rider_id: str) -> Response:
+    """One rider: packs, plan, last swaps; to block and to let again."""
+    return await _rider_page(request, rider_id)
+
+
+async def _rider_page(request: Request, rider_id: str, error: FleetError | None = None) -> Response:
+    web = web_of(request)
+    found = await web.riders.get(rider_id[:SHORT])
+    plan = await web.membership.plan_of(found.id) if web.membership else None
+    wanted = SwapFilter(rider=found.id, limit=SWAPS_SHOWN)
+    return page(
+        request,
+        "ops_rider.html",
+        status=error.status if error else 200,
+        css=OPS_CSS,
+        operator=True,
+        r=found,
+        plan=plan,
+        swaps=await charts_of(request).desk.swaps(wanted),
+        by_link=(await need_staff(request)).id == LINK,
+        reason_max=REASON_CHARS_MAX,
+        notice=explained(web.catalogue(request), error) if error else None,
+    )
+
+
+@router.post("/riders/{rider_id}/judge", dependencies=[needs(Permission.EDIT_RIDERS)])
+async def judge_rider(
+    request: Request,
+    rider_id: str,
+    what: Annotated[str, Form(max_length=8)],
+    reason: Reason = "",
+    staff: Staff = "",
+) -> Response:
+    """Block a rider everywhere, or end it."""
+    try:
+        denied = _either(what, "block", "allow")
+        actor = await actor_of(request, staff)
+        text = " ".join(reason.split())
+        await charts_of(request).desk.judge_rider(rider_id, text, actor, denied=denied)
+    except InvalidError as error:
+        return await _rider_page(request, rider_id, error)
+    return RedirectResponse(f"/ops/riders/{rider_id}", SEE_OTHER)
+
+
+@router.get("/partners", dependencies=[needs(Permission.SEE_PARTNERS, narrows=True)])
+async def partners(request: Request) -> Response:
+    """Partners with what their riders used in the last 24 hours."""
+    return await _partners_page(request)
+
+
+async def _partners_page(request: Request, error: FleetError | None = None) -> Response:
+    who = await need_staff(request)
+    known = who.scope.partners
+    found = [
+        each
+        for each in await charts_of(request).desk.partners()
+        if known is None or each.id in known
+    ]
+    return page(
+        request,
+        "ops_partners.html",
+        status=error.status if error else 200,
+        css=OPS_CSS,
+        operator=True,
+        rows=found,
+        by_link=who.id == LINK,
+        reason_max=REASON_CHARS_MAX,
+        notice=explained(web_of(request).catalogue(request), error) if error else None,
+    )
+
+
+@router.post("/partners/{partner_id}/judge", dependencies=[needs(Permission.EDIT_PARTNERS)])
+async def judge_partner(
+    request: Request,
+    partner_id: str,
+    what: Annotated[str, Form(max_length=8)],
+    reason: Reason = "",
+    staff: Staff = "",
+) -> Response:
+    """Let a partner's riders take no more packs, or again."""
+    try:
+        off = _either(what, "off", "on")
+        actor = await actor_of(request, staff)
+        text = " ".join(reason.split())
+        await charts_of(request).desk.judge_partner(partner_id, text, actor, off=off)
+    except InvalidError as error:
+        return await _partners_page(request, error)
+    return RedirectResponse("/ops/partners", SEE_OTHER)
+
+
+@router.get("/plans", dependencies=[needs(Permission.SEE_PLANS)])
+async def plans(request: Request) -> Response:
+    """Plans that riders swap by."""
+    rows = await charts_of(request).desk.plans()
+    return page(request, "ops_plans.html", css=OPS_CSS, operator=True, rows=rows)
+
+
+@router.get("/plans.csv", dependencies=[needs(Permission.SEE_PLANS)])
+async def plans_csv(request: Request) -> Response:
+    """The same as a table."""
+    header = (
+        "id", "name_zh", "name_en", "per", "price_minor", "currency", "quota", "days", "default",
+        "riders",
+    )  # fmt: skip
+    rows: list[list[Cell]] = [
+        [each.id, each.name_zh, each.name_en, each.per, each.price_minor, each.currency,
+         each.quota, each.days, each.is_default, count]
+        for each, count in await charts_of(request).desk.plans()
+    ]  # fmt: skip
+    return csv_response("plans", header, each_of(rows))
+
+
+@router.get("/tickets", dependencies=[needs(Permission.SEE_REPORTS, narrows=True)])
+async def tickets(
+    request: Request, state: Text = "open", topic: Text = "", cabinet: Text = ""
+) -> Response:
+    """What riders reported, with filters."""
+    asked = {"state": state, "topic": topic, "cabinet": cabinet}
+    return page(
+        request,
+        "ops_tickets.html",
+        css=OPS_CSS,
+        operator=True,
+        rows=await _tickets(request, asked),
+        asked=asked,
+        topics=TOPICS,
+        csv_url=link("/ops/tickets.csv", asked),
+    )
+
+
+@router.get("/tickets.csv", dependencies=[needs(Permission.SEE_REPORTS, narrows=True)])
+async def tickets_csv(
+    request: Request, state: Text = "open", topic: Text = "", cabinet: Text = ""
+) -> Response:
+    """The same as a table."""
+    asked = {"state": state, "topic": topic, "cabinet": cabinet}
+    rows: list[list[Cell]] = [
+        [each.id, each.created_ms, each.topic.value, each.state, each.place, each.cabinet_id,
+         each.station_id, each.swap_id, each.text, each.answered_by, each.answered_ms, each.answer]
+        for each in await _tickets(request, asked)
+    ]  # fmt: skip
+    header = (
+        "id", "created_ms", "topic", "state", "place", "cabinet", "station", "swap", "text",
+        "answered_by", "answered_ms", "answer",
+    )  # fmt: skip
+    return csv_response("tickets", header, each_of(rows))
+
+
+async def _tickets(request: Request, asked: dict[str, str]) -> list[ReportView]:
+    await bounded(request)
+    known, who = await cabinets_known(request), await need_staff(request)
+    stations = who.scope.stations
+    return [
+        each
+        for each in await reports_of(request).listed(waiting=asked["state"] == "open")
+        if (known is None or each.cabinet_id in known or each.station_id in (stations or ()))
+        and asked["state"] in ("", "open", "all", each.state)
+        and asked["topic"] in ("", each.topic.value)
+        and asked["cabinet"].strip() in ("", each.cabinet_id)
+    ]
+
+
+@router.get("/moves", dependencies=[needs(Permission.SEE_BALANCE)])
+async def moves(request: Request, cabinet: Text = "", why: Text = "") -> Response:
+    """Batteries to carry, by the plan that holds."""
+    asked = {"cabinet": cabinet, "why": why}
+    view = await balance_of(request).moves()
+    return page(
+        request,
+        "ops_moves.html",
+        css=OPS_CSS,
+        operator=True,
+        carried=view,
+        rows=_chosen(view.moves, asked),
+        asked=asked,
+        csv_url=link("/ops/moves.csv", asked),
+    )
+
+
+@router.get("/moves.csv", dependencies=[needs(Permission.SEE_BALANCE)])
+async def moves_csv(request: Request, cabinet: Text = "", why: Text = "") -> Response:
+    """The same as a table."""
+    view = await balance_of(request).moves()
+    rows: list[list[Cell]] = [
+        [each.giver, each.taker, each.packs, each.by_ms, each.distance_m, each.why, each.lost]
+        for each in _chosen(view.moves, {"cabinet": cabinet, "why": why})
+    ]
+    header = ("giver", "taker", "packs", "by_ms", "distance_m", "why", "lost_riders")
+    return csv_response("moves", header, each_of(rows))
+
+
+def _chosen(found: tuple[MoveView, ...], asked: dict[str, str]) -> list[MoveView]:
+    cabinet = asked["cabinet"].strip()
+    return [
+        each
+        for each in found
+        if cabinet in ("", each.giver, each.taker) and asked["why"] in ("", each.why)
+    ]
+
+
+async def _rider_filter(request: Request, q: str, blocked: str, after: str) -> RiderFilter:
+    """A phone number is looked up by its hash; everything else as it stands."""
+    ids: tuple[str, ...] | None = None
+    if _is_phone(q):
+        found = await web_of(request).riders.by_phone(_phone(q), create=False)
+        ids = (found.id,) if found else ()
+    return RiderFilter(query=q.strip(), blocked=blocked == "1", after=after, ids=ids)
+
+
+def _is_phone(text: str) -> bool:
+    try:
+        _phone(text)
+    except InvalidError:
+        return False
+    return True
+
+
+def _phone(text: str) -> str:
+    plain = "".join(text.split())
+    if plain.isdigit() and len(plain) == 11:
+        plain = f"+86{plain}"
+    if not plain.startswith("+"):
+        raise InvalidError("phone: expected + and the country's code")
+    return check_phone(plain)
+
+
+def _either(what: str, yes: str, no: str) -> bool:
+    if what not in (yes, no):
+        raise InvalidError(f"what: is {what[:20]!r}, expected {yes} or {no}")
+    return what == yes
