@@ -146,13 +146,12 @@ class StandingAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiderFilter:
-    """Which riders; ``ids`` are those that a phone number named."""
+    """Which riders, by id."""
 
     query: str = ""  # id, number, or the last four digits of the phone
     blocked: bool = False
     after: str = ""
     limit: int = ROWS_DEFAULT
-    ids: tuple[str, ...] | None = None
 
 
 class RiderRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +166,15 @@ class RiderRow(msgspec.Struct, frozen=True, kw_only=True):
     packs: int
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cabinet told of a pack as it came or went; None is not known."""
+
+    at_ms: int
+    soc_pct: int | None = None
+    capacity_ah: float | None = None
+    cycles: int | None = None
+
+
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
     """A pack: what the ledger knows of its life, and what its slot last told."""
 
@@ -178,6 +186,25 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     slot: SlotTelemetry | None = None  # None: not in a slot, or the slot tells of another pack
     cabinet_id: str | None = None
     told_age_ms: int | None = None
+    told: tuple[Told, ...] = ()  # the oldest first, those that tell something
+
+    @property
+    def cycles(self) -> int | None:
+        """Of the pack's own counter, as last told."""
+        return next((each.cycles for each in self.told[::-1] if each.cycles is not None), None)
+
+    @property
+    def capacity_ah(self) -> float | None:
+        """When full, as last told."""
+        return next(
+            (each.capacity_ah for each in self.told[::-1] if each.capacity_ah is not None), None
+        )
+
+    @property
+    def health_pct(self) -> float | None:
+        """Capacity now, of the most that it ever told; None before it told it twice."""
+        known = [each.capacity_ah for each in self.told if each.capacity_ah is not None]
+        return None if len(known) < 2 else 100 * known[-1] / max(known)
 
 
 def standing_alarms(cabinets: Iterable[CabinetView], stale_ms: int) -> list[StandingAlarm]:

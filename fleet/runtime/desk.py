@@ -105,6 +105,7 @@ class DeskService:
             slot=slot,
             cabinet_id=None if cabinet is None else cabinet.id,
             told_age_ms=None if cabinet is None else cabinet.age_ms,
+            told=tuple(await self._rows.told(serial)),
         )
 
     async def swaps(self, wanted: SwapFilter) -> list[SwapRow]:

@@ -16,6 +16,7 @@ from fleet.core.desk import (
     SwapEvent,
     SwapFilter,
     SwapRow,
+    Told,
 )
 from fleet.core.plans import Plan
 from fleet.core.views import LifeView
@@ -32,6 +33,10 @@ class DeskRows(Protocol):
 
     async def pack(self, serial: str) -> PackRow:
         """One pack; raise NotFoundError."""
+        ...
+
+    async def told(self, serial: str) -> list[Told]:
+        """What cabinets told of a pack as it came and went."""
         ...
 
     async def swaps(self, wanted: SwapFilter) -> list[SwapRow]:

@@ -16,12 +16,15 @@ from fleet.core.desk import (
     SwapEvent,
     SwapFilter,
     SwapRow,
+    Told,
 )
 from fleet.core.ids import rider_holder
 from fleet.errors import NotFoundError
 from fleet.store import tables as t
 from fleet.store.custody import split_flags
 from fleet.store.engine import Database
+from fleet.store.hand_over import telling, told_of
+from fleet.store.tables_accounts import subscription
 from protocols.messages import BatteryBody, StepBody
 
 ROWS_MAX = 1_000
@@ -68,6 +71,23 @@ class DeskStore:
         if not rows:
             raise NotFoundError(f"no battery {serial}")
         return _pack(rows[0])
+
+    async def told(self, serial: str) -> list[Told]:
+        """What cabinets told of a pack as it came and went, the oldest first."""
+        move = t.movement.c
+        joined = t.movement.join(t.event, telling())
+        query = select(move.at_ms, t.event.c.body).select_from(joined)
+        query = query.where(move.serial == serial).order_by(move.id.desc()).limit(ROWS_MAX)
+        found = []
+        for row in await self._rows(query):
+            told = told_of(serial, row["body"])
+            known = (told.soc_pct, told.capacity_ah, told.cycles)
+            if known != (None, None, None):
+                soc, capacity, cycles = known
+                found.append(
+                    Told(at_ms=row["at_ms"], soc_pct=soc, capacity_ah=capacity, cycles=cycles)
+                )
+        return found[::-1]
 
     async def swaps(self, wanted: SwapFilter) -> list[SwapRow]:
         """Swaps, the newest first."""
@@ -130,9 +150,7 @@ class DeskStore:
             .scalar_subquery()
         )
         query = select(t.rider, held.label("packs")).where(row.id > wanted.after).order_by(row.id)
-        if wanted.ids is not None:
-            query = query.where(row.id.in_(wanted.ids))
-        elif wanted.query:
+        if wanted.query:
             known = (row.id == wanted.query, row.number == wanted.query)
             query = query.where(or_(*known, row.phone_tail == wanted.query))
         if wanted.blocked:
@@ -142,8 +160,6 @@ class DeskStore:
 
     async def subscribers(self) -> dict[str, int]:
         """How many riders have each plan by a subscription that has no end yet, by plan."""
-        from fleet.store.tables_accounts import subscription  # noqa: PLC0415
-
         own = subscription.c
         query = select(own.plan, func.count()).where(own.until_ms.is_(None)).group_by(own.plan)
         async with self._database.read() as connection:

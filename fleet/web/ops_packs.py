@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -66,18 +67,7 @@ async def packs_csv(  # noqa: PLR0917 - the filters of one list
     desk = charts_of(request).desk
 
     async def fetch(last: PackRow | None) -> list[PackRow]:
-        return await desk.packs(
-            PackFilter(
-                serial=first.serial,
-                place=first.place,
-                cabinet=first.cabinet,
-                state=first.state,
-                disputed=first.disputed,
-                after=last.serial if last else "",
-                limit=PAGE_ROWS,
-                cabinets=first.cabinets,
-            )
-        )
+        return await desk.packs(replace(first, after=last.serial if last else ""))
 
     header = ("serial", "model", "capacity_wh", "holder", "state", "disputed", "since_ms")
     return csv_response("packs", header, paged(fetch, _cells))

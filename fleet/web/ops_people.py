@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Query, Request
@@ -33,9 +34,9 @@ Staff = Annotated[str, Form(max_length=SHORT)]
 
 @router.get("/riders", dependencies=[needs(Permission.SEE_RIDERS)])
 async def riders(request: Request, q: Text = "", blocked: Text = "", after: Text = "") -> Response:
-    """Riders by id; a phone number finds its rider, and is not shown again."""
-    asked = {"q": "" if _is_phone(q) else q, "blocked": blocked}
-    wanted = await _rider_filter(request, q, blocked, after)
+    """Riders by id."""
+    asked = {"q": q, "blocked": blocked}
+    wanted = RiderFilter(query=q.strip(), blocked=blocked == "1", after=after)
     rows = await charts_of(request).desk.riders(wanted)
     more = len(rows) == wanted.limit
     return page(
@@ -53,19 +54,11 @@ async def riders(request: Request, q: Text = "", blocked: Text = "", after: Text
 @router.get("/riders.csv", dependencies=[needs(Permission.SEE_RIDERS)])
 async def riders_csv(request: Request, q: Text = "", blocked: Text = "") -> Response:
     """The same, all of them, as a table."""
-    first = await _rider_filter(request, q, blocked, "")
+    first = RiderFilter(query=q.strip(), blocked=blocked == "1", limit=PAGE_ROWS)
     desk = charts_of(request).desk
 
     async def fetch(last: RiderRow | None) -> list[RiderRow]:
-        return await desk.riders(
-            RiderFilter(
-                query=first.query,
-                blocked=first.blocked,
-                ids=first.ids,
-                after=last.id if last else "",
-                limit=PAGE_ROWS,
-            )
-        )
+        return await desk.riders(replace(first, after=last.id if last else ""))
 
     def cells(row: RiderRow) -> list[Cell]:
         tail, why = row.phone_tail, row.denied_reason
@@ -73,6 +66,20 @@ async def riders_csv(request: Request, q: Text = "", blocked: Text = "") -> Resp
 
     header = ("id", "number", "phone_tail", "created_ms", "blocked", "reason", "packs")
     return csv_response("riders", header, paged(fetch, cells))
+
+
+@router.post("/riders/find", dependencies=[needs(Permission.SEE_RIDERS)])
+async def find_rider(
+    request: Request, q: Staff = "", blocked: Annotated[str, Form()] = ""
+) -> Response:
+    """To the rider of a phone number, which no address and no log may hold; else to the list."""
+    if _is_phone(q):
+        found = await web_of(request).riders.by_phone(_phone(q), create=False)
+        target = f"/ops/riders/{found.id}" if found else "/ops/riders?q=none"
+    else:
+        asked = {"q": q.strip(), "blocked": "1" if blocked == "1" else ""}
+        target = link("/ops/riders", asked)
+    return RedirectResponse(target, SEE_OTHER)
 
 
 @router.get("/riders/{rider_id}", dependencies=[needs(Permission.SEE_RIDERS)])
@@ -274,15 +281,6 @@ def _chosen(found: tuple[MoveView, ...], asked: dict[str, str]) -> list[MoveView
         for each in found
         if cabinet in ("", each.giver, each.taker) and asked["why"] in ("", each.why)
     ]
-
-
-async def _rider_filter(request: Request, q: str, blocked: str, after: str) -> RiderFilter:
-    """A phone number is looked up by its hash; everything else as it stands."""
-    ids: tuple[str, ...] | None = None
-    if _is_phone(q):
-        found = await web_of(request).riders.by_phone(_phone(q), create=False)
-        ids = (found.id,) if found else ()
-    return RiderFilter(query=q.strip(), blocked=blocked == "1", after=after, ids=ids)
 
 
 def _is_phone(text: str) -> bool:

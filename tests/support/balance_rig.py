@@ -36,6 +36,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 #: A Wednesday, 10:05 in Shanghai: five minutes into an interval.
 NOW_MS = int(datetime(2026, 3, 4, 10, 5, tzinfo=ZONE).timestamp() * 1_000)
 STEP_MS = 900_000
+DAY_MS = 86_400_000
 
 GRID = """
 shortfall_price_per_kwh = 30.0
@@ -243,6 +244,16 @@ class Rig:
         for cabinet in self.planner.grid.ids:
             self.tell(cabinet, version=version)
 
+    def busy(self, swaps_a_day: int = 48) -> None:
+        """Riders came evenly to every cabinet in the last days."""
+        midnight_ms = NOW_MS - NOW_MS % DAY_MS
+        self.swaps = [
+            (cabinet, midnight_ms - day * DAY_MS + number * DAY_MS // swaps_a_day)
+            for cabinet in parse_grid(self.text).ids
+            for day in range(1, 10)
+            for number in range(swaps_a_day)
+        ]
+
     def newest(self, cabinet: str) -> DesiredPlan:
         return [plan for plan in self.published if plan.cabinet == cabinet][-1]
 
@@ -293,7 +304,7 @@ class Rig:
         ]
 
     async def registered_ms(self) -> dict[str, int]:
-        return dict.fromkeys(("A-1", "A-2", "B-1"), NOW_MS - 10 * 86_400_000)
+        return dict.fromkeys(parse_grid(self.text).ids, NOW_MS - 10 * DAY_MS)
 
     async def _publish(self, plans: Sequence[DesiredPlan]) -> None:
         if "broker" in self.broken:

@@ -307,6 +307,7 @@ class Town:
     balance: Any = None
     area: Any = None  # sockets, stations, reports
     membership: Any = None
+    charts: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -354,6 +355,7 @@ class Town:
             stations=getattr(self.area, "stations", None),
             reports=getattr(self.area, "reports", None),
             membership=self.membership,
+            charts=self.charts,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:
