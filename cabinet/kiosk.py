@@ -9,6 +9,7 @@ from msgspec import Struct
 from cabinet.core.engine_model import OfflineAnswer, Wish
 from cabinet.core.prompts import Tone
 from protocols.messages import Door, Kind, SlotState
+from protocols.sockets import SocketState
 
 #: Doors of a cabinet with up to so many slots stand in so many columns, unless it is configured.
 COLUMNS = ((3, 1), (8, 2), (18, 3), (64, 4))
@@ -21,6 +22,13 @@ class KioskSlot(Struct, frozen=True, kw_only=True):
     state: SlotState
     door: Door
     soc_pct: int | None = None
+
+
+class KioskSocket(Struct, frozen=True, kw_only=True):
+    """One socket of the charging area beside the cabinet."""
+
+    socket: int
+    state: SocketState
 
 
 class KioskPrompt(Struct, frozen=True, kw_only=True):
@@ -58,6 +66,7 @@ class KioskView(Struct, frozen=True, kw_only=True):
     prompt: KioskPrompt
     slots: tuple[KioskSlot, ...]
     scan: KioskScan | None = None
+    sockets: tuple[KioskSocket, ...] = ()
 
 
 class Kiosk(Protocol):

@@ -23,7 +23,7 @@ from cabinet.core.swap_model import (
     Verifying,
     is_active,
 )
-from cabinet.kiosk import COLUMNS, KioskPrompt, KioskScan, KioskSlot, KioskView
+from cabinet.kiosk import COLUMNS, KioskPrompt, KioskScan, KioskSlot, KioskSocket, KioskView
 from cabinet.ports import Clock, Scanner
 from cabinet.runtime.pump import Pump
 from protocols.messages import Door, Kind, SlotState, Telemetry
@@ -188,6 +188,7 @@ class KioskDesk:
                 for s in told.slots
             ),
             scan=scan[0] if scan is not None and shown else None,
+            sockets=tuple(KioskSocket(socket=s.socket, state=s.state) for s in told.sockets),
         )
 
     def _prompt(self, told: Telemetry, now_ms: int) -> KioskPrompt:

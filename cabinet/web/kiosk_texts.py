@@ -139,6 +139,16 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
 #: The rest of the page: (zh, en)
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "title": ("换电柜", "Swap cabinet"),
+    "sockets": ("充电插座", "Charging sockets"),
+    "socket-how": ("插好充电器，用手机扫插座上的二维码，即可开始充电。",
+                   "Plug your charger in and scan the code on the socket with your phone to start."),
+    "socket-how-offline": ("没有网络时不能开始插座充电。", "Sockets cannot be started without a network."),
+    "socket-idle": ("空闲", "free"),
+    "socket-on": ("使用中", "in use"),
+    "socket-paused": ("使用中", "in use"),
+    "socket-ending": ("使用中", "in use"),
+    "socket-faulted": ("停用", "out of order"),
+    "socket-unknown": ("未知", "unknown"),
     "no-network": ("无网络", "No network"),
     "start": ("用编号和验证码换电", "Swap by number and code"),
     "scan-here": ("扫码换电", "Scan to swap"),

@@ -72,6 +72,7 @@ function paint() {
   $("again").hidden = !AGAIN.has(now.prompt.key);
   $("own-back").hidden = !now.own_back;
   paintDoors();
+  paintSockets();
   paintPad();
 }
 
@@ -98,16 +99,43 @@ function paintDoors() {
   });
 }
 
-function door() {
-  const cell = document.createElement("div");
-  cell.className = "door";
+// What a socket is to a rider: free, in use, or neither.
+const SOCKET_SHAPES = { idle: SHAPES.ready, faulted: SHAPES.faulted, unknown: SHAPES.unknown };
+
+function paintSockets() {
+  const list = $("sockets");
+  $("area").hidden = now.sockets.length === 0;
+  while (list.children.length > now.sockets.length) list.lastChild.remove();
+  now.sockets.forEach((socket, index) => {
+    const item = list.children[index] ?? list.appendChild(socketItem());
+    item.dataset.state = socket.state;
+    item.querySelector("path").setAttribute("d", SOCKET_SHAPES[socket.state] ?? SHAPES.charging);
+    item.querySelector("b").textContent = String(socket.socket);
+    item.querySelector("span").textContent = t(`socket-${socket.state}`);
+  });
+  put("socket-how", t(now.network ? "socket-how" : "socket-how-offline"));
+}
+
+function socketItem() {
+  const item = document.createElement("li");
+  item.append(icon(), document.createElement("b"), document.createElement("span"));
+  return item;
+}
+
+function icon() {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
   svg.setAttribute("aria-hidden", "true");
   svg.append(document.createElementNS("http://www.w3.org/2000/svg", "path"));
+  return svg;
+}
+
+function door() {
+  const cell = document.createElement("div");
+  cell.className = "door";
   const number = document.createElement("b");
   number.append(document.createTextNode(""), document.createElement("small"));
-  cell.append(svg, number, document.createElement("span"));
+  cell.append(icon(), number, document.createElement("span"));
   return cell;
 }
 

@@ -12,9 +12,11 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from cabinet.kiosk import KioskSocket
 from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS
 from protocols.messages import Door
 from protocols.offline import ticket_text
+from protocols.sockets import SocketState
 from tests.support.browser import FLAGS, POOR_CONTRAST
 from tests.support.kiosk import KioskSite, kiosk_site
 from tests.support.offline_rig import ANN, BOB
@@ -34,7 +36,7 @@ SMALL: Final = """() => [...document.querySelectorAll('button')]
   .filter(([, box]) => box.height < 44 || box.width < 44)
   .map(([each, box]) => `${each.textContent} ${box.width}x${box.height}`)"""
 #: What sticks out of the screen.
-OUTSIDE: Final = """() => [...document.querySelectorAll('button,output,h2,.door,#big')]
+OUTSIDE: Final = """() => [...document.querySelectorAll('button,output,h2,.door,#big,#area,#sockets li')]
   .filter((each) => each.getClientRects().length)
   .map((each) => [each, each.getBoundingClientRect()])
   .filter(([, box]) => box.right > innerWidth + 1 || box.bottom > innerHeight + 1 || box.left < -1)
@@ -125,6 +127,25 @@ async def test_every_view_in_every_dress(
         await page.tap("#cancel")
         await expect(page.locator("#who")).to_be_visible()
         await look(page, f"who-{mode}")
+
+
+@pytest.mark.parametrize("viewport", [SCREEN, PHONE])
+async def test_the_sockets_beside_it_are_shown_and_how_to_start_one(
+    site: KioskSite, browser: Browser, viewport: Any
+) -> None:
+    view, states = site.desk.view, [*SocketState, SocketState.IDLE, SocketState.ON]
+    shown = tuple(KioskSocket(socket=n, state=each) for n, each in enumerate(states, 1))
+    async with screen(browser, site, viewport=viewport) as page:
+        await expect(page.locator("#area")).to_be_hidden()
+        site.desk.view = lambda: msgspec.structs.replace(view(), sockets=shown)  # type: ignore[method-assign]
+        items = page.locator("#sockets li")
+        await expect(items).to_have_count(len(states))
+        for n, state in enumerate(states):
+            await expect(items.nth(n)).to_have_text(f"{n + 1}{WORDS[f'socket-{state.value}'][0]}")
+        await expect(page.locator("#socket-how")).to_have_text(WORDS["socket-how-offline"][0])
+        site.network = True
+        await expect(page.locator("#socket-how")).to_have_text(WORDS["socket-how"][0])
+        await look(page, f"sockets-{viewport['width']}")
 
 
 async def test_a_whole_swap_by_keys(site: KioskSite, browser: Browser) -> None:

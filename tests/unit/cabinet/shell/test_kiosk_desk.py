@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from cabinet.core.engine_model import OfflineAnswer
 from cabinet.core.offline import OfflineLimits
+from cabinet.core.sockets import SocketLimits
 from cabinet.runtime.kiosk import END_SHOWN_MS, SCAN_SHOWN_MS, WISH_MS, KioskDesk
 from protocols.messages import Door, Kind
 from protocols.offline import Ticket, ticket_text
+from protocols.sockets import SocketState
 from tests.support.offline_rig import ANN, BOB, OfflineRig, code_of
 from tests.support.pumping import Bench, running
 
@@ -33,8 +36,8 @@ class Gun:
 class Desk:
     """A desk on a toy cabinet."""
 
-    def __init__(self) -> None:
-        self.rig = OfflineRig()
+    def __init__(self, rig: OfflineRig | None = None) -> None:
+        self.rig = rig or OfflineRig()
         self.bench = Bench(self.rig)
         self.gun = Gun()
         self.network = False
@@ -203,3 +206,13 @@ async def test_two_riders_at_once_are_asked_one_by_one(at: Desk) -> None:
     reasons = [answer and answer.reason for answer in (task.result() for task in both)]
     assert reasons == [None, "busy"]
     assert len(at.bench.unlocks()) == 1
+
+
+async def test_the_sockets_are_shown_as_they_stand(at: Desk) -> None:
+    assert at.desk.view().sockets == ()
+    assert at.rig.config is not None
+    config = replace(at.rig.config, sockets=tuple(SocketLimits(number=number) for number in (1, 2)))
+    beside = Desk(OfflineRig(config=config, plugs={1: 150.0}))
+    async with running(beside.bench):
+        shown = {each.socket: each.state for each in beside.desk.view().sockets}
+    assert shown == {1: SocketState.IDLE, 2: SocketState.UNKNOWN}, "nothing is wired to the second"

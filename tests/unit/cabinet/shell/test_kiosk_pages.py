@@ -17,6 +17,7 @@ from cabinet.web.app import create_app
 from cabinet.web.kiosk import BODY_BYTES_MAX, HEADERS, QUESTIONS_MAX, STREAMS_MAX, KioskPages
 from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS, say, texts
 from protocols.messages import Door, SlotState
+from protocols.sockets import SocketState
 
 HOME = "http://127.0.0.1:8080"
 GOOD = {"number": "12345674", "code": "123456"}
@@ -232,6 +233,7 @@ def test_every_prompt_and_reason_has_words() -> None:
     assert set(PROMPTS) == {*SWAP_KEYS, *REST_KEYS}
     assert set(offline.REASONS) <= set(REASONS)
     assert {f"state-{state.value}" for state in SlotState} <= set(WORDS)
+    assert {f"socket-{state.value}" for state in SocketState} <= set(WORDS)
 
 
 def test_chinese_is_chinese_and_english_is_not() -> None:
