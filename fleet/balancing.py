@@ -70,6 +70,7 @@ def make_planner(
             interval_s=balance.interval_s,
             zone=zone,
             fast=fast,
+            sockets=stores.sockets,
         )
 
     try:

@@ -1,15 +1,18 @@
-"""What the ledger says of demand: full packs handed out, by cabinet and interval, for the forecast."""
+"""What the ledger says of demand: packs handed out and energy from sockets, by cabinet and interval."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleet.core.balance.forecast import SWAPS_A_DAY, Forecast, Forecaster
+from fleet.core.balance.sockets import SocketUse
 from protocols.fastclock import REAL, FastClock
 
 HISTORY_DAYS: Final = 28
@@ -23,6 +26,16 @@ class DemandRows(Protocol):
         self, since_ms: int, until_ms: int, interval_ms: int
     ) -> list[tuple[str, int, int]]:
         """(cabinet, interval since ``since_ms``, count)."""
+        ...
+
+
+class SocketRows(Protocol):
+    """Where sessions at sockets are booked."""
+
+    async def drawn_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int, float]]:
+        """(cabinet, interval of the beginning since ``since_ms``, Wh, mean length in s)."""
         ...
 
 
@@ -46,8 +59,11 @@ class Demand:
         interval_s: int,
         zone: tzinfo,
         fast: FastClock = REAL,
+        sockets: SocketRows | None = None,
     ) -> None:
         self._rows = rows
+        self._sockets = sockets
+        self._use = SocketUse(len(cabinets), interval_s)
         self._ages = ages
         self._place = {cabinet: place for place, cabinet in enumerate(cabinets)}
         self._interval_ms = interval_s * 1_000
@@ -91,14 +107,35 @@ class Demand:
                 counts[place, min(interval, counts.shape[1] - 1)] += count
         observed = np.repeat(there[:, None], counts.shape[1], axis=1)
         await asyncio.to_thread(self._forecaster.learn, counts, day.weekday(), observed=observed)
+        await self._learn_sockets(begin, end, there)
         return 1
 
+    async def _learn_sockets(self, begin: int, end: int, there: NDArray[np.bool_]) -> None:
+        if self._sockets is None:
+            return
+        rate = self._fast.rate
+        rows = await self._sockets.drawn_by_interval(
+            self._fast.real_ms(begin),
+            self._fast.real_ms(end),
+            max(self._interval_ms // rate, 1),
+        )
+        known = [
+            (self._place[cabinet], interval, float(energy_wh), length_s * rate)
+            for cabinet, interval, energy_wh, length_s in rows
+            if cabinet in self._place
+        ]
+        self._use.learn(known, there)
+
     def forecast(self, now_ms: int, count: int) -> Forecast:
-        """The swaps of ``count`` intervals, the present one first."""
+        """Swaps, and power of sockets, of ``count`` intervals, the present one first."""
         now = self._local(now_ms)
         first = (now.hour * 3_600 + now.minute * 60 + now.second) * 1_000 // self._interval_ms
         days = [((now.weekday() + ahead) % 7, ()) for ahead in range(FORECAST_DAYS)]
-        return self._forecaster.forecast(days, first, count)
+        swaps = self._forecaster.forecast(days, first, count)
+        if self._sockets is None:
+            return swaps
+        day_w = self._use.expected_w()
+        return replace(swaps, socket_w=day_w[:, (first + np.arange(count)) % day_w.shape[1]])
 
     def _local(self, now_ms: int) -> datetime:
         return datetime.fromtimestamp(now_ms / 1_000, self._zone)

@@ -47,6 +47,7 @@ class Forecast:
 
     mean: Floats  # [C,T]
     relative_variance: Floats  # [C]: of the rate itself, common to all intervals of a cabinet
+    socket_w: Floats | None = None  # [C,T]: what all sockets of a cabinet are expected to take
 
     def variance(self) -> Floats:
         """Of the count of each interval [C,T]."""

@@ -23,8 +23,9 @@ from fleet.core.balance.grid import Grid, PackType
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
 from fleet.core.balance.moves import Stock
 from fleet.core.balance.service import priced_stock
+from fleet.core.balance.sockets import socket_loads
 from protocols.messages import DesiredPlan, Presence, SlotState, SlotTelemetry
-from protocols.sockets import SocketState, SocketTelemetry
+from protocols.sockets import SocketTelemetry
 
 HORIZON_S: Final = 86_400
 #: A cabinet that is heard but does not say it has its plan for so long does not follow.
@@ -41,9 +42,6 @@ TAPER_TO: Final = 0.25
 #: Hours within which a pack may be charged for less, and the least saving that counts, per swap.
 LATER_H: Final = 8
 WORTH_MIN: Final = 0.02
-#: A session's draw counts as known only after a charger has had time to begin.
-SOCKET_BEGIN_S: Final = 30
-_SOCKETS_COUNTED: Final = frozenset({SocketState.ON, SocketState.PAUSED, SocketState.ENDING})
 _COUNTED: Final = frozenset({SlotState.CHARGING, SlotState.WAITING, SlotState.READY})
 
 
@@ -152,7 +150,13 @@ def build(
     follows = np.array([site.standing is Standing.FOLLOWS for site in sites])
     stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
     reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
-    socket_w = socket_loads(sites, starts, now_ms, interval_s)
+    socket_w = socket_loads(
+        [site.sockets if site.standing is Standing.FOLLOWS else () for site in sites],
+        starts,
+        now_ms,
+        interval_s,
+        forecast.socket_w,
+    )
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
     breaker_w = np.maximum(grid.power.breaker_w - socket_w.max(axis=1), 0).astype(np.float64)
     (low, high, step), stock, few, urgent = _envelopes(
@@ -197,29 +201,6 @@ def build(
         region_room_w=_room_w(region_w, region_fixed_w),
         socket_w=socket_w,
     )
-
-
-def socket_loads(
-    sites: Sequence[Site], starts: NDArray[np.int64], now_ms: int, interval_s: int
-) -> Ints:
-    """What sockets are expected to take [N,T]: sessions go on as they are until their limits.
-
-    A cabinet that does not follow keeps its sockets within its own limit, which is reserved for it.
-    """
-    load = np.zeros((len(sites), len(starts)), np.int64)
-    for row, site in enumerate(sites):
-        if site.standing is not Standing.FOLLOWS:
-            continue
-        for socket in site.sockets:
-            if socket.state not in _SOCKETS_COUNTED:
-                continue
-            known = socket.state is SocketState.ON and socket.power_w is not None
-            power_w = min(socket.power_w or 0.0, socket.power_max_w) if known else 0.0
-            begun = known and socket.duration_s >= SOCKET_BEGIN_S
-            expected_w = int(np.ceil(power_w)) if begun else socket.power_max_w
-            left_s = max(socket.left_s, interval_s)
-            load[row, starts < now_ms + left_s * 1_000] += expected_w
-    return load
 
 
 def feeder_limits(grid: Grid, intervals: int) -> Ints:

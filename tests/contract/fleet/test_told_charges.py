@@ -252,3 +252,20 @@ async def test_energy_that_is_no_energy_is_refused(town: Stores) -> None:
     for wrong in (0, 9, 10_000_001):
         with pytest.raises(InvalidError, match="quota_wh"):
             await town.plans.add(Plan("p", "套", "P", "swap", 1, quota_wh=wrong), T0_MS)
+
+
+async def test_what_sockets_took_is_told_by_cabinet_and_interval(area: Stores) -> None:
+    """For the forecast: by the interval in which sessions began."""
+    a = Reporter(A)
+    for number, energy_wh in ((1, 400), (2, 200)):
+        await ask(area, number, now_ms=T0_MS + number)
+        session = f"E{number}"
+        await tell(
+            area,
+            a,
+            charging(SocketStep.STARTED, session=session),
+            charging(SocketStep.ENDED, energy_wh, session=session),
+        )
+    rows = await area.sockets.drawn_by_interval(T0_MS - 900_000, T0_MS + 900_000, 900_000)
+    assert rows == [(A, 1, 600, 3_600.0)]
+    assert await area.sockets.drawn_by_interval(T0_MS + 900_000, T0_MS + 1_800_000, 900_000) == []
