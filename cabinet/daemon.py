@@ -23,9 +23,10 @@ from cabinet.adapters.store_schema import STORE_FILE
 from cabinet.adapters.voice import VoiceFiles
 from cabinet.config import Config, SocketConfig
 from cabinet.config_devices import Role
+from cabinet.config_fits import fits_of
 from cabinet.core.charge import PackLimits
 from cabinet.core.delivery import sender_of
-from cabinet.core.engine import Engine, EngineConfig
+from cabinet.core.engine import Engine, EngineConfig, Outcome
 from cabinet.core.model import Input
 from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
@@ -122,6 +123,7 @@ class _Daemon:
             verify=verify_of(self._link),
             token=lambda: secrets.token_hex(12),
             group_keys=self._link.group_keys if self._link else (),
+            fits=fits_of(config.path),
         )
         self._pump = Pump(
             engine=engine,
@@ -148,10 +150,12 @@ class _Daemon:
         self._metrics = Metrics(self.snapshot, self._wires.buses)
         self._pump.listen(self._metrics.on_outcome)
         self._pump.listen(SwapLog().on_outcome)
+        self._stop = asyncio.Event()
+        self._pump.listen(self._leave)
 
     async def run(self, echo: Callable[[str], None]) -> None:
-        """Serve until a signal comes."""
-        stop = asyncio.Event()
+        """Serve until a signal comes, or an order to start anew: systemd then does that."""
+        stop = self._stop
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
@@ -170,6 +174,11 @@ class _Daemon:
         await self._supervisor.run(
             wires=self._wires.run(), services=services, ready=self._wires.ready, stop=stop
         )
+
+    def _leave(self, outcome: Outcome) -> None:
+        if outcome.state.leaving and not self._stop.is_set():
+            log.warning("the fleet has ordered a restart: ending")
+            self._stop.set()
 
     async def _pump_when_ready(self) -> None:
         """No decision before every board was made safe."""

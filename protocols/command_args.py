@@ -39,9 +39,13 @@ class SwapArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SlotArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``slot.open``, ``slot.service-off``, ``slot.service-on``, ``slot.quarantine``."""
+    """``slot.open``, ``slot.service-off``, ``slot.service-on``, ``slot.quarantine``, ``slot.release``."""
 
     slot: SlotNumber
+
+
+class CabinetArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``cabinet.restart`` and ``cabinet.open-all``: to the whole cabinet."""
 
 
 class AlarmArgs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +77,9 @@ COMMAND_ARGS: Final[dict[str, type[Struct]]] = {
     "slot.service-off": SlotArgs,
     "slot.service-on": SlotArgs,
     "slot.quarantine": SlotArgs,
+    "slot.release": SlotArgs,
+    "cabinet.restart": CabinetArgs,
+    "cabinet.open-all": CabinetArgs,
     "alarm.clear": AlarmArgs,
     "pack.hold": HoldArgs,
     "pack.release": ReleaseArgs,
@@ -84,6 +91,7 @@ CommandArgs = (
     SwapStartArgs
     | SwapArgs
     | SlotArgs
+    | CabinetArgs
     | AlarmArgs
     | HoldArgs
     | ReleaseArgs

@@ -126,7 +126,9 @@ class Status(Struct, frozen=True, kw_only=True):
     boot_id: Id
     epoch: Count
     software: Text
-    config_version: Count = 0
+    config_version: Count = 0  # that it runs
+    config_refused: Count = 0  # the version that it did not take, and why
+    config_fault: Text = ""
     plan_version: Count = 0
     lists_version: Count = 0
     slots: Annotated[int, Meta(ge=0, le=SLOTS_MAX)] = 0

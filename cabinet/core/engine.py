@@ -14,7 +14,7 @@ transaction that was under way be taken up again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,8 @@ from cabinet.core import (
     engine_offline,
     engine_orders,
     engine_report,
+    engine_service,
+    engine_settings,
     engine_sockets,
     safety,
 )
@@ -89,18 +91,24 @@ __all__ = [
 _FIRST_READ_AGE_MS: Final = 5_000
 
 
+def _any_settings(_values: Mapping[str, int]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Decides for one cabinet. ``verify`` checks the fleet's signature, ``token`` makes nonces.
 
     ``group_keys`` check the codes of riders, each by itself; without one no code is taken. They
-    may change while they are replaced in the fleet.
+    may change while they are replaced in the fleet. ``fits`` holds settings of the fleet's against the
+    cabinet's own file.
     """
 
     config: EngineConfig
     verify: Verify
     token: Token
     group_keys: Sequence[bytes] = field(default=(), repr=False)
+    fits: engine_settings.Fits = _any_settings
 
     def initial(self, restored: Restored, boot_id: str) -> State:
         """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
@@ -170,9 +178,9 @@ class Engine:
             case ChallengeReceived(challenge):
                 engine_commands.challenged(draft, challenge, self.token)
             case DocumentReceived(document):
-                engine_commands.documented(draft, document, self.verify)
+                engine_commands.documented(draft, document, self.verify, self.fits)
             case OrderUnfit(reason):
-                engine_commands.count(draft, reason)
+                draft.refused(reason)
             case JournalOutrun(ack, acked):
                 if engine_commands.outrun(draft, ack.epoch, acked):
                     engine_inventory.tell_all(draft, draft.sight())
@@ -201,6 +209,9 @@ class Engine:
             engine_inventory.track(draft, draft.sight())
             if draft.durable.openings:
                 engine_manual.track(draft, draft.sight())
+            engine_service.track(draft, draft.sight())
+            engine_service.leave(draft)
+            engine_settings.settle(draft)
             if draft.durable.claims:
                 engine_claims.expire(draft)
             if draft.durable.holds:
@@ -249,6 +260,7 @@ class Engine:
         if not draft.durable.adopted:
             engine_inventory.adopt(draft, sight)
         engine_inventory.tell_all(draft, sight)
+        engine_service.recovered(draft)
         draft.journal("boot", resumed=resume_id(draft), epoch=draft.durable.epoch)
 
     # --- pulses ---------------------------------------------------------------------------------

@@ -10,11 +10,14 @@ from cabinet.core import (
     engine_claims,
     engine_holds,
     engine_manual,
+    engine_service,
+    engine_settings,
     engine_sockets,
     safety,
 )
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Hold, Token, Verify
+from cabinet.core.engine_settings import Fits
 from cabinet.core.engine_swap import feed, lower_flag, raise_flag, start
 from cabinet.core.engine_view import Sight
 from cabinet.core.records import EpochRow, Lists, ListsRow
@@ -28,6 +31,7 @@ from cabinet.core.swap_model import (
 )
 from protocols.command_args import (
     AlarmArgs,
+    CabinetArgs,
     CommandArgs,
     HoldArgs,
     ReleaseArgs,
@@ -85,7 +89,7 @@ def commanded(draft: Draft, command: Command, sight: Sight, verify: Verify, toke
     draft.keep(command_seq=command.seq)
     outcome, reason, evidence = _carry_out(draft, command, sight)
     if outcome == "refused":
-        count(draft, reason or "refused")
+        draft.refused(reason or "refused")
     draft.journal(
         "command",
         id=command.id,
@@ -120,7 +124,7 @@ def _carry_out(draft: Draft, command: Command, sight: Sight) -> Answer:
 
 def _refuse(draft: Draft, command: Command, reason: str, detail: str, token: Token) -> None:
     """Not authentic: counted and answered, not stored."""
-    count(draft, reason)
+    draft.refused(reason)
     result = Result(
         id=command.id,
         outcome="refused",
@@ -129,12 +133,6 @@ def _refuse(draft: Draft, command: Command, reason: str, detail: str, token: Tok
         evidence=detail[:500],
     )
     draft.reply(_with_nonce(draft, result, token))
-
-
-def count(draft: Draft, reason: str) -> None:
-    """One more order refused for this reason."""
-    refusals = draft.state.refusals
-    draft.put(refusals={**refusals, reason: refusals.get(reason, 0) + 1})
 
 
 def _with_nonce(draft: Draft, result: Result, token: Token) -> Result:
@@ -207,6 +205,8 @@ def _pack_release(draft: Draft, _command: Command, args: CommandArgs, _sight: Si
 def _slot_open(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
     """An operator's or a technician's opening, outside any transaction."""
     assert isinstance(args, SlotArgs)
+    if engine_service.engaged(draft):
+        return "refused", "busy", ""
     refusal = engine_manual.order(draft, command.id, sight.view.slot(args.slot), sight)
     if refusal is not None:
         return "refused", refusal, sight.view.slot(args.slot).door.value
@@ -236,6 +236,27 @@ def _quarantine(draft: Draft, command: Command, args: CommandArgs, _sight: Sight
         return "refused", "busy", ""
     raise_flag(draft, args.slot, "quarantine", command.reason or "technician")
     return "done", None, ""
+
+
+def _release(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    """Out of quarantine by order; what the sensors find unwell stays in it all the same."""
+    assert isinstance(args, SlotArgs)
+    lowered = lower_flag(draft, args.slot, "quarantine")
+    if args.slot in draft.state.verdict.quarantine:
+        return "refused", "cause-stands", ""
+    return ("done", None, "") if lowered else ("refused", "not-quarantined", "")
+
+
+def _open_all(draft: Draft, command: Command, args: CommandArgs, sight: Sight) -> Answer:
+    assert isinstance(args, CabinetArgs)
+    refusal = engine_service.open_all(draft, command.id, sight)
+    return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
+
+
+def _restart(draft: Draft, command: Command, args: CommandArgs, _sight: Sight) -> Answer:
+    assert isinstance(args, CabinetArgs)
+    refusal = engine_service.restart(draft, command.id)
+    return ("accepted", None, "") if refusal is None else ("refused", refusal, "")
 
 
 def _socket(draft: Draft, _command: Command, args: CommandArgs, _sight: Sight) -> Answer:
@@ -277,6 +298,9 @@ HANDLERS: Final[dict[str, Handler]] = {
     "slot.service-off": _service_off,
     "slot.service-on": _service_on,
     "slot.quarantine": _quarantine,
+    "slot.release": _release,
+    "cabinet.restart": _restart,
+    "cabinet.open-all": _open_all,
     "alarm.clear": _alarm_clear,
     "swap.give-back": _swap_give_back,
     "pack.hold": _pack_hold,
@@ -291,17 +315,17 @@ HANDLERS: Final[dict[str, Handler]] = {
 
 
 def documented(
-    draft: Draft, document: DesiredPlan | DesiredConfig | DesiredList, verify: Verify
+    draft: Draft, document: DesiredPlan | DesiredConfig | DesiredList, verify: Verify, fits: Fits
 ) -> None:
     """Take over a desired document, if it is the fleet's, for us, and not older than ours."""
     if document.cabinet != draft.config.cabinet:
-        count(draft, "document-wrong-cabinet")
+        draft.refused("document-wrong-cabinet")
     elif not verify(signing_bytes(document), document.sig):
-        count(draft, "document-bad-signature")
+        draft.refused("document-bad-signature")
     elif isinstance(document, DesiredPlan):
         _take_plan(draft, document)
     elif isinstance(document, DesiredConfig):
-        _take_config(draft, document)
+        engine_settings.take(draft, document, fits)
     else:
         _take_chunk(draft, document)
 
@@ -309,21 +333,12 @@ def documented(
 def _take_plan(draft: Draft, plan: DesiredPlan) -> None:
     old = draft.durable.plan
     if old is not None and plan.version < old.version:
-        count(draft, "document-old-version")
+        draft.refused("document-old-version")
         return
     draft.put(plan_received_ms=draft.now_ms)
     if old != plan:
         draft.keep(plan=plan)
         draft.journal("plan", version=plan.version)
-
-
-def _take_config(draft: Draft, config: DesiredConfig) -> None:
-    old = draft.durable.config
-    if old is not None and config.version < old.version:
-        count(draft, "document-old-version")
-    elif old != config:
-        draft.keep(config=config)
-        draft.journal("config", version=config.version)
 
 
 def _take_chunk(draft: Draft, chunk: DesiredList) -> None:
@@ -338,7 +353,7 @@ def _take_chunk(draft: Draft, chunk: DesiredList) -> None:
     pending[chunk.chunk] = chunk
     items = sum(len(c.packs) + len(c.denied_packs) + len(c.denied_riders) for c in pending.values())
     if items > LIST_ITEMS_MAX:
-        count(draft, "document-too-long")
+        draft.refused("document-too-long")
         draft.put(chunks={})
         return
     draft.put(chunks=pending)

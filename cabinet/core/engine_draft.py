@@ -126,6 +126,11 @@ class Draft:
         """Something to do once all is written."""
         self._effects.append(effect)
 
+    def refused(self, reason: str) -> None:
+        """One more order refused for this reason."""
+        refusals = self.state.refusals
+        self.put(refusals={**refusals, reason: refusals.get(reason, 0) + 1})
+
     def reply(self, result: Result) -> None:
         """Answer without storing."""
         self._replies.append(result)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import ManualOpening
 from cabinet.core.engine_view import Sight
@@ -26,7 +28,9 @@ _REASONS: Final = {
 }
 
 
-def order(draft: Draft, command_id: str, slot: SlotView, sight: Sight) -> str | None:
+def order(
+    draft: Draft, command_id: str, slot: SlotView, sight: Sight, attempt: str = ""
+) -> str | None:
     """Pulse the lock of a shut door; None, or why not."""
     number = slot.slot
     if is_active(draft.durable.swap) or number in draft.durable.openings:
@@ -35,7 +39,7 @@ def order(draft: Draft, command_id: str, slot: SlotView, sight: Sight) -> str | 
         return "doors-locked"
     if slot.door is not Door.CLOSED:
         return "door-not-shut"
-    attempt = f"open:{command_id}"
+    attempt = attempt or f"open:{command_id}"
     opening = ManualOpening(command_id, attempt)
     draft.keep(openings={**draft.durable.openings, number: opening})
     draft.put(opened_by_hand=draft.state.opened_by_hand | {number})
@@ -79,6 +83,14 @@ def _end(
     draft.keep(openings={n: o for n, o in draft.durable.openings.items() if n != number})
     draft.held_ms(_TIMER, number, holds=False)
     draft.journal("opened-by-order", slot=number, id=opening.command_id, reason=reason)
+    every = draft.durable.opening_all
+    if every is not None and every.command_id == opening.command_id:  # one door of all of them
+        if reason is None:
+            every = replace(every, opened=(*every.opened, number))
+        else:
+            every = replace(every, shut={**every.shut, number: reason})
+        draft.keep(opening_all=every)
+        return
     draft.decide(
         Result(
             id=opening.command_id,

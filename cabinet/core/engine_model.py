@@ -122,6 +122,29 @@ class ManualOpening(Struct, frozen=True, omit_defaults=True):
     pulse: str = ""
 
 
+class OpeningAll(Struct, frozen=True, omit_defaults=True):
+    """Every door ordered open, one after another; ``shut`` says why one was not opened."""
+
+    command_id: str
+    left: tuple[int, ...]
+    opened: tuple[int, ...] = ()
+    shut: dict[int, str] = {}
+
+
+class Restart(Struct, frozen=True):
+    """A restart that was ordered, until another boot than this one is up."""
+
+    command_id: str
+    boot_id: str
+
+
+class Refusal(Struct, frozen=True):
+    """The version of a document that does not fit this cabinet, and why."""
+
+    version: int
+    why: str
+
+
 class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What outlives the process."""
 
@@ -145,6 +168,10 @@ class Durable(Struct, frozen=True, kw_only=True, omit_defaults=True):
     claims: tuple[Claim, ...] = ()  # of faulted transactions, for their riders' next scan
     plan: DesiredPlan | None = None
     config: DesiredConfig | None = None
+    config_next: DesiredConfig | None = None  # fits, and waits until nobody is served
+    config_refused: Refusal | None = None
+    opening_all: OpeningAll | None = None
+    restart: Restart | None = None
     offline: Memory = Memory()
     sockets: dict[int, SocketState] = {}  # those that are not idle
 
@@ -209,6 +236,7 @@ class State(Struct, frozen=True):
     waits: Waits = msgspec.field(default_factory=Waits)  # of the keypad
     sockets: Mapping[int, Track] = msgspec.field(default_factory=dict)
     sockets_share: Share = Share()
+    leaving: bool = False  # the shell is to end this process
 
 
 # --- inputs -------------------------------------------------------------------------------------

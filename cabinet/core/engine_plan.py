@@ -57,13 +57,18 @@ def target_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
     return _clamp(default_pct if index is None else plan.target_soc_pct[index])
 
 
+def offer_soc_pct(state: State, config: EngineConfig) -> int:
+    """The state of charge from which a pack may be offered when the target is higher."""
+    return _clamp(config_value(state, "offer_soc_pct", config.offer_soc_pct))
+
+
 def charge_soc_pct(state: State, config: EngineConfig, now: Now) -> int:
     """The state of charge up to which packs charge.
 
     A plan that lets packs go early, because none is full, does not stop them short of what is usual.
     """
     usual_pct = _clamp(config_value(state, "target_soc_pct", config.target_soc_pct))
-    return max(target_soc_pct(state, config, now), min(usual_pct, config.offer_soc_pct))
+    return max(target_soc_pct(state, config, now), min(usual_pct, offer_soc_pct(state, config)))
 
 
 def _clamp(target_pct: int) -> int:

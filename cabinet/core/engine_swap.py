@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cabinet.core import engine_claims, engine_holds, offline, swap
+from cabinet.core import engine_claims, engine_holds, engine_service, offline, swap
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out, latch
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
@@ -56,6 +56,8 @@ def start(draft: Draft, order: Start, view: View) -> str | None:
     """Start a transaction; None when it runs or ran, else why it is refused."""
     if order.swap_id in draft.durable.recent_swaps:
         return None
+    if engine_service.engaged(draft):
+        return "busy"
     refusal = feed(draft, order, view)
     job = job_of(draft.durable.swap)
     if refusal is None and job is not None and job.swap_id == order.swap_id:

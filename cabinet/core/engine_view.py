@@ -16,8 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
-from cabinet.core.engine_plan import target_soc_pct
 from cabinet.core.model import BmsReading, Health, SlotImage
+from cabinet.core.engine_plan import offer_soc_pct, target_soc_pct
 from cabinet.core.swap_model import (
     Pack,
     SlotView,
@@ -123,7 +123,7 @@ def _sight(seen: dict[int, SlotView], state: State, config: EngineConfig, now: N
     reserved = reserved_slots(durable.swap)
     mine = None if job is None else job.slot_out
     # A pack a little below the target that still charges is worth more to a rider than none.
-    target = min(target_soc_pct(state, config, now), config.offer_soc_pct)
+    target = min(target_soc_pct(state, config, now), offer_soc_pct(state, config))
     ready = []
     empty = []
     newcomers = []

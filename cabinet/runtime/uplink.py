@@ -175,6 +175,8 @@ class Uplink:
             epoch=durable.epoch,
             software=self._software,
             config_version=durable.config.version if durable.config else 0,
+            config_refused=durable.config_refused.version if durable.config_refused else 0,
+            config_fault=durable.config_refused.why if durable.config_refused else "",
             plan_version=durable.plan.version if durable.plan else 0,
             lists_version=state.lists.version,
             slots=self._slots,
