@@ -54,6 +54,8 @@ def backup(
     else:
         events = "" if report.events is None else f"{report.events} events, "
         typer.echo(f"{report.file}: {report.bytes} bytes, {events}checked")
+        if report.log_head:
+            typer.echo(f"the log of orders ends at {report.log_head}; keep this line elsewhere")
 
 
 def drill(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fleet import places
+from fleet.adapters.anchor_file import AnchorFile
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.command_keys import (
     SecretKeeper,
@@ -17,6 +18,7 @@ from fleet.adapters.command_keys import (
 )
 from fleet.adapters.pki import Authority
 from fleet.config import FleetConfig
+from fleet.core.audit_anchor import signed_bytes
 from fleet.core.enrolment import HOUR_MS, TOKEN_HOURS_MAX, TokenRow
 from fleet.errors import InvalidError, RefusedError
 from fleet.stores import open_stores
@@ -105,7 +107,12 @@ async def rotate_command_key(config: FleetConfig, *, force: bool = False) -> dic
         begin_rotation(config.data_dir)
     else:
         await require_fetched(config, force=force)
+        anchor = AnchorFile(config.data_dir, SecretKeeper(config.data_dir))
+        held = anchor.read()
+        good = held is not None and anchor.verify(signed_bytes(held), held.sig)
         end_rotation(config.data_dir)
+        if held is not None and good:  # its signature must outlive the key
+            anchor.write(held.head, held.at_ms)
     return await command_key_status(config)
 
 

@@ -12,7 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet import cli_backup, cli_broker, cli_health, cli_ledger, cli_staff, enrol_commands
+from fleet import (
+    cli_backup,
+    cli_broker,
+    cli_health,
+    cli_ledger,
+    cli_rollout,
+    cli_staff,
+    enrol_commands,
+)
 from fleet import config as configuration
 from fleet.cli import EXIT_FAILED, ConfigFile, Json
 from fleet.cli import go as _go
@@ -210,5 +218,6 @@ cli_backup.register(app)
 cli_broker.register(app)
 cli_health.register(app)
 cli_ledger.register(ledger_app)
+cli_rollout.register(app)
 cli_staff.register(app, cabinet_app)
 enrol_commands.register(cabinet_app)

@@ -10,11 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from fleet.adapters.anchor_file import AnchorFile
 from fleet.adapters.clock import SystemClock
+from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
 from fleet.adapters.secret_files import command_key, group_key
 from fleet.config import FleetConfig
 from fleet.core.audit import Violation
+from fleet.core.audit_anchor import check_anchor
 from fleet.core.enrolment import TOKEN_HOURS
 from fleet.core.ids import valid_holder, valid_serial
 from fleet.core.rebuild import Difference
@@ -31,7 +34,7 @@ from fleet.errors import InvalidError
 from fleet.runtime.commands import new_id
 from fleet.service import only_one
 from fleet.store.backup import put_back
-from fleet.stores import open_stores
+from fleet.stores import Stores, open_stores
 from protocols import offline, signing
 from protocols.errors import MessageError
 from protocols.messages import SLOTS_MAX
@@ -163,9 +166,14 @@ async def swap_view(config: FleetConfig, swap_id: str) -> SwapView:
 
 
 async def audit(config: FleetConfig) -> list[Violation]:
-    """Every broken invariant of the ledger."""
+    """Every broken invariant of the ledger, and whether the log is what was anchored."""
+    anchor = AnchorFile(config.data_dir, SecretKeeper(config.data_dir))
     async with open_stores(config.store_url) as stores:
-        return await stores.audit.audit()
+        held = anchor.read()  # before the log, which only grows
+        found = await stores.audit.audit()
+        if anchor.missing and not await stores.audit_log.anchored():
+            return found  # fleetd has not run since it learnt to anchor
+        return [*found, *check_anchor(await stores.audit_log.read(), held, anchor.verify)]
 
 
 async def log_rows(config: FleetConfig, wanted: LogFilter) -> list[LogView]:
@@ -193,7 +201,25 @@ async def _renewed(config: FleetConfig) -> str:
     fresh = new_id(SystemClock().wall_ms())
     async with open_stores(config.store_url) as stores:
         await stores.meta.renew_incarnation(fresh)
+        await _anchor_anew(config, stores)
     return fresh
+
+
+async def _anchor_anew(config: FleetConfig, stores: Stores) -> None:
+    """The log may end before its anchor now; that this was by order is written into it."""
+    file = AnchorFile(config.data_dir, SecretKeeper(config.data_dir))
+    before, now_ms = file.read(), SystemClock().wall_ms()
+    told = f"row {before.id} was anchored" if before else "no row was anchored"
+    head = await stores.audit_log.head()
+    await stores.audit_log.note(
+        at_ms=now_ms,
+        actor="cli",
+        action="ledger.restored",
+        subject="log",
+        reason=f"{told}, the log of the backup ends at row {head.id}",
+    )
+    file.write(await stores.audit_log.head(), now_ms)
+    await stores.audit_log.mark_anchored()
 
 
 async def restore(config: FleetConfig, file: Path) -> dict[str, Any]:

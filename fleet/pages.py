@@ -62,6 +62,9 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         balance=parts.balance,
         steering=parts.steering,
         charts=make_charts(parts),
+        asks=parts.ordering.asks,
+        quarantines=parts.ordering.quarantines,
+        rollouts=parts.ordering.rollouts,
         membership=MembershipService(
             plans=parts.stores.plans,
             partners=parts.stores.partners,

@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.area import Area
+from fleet.ordering import Ordering
 from fleet.runtime.balance import BalanceService
 from fleet.runtime.cabinets import CabinetService
 from fleet.runtime.metrics import FleetMetrics
@@ -31,6 +32,7 @@ class Parts:
     operations: OperationService
     reservations: ReservationService
     area: Area
+    ordering: Ordering
     balance: BalanceService | None
     steering: SteeringService
     stores: Stores

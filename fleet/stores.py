@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from fleet.store.asks import AskStore
 from fleet.store.audit import AuditStore
 from fleet.store.audit_log import AuditLogStore
 from fleet.store.batteries import BatteryStore
@@ -20,9 +21,11 @@ from fleet.store.operations import OperationStore
 from fleet.store.partners import PartnerStore
 from fleet.store.plans import PlanStore
 from fleet.store.privacy import PrivacyStore
+from fleet.store.quarantine import QuarantineStore
 from fleet.store.reports import ReportStore
 from fleet.store.reservations import ReservationStore
 from fleet.store.riders import RiderStore
+from fleet.store.rollouts import RolloutStore
 from fleet.store.sockets import SocketStore
 from fleet.store.stations import StationStore
 from fleet.store.swaps import SwapStore
@@ -52,6 +55,9 @@ class Stores:
     partners: PartnerStore
     privacy: PrivacyStore
     grids: GridStore
+    asks: AskStore
+    quarantines: QuarantineStore
+    rollouts: RolloutStore
 
 
 @asynccontextmanager
@@ -86,6 +92,9 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             partners=PartnerStore(database),
             privacy=PrivacyStore(database),
             grids=GridStore(database),
+            asks=AskStore(database),
+            quarantines=QuarantineStore(database),
+            rollouts=RolloutStore(database),
         )
     finally:
         await database.close()

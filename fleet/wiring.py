@@ -22,6 +22,7 @@ from fleet.area import Area
 from fleet.config import FleetConfig
 from fleet.device import DeviceSide
 from fleet.errors import FleetError
+from fleet.ordering import Ordering
 from fleet.parts import Parts
 from fleet.ready import external_address
 from fleet.runtime.balance import BalanceService
@@ -138,6 +139,17 @@ class Fleet:
             sign=lambda document: signing.sign(document, self._keeper.current),
             clock=clock,
             secrets=self._secrets_note if device else None,
+            settings=stores.rollouts,
+        )
+        self.ordering = Ordering.of(
+            stores=stores,
+            live=self.live,
+            commands=self.commands,
+            desired=self.desired,
+            metrics=self.metrics,
+            clock=clock,
+            data_dir=config.data_dir,
+            keeper=self._keeper,
         )
         self.planner: Planner | None = None
         self.outlook: Outlook | None = None
@@ -208,12 +220,14 @@ class Fleet:
                 clock=self._clock,
             ),
             area=Area.of(self._stores, self.live, self.commands, self._clock),
+            ordering=self.ordering,
             operations=OperationService(
                 rows=self._stores.operations,
                 log=self._stores.audit_log,
                 live=self.live,
                 commands=self.commands,
                 hub=self.order_hub,
+                cabinet_hub=self.cabinet_hub,
                 clock=self._clock,
             ),
             balance=BalanceService(self.planner, self.day, self.outlook, self.what_if)
@@ -269,6 +283,7 @@ class Fleet:
                     ("commands", self.commands.run()),
                     ("registers", self.watch.run(self.live.ids)),
                     *((("balance", self.planner.run()),) if self.planner else ()),
+                    *self.ordering.works(),
                 )
             ]
             pages = group.create_task(self._serve(server, listener, stop), name="pages")
@@ -280,6 +295,7 @@ class Fleet:
             self.swap_hub.close()
             self.cabinet_hub.close()
             self.order_hub.close()
+            self.ordering.rollout_hub.close()
             stop_pages()
             server.should_exit = True
             await pages

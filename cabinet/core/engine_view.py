@@ -16,8 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
-from cabinet.core.model import BmsReading, Health, SlotImage
 from cabinet.core.engine_plan import offer_soc_pct, target_soc_pct
+from cabinet.core.model import BmsReading, Health, SlotImage
 from cabinet.core.swap_model import (
     Pack,
     SlotView,

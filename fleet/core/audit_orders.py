@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from fleet.core.audit import Violation
 from fleet.core.audit_log import ORDERED, LogRow
-from fleet.core.operations import by_staff
+from fleet.core.operations import TWO_PERSONS, by_staff
+from fleet.core.two_person import Ask
 
 _QUEUED = "queued"
 
@@ -26,6 +27,22 @@ def check_orders(
         if missing := wanted - outcomes.get(command, set()):
             text = f"by {actor}: {', '.join(sorted(missing))} is not in the log"
             found.append(Violation("unlogged-order", command, text))
+    return found
+
+
+def check_two_persons(commands: Iterable[tuple[str, str]], asks: Iterable[Ask]) -> list[Violation]:
+    """Every order that needs two people was admitted by another than asked. ``commands``: id, type."""
+    admitted = {each.command_id: each for each in asks if each.command_id}
+    found = []
+    for command, type_ in commands:
+        if type_ not in TWO_PERSONS:
+            continue
+        ask = admitted.get(command)
+        if ask is None or not ask.admitted_by:
+            found.append(Violation("unadmitted-order", command, f"{type_}: nobody admitted it"))
+        elif ask.admitted_by.casefold() == ask.asked_by.casefold():
+            text = f"{type_}: {ask.asked_by} asked for it and admitted it"
+            found.append(Violation("unadmitted-order", command, text))
     return found
 
 

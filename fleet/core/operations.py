@@ -23,13 +23,25 @@ _RIDER_LIKE: Final = re.compile(r"R[0-9A-Z]{12}|no\..*")
 _CODE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SERIAL: Final = re.compile(r"[A-Za-z0-9._-]{1,50}")
 
-SLOT_ORDERS: Final = ("slot.open", "slot.service-off", "slot.service-on", "slot.quarantine")
+SLOT_ORDERS: Final = (
+    "slot.open",
+    "slot.service-off",
+    "slot.service-on",
+    "slot.quarantine",
+    "slot.release",
+)
 ALARM_CLEAR: Final = "alarm.clear"
-ORDERS: Final = (*SLOT_ORDERS, ALARM_CLEAR)
+RESTART: Final = "cabinet.restart"
+OPEN_ALL: Final = "cabinet.open-all"
+#: Orders that one person alone cannot give (``fleet.core.two_person``).
+TWO_PERSONS: Final = frozenset({OPEN_ALL})
+ORDERS: Final = (*SLOT_ORDERS, ALARM_CLEAR, RESTART, OPEN_ALL)
+#: To the whole cabinet: they name no slot.
+_WHOLE: Final = frozenset({RESTART, OPEN_ALL})
 #: Orders that open a door: the person must have seen what stands behind it.
 OPENS_A_DOOR: Final = frozenset({"slot.open"})
 #: Orders whose first answer is "accepted" and whose last word comes later.
-ENDS_LATER: Final = frozenset({"slot.open"})
+ENDS_LATER: Final = frozenset({"slot.open", RESTART, OPEN_ALL})
 TECHNICIAN_KINDS: Final = frozenset({Kind.LOAD, Kind.UNLOAD})
 
 OPERATOR: Final = "operator:"
@@ -77,11 +89,16 @@ def check_wish(wish: Wish, slots: int) -> None:
     """Raise InvalidError naming the field that is wrong; ``slots`` is how many the cabinet has."""
     if wish.type not in ORDERS:
         raise InvalidError(f"type {wish.type!r}: expected one of {', '.join(ORDERS)}")
+    if wish.type in TWO_PERSONS:
+        raise InvalidError(f"type {wish.type}: ask for it, and let another person admit it")
     check_reason(wish.reason)
     check_staff(wish.staff)
     if wish.type == ALARM_CLEAR:
         if wish.code is None or not _CODE.fullmatch(wish.code):
             raise InvalidError(f"code {wish.code!r}: expected an alarm's code such as smoke")
+    elif wish.type in _WHOLE:
+        if wish.slot is not None:
+            raise InvalidError(f"slot {wish.slot}: {wish.type} is for the whole cabinet")
     elif wish.slot is None:
         raise InvalidError(f"slot: {wish.type} needs one")
     check_slot(wish.slot, slots)

@@ -1,14 +1,15 @@
-"""Desired documents: retained, signed, versioned. Lists of packs and blocked riders, and plans."""
+"""Desired documents: retained, signed, versioned. Lists of packs and blocked riders, plans, settings."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fleet.core.records import ListsState
+from fleet.core.templates import Settings
 from fleet.errors import FleetError
 from fleet.ports import Clock
 from fleet.runtime.ingest import Publisher
@@ -58,6 +59,14 @@ class RiderRows(Protocol):
         ...
 
 
+class SettingRows(Protocol):
+    """Where the settings of cabinets come from."""
+
+    async def settings(self, cabinets: Iterable[str]) -> dict[str, Settings]:
+        """What these cabinets are to have."""
+        ...
+
+
 class Revisions(Protocol):
     """Counters that rise with every change of the registers."""
 
@@ -93,7 +102,9 @@ class DesiredPublisher:
         sign: Callable[[Signed], Signed],
         clock: Clock,
         secrets: Callable[[], SecretsNote] | None = None,
+        settings: SettingRows | None = None,
     ) -> None:
+        self._settings = settings
         self._secrets = secrets
         self._rows = rows
         self._packs = packs
@@ -124,7 +135,7 @@ class DesiredPublisher:
             await self._publish_lists(state, parts, old.chunks)
             if (plan := plans.get(state.cabinet)) is not None:
                 await self._publish_plan(state.cabinet, plan)
-        await self.publish_secrets(cabinets)
+        await self.publish_configs(cabinets)
         text = "desired lists: %d packs and %d names of blocked riders for %d cabinets"
         log.info(text, len(serials), len(denied), len(states))
 
@@ -132,14 +143,20 @@ class DesiredPublisher:
         """Which secrets cabinets should hold now; None where they are not given any."""
         return None if self._secrets is None else self._secrets()
 
-    async def publish_secrets(self, cabinets: Sequence[str]) -> None:
-        """Name the secrets to these cabinets, so that they fetch what they do not hold."""
-        if (note := self.secrets()) is None:
-            return
+    async def publish_configs(self, cabinets: Sequence[str]) -> None:
+        """Publish their settings, and name the secrets, so that they fetch what they do not hold."""
+        note = self.secrets()
+        wished = await self._settings.settings(cabinets) if self._settings is not None else {}
         for cabinet in cabinets:
-            document = DesiredConfig(
-                cabinet=cabinet, version=note.version, values={CREDENTIALS_VALUE: note.id}
-            )
+            version, values = 0, dict[str, int | float | str | bool]()
+            if (settings := wished.get(cabinet)) is not None:
+                version, values = settings.version, {**settings.values}
+            if note is not None:
+                version = max(version, note.version)
+                values[CREDENTIALS_VALUE] = note.id
+            if version == 0:
+                continue
+            document = DesiredConfig(cabinet=cabinet, version=version, values=values)
             topic = topics.build(cabinet, Leaf.DESIRED_CONFIG)
             await self._retain(topic, encode(self._sign(document)))
 
@@ -230,7 +247,7 @@ class RegisterWatch:
                     await self._desired.publish(sorted(pending))
                     pending.clear()
                 if self._connected and (secrets := self._desired.secrets()) != told:
-                    await self._desired.publish_secrets(all_cabinets())
+                    await self._desired.publish_configs(all_cabinets())
                     told = secrets
             except FleetError as error:
                 log.warning("registers: %s; trying again", error)

@@ -87,6 +87,18 @@ class Hub:
             if not own:
                 del self._watchers[key]
 
+    @contextmanager
+    def joined(self, key: str, watcher: Watcher) -> Iterator[None]:
+        """Tell a watcher of another hub about this key as well, for the time of the block."""
+        own = self._watchers.setdefault(key, set())
+        own.add(watcher)
+        try:
+            yield
+        finally:
+            own.discard(watcher)
+            if not own:
+                self._watchers.pop(key, None)
+
     def close(self) -> None:
         """End every watch, now and later."""
         self._closed = True

@@ -176,6 +176,11 @@ class LivePicture:
         online = live.status is not None and live.status.online
         return Last(online, self._age_ms(live), live.telemetry)
 
+    def status(self, cabinet: str) -> Status | None:
+        """The last status of one cabinet; None of one that never spoke."""
+        live = self._live.get(cabinet)
+        return None if live is None else live.status
+
     def view(self, cabinet: str) -> CabinetView:
         """One cabinet as it stands; raise NotFoundError."""
         live = self._live.get(cabinet)

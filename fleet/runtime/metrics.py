@@ -65,6 +65,19 @@ class FleetMetrics:
             ["code"],
             registry=self.registry,
         )
+        self.audit_rows = Gauge(
+            "audit_log_rows", "Rows of the log of orders; never falls", registry=self.registry
+        )
+        self.audit_head = Gauge(
+            "audit_log_head",
+            "First 48 bits of the hash of the log's last row; always the same for a number of rows",
+            registry=self.registry,
+        )
+        self.audit_broken = Gauge(
+            "audit_log_broken",
+            "1 while rows of the log of orders that were anchored are gone or changed",
+            registry=self.registry,
+        )
         self._alarm_codes = list(_ALARM_CODES)
         self.set_alarms({})
         self.events = Counter(

@@ -55,8 +55,10 @@ class OperationService:
         live: LivePicture,
         commands: Commands,
         hub: Hub,
+        cabinet_hub: Hub,
         clock: Clock,
     ) -> None:
+        self._cabinet_hub = cabinet_hub
         self._rows = rows
         self._log = log
         self._live = live
@@ -108,17 +110,20 @@ class OperationService:
 
     @asynccontextmanager
     async def watch(self, command_id: str) -> AsyncIterator[AsyncIterator[OrderView]]:
-        """The order as it stands, then at every change; ends at shutdown."""
-        with self._hub.watcher(command_id) as watcher:
+        """The order as it stands, then at every change of it or of its cabinet; ends at shutdown.
+
+        What the sensors show counts, so a page must hear of them.
+        """
+        cabinet = (await self._rows.view(command_id)).cabinet_id
+        with (
+            self._hub.watcher(command_id) as watcher,
+            self._cabinet_hub.joined(cabinet, watcher),
+        ):
             first = await self._rows.view(command_id)
 
             async def views() -> AsyncIterator[OrderView]:
                 yield first
-                last = first
                 async for _ in watcher.changes():
-                    view = await self._rows.view(command_id)
-                    if view != last:
-                        yield view
-                        last = view
+                    yield await self._rows.view(command_id)
 
             yield views()

@@ -21,16 +21,18 @@ from fleet.core.audit import (
     check_swaps,
 )
 from fleet.core.audit_log import DONE, check_log
-from fleet.core.audit_orders import check_commands, check_orders
+from fleet.core.audit_orders import check_commands, check_orders, check_two_persons
 from fleet.core.audit_sources import Report, check_sources
 from fleet.core.audit_swaps import Told, check_legs, check_steps
 from fleet.core.ingest import Watermark
 from fleet.core.ledger import Battery
 from fleet.core.rebuild import Difference, compare
 from fleet.store import tables as t
+from fleet.store.asks import ask_of
 from fleet.store.audit_log import append, read_log
 from fleet.store.custody import battery_of, swap_of, transfer_of
 from fleet.store.engine import Database
+from fleet.store.tables_orders import order_ask
 from protocols.messages import BatteryBody, InventoryBody, StepBody
 
 _MOVING = {"battery.in": BatteryBody, "battery.out": BatteryBody, "inventory": InventoryBody}
@@ -107,7 +109,10 @@ async def check(connection: AsyncConnection) -> list[Violation]:
     owed = {(row.serial, row.holder) for row in await connection.execute(select(t.owed))}
     log, head = await read_log(connection)
     outbox = t.command_outbox.c
-    ordered = await connection.execute(select(outbox.id, outbox.actor, outbox.state))
+    ordered = (
+        await connection.execute(select(outbox.id, outbox.actor, outbox.state, outbox.type))
+    ).all()
+    asks = [ask_of(row) for row in (await connection.execute(select(order_ask))).mappings()]
     seqs = await connection.execute(
         select(t.cabinet.c.id, t.cabinet.c.command_seq, func.max(outbox.seq))
         .join(t.command_outbox, outbox.cabinet == t.cabinet.c.id)
@@ -126,6 +131,7 @@ async def check(connection: AsyncConnection) -> list[Violation]:
         *check_sequences(spans, marks),
         *check_log(log, head),
         *check_orders(((row.id, row.actor, row.state) for row in ordered), log),
+        *check_two_persons(((row.id, row.type) for row in ordered), asks),
         *check_commands(tuple(row) for row in seqs),
     ]
 

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from fleet.core.audit_log import Head, LogRow, digest, head_of
+from fleet.core.audit_log import DONE, Head, LogRow, digest, head_of
 from fleet.core.operations import OPERATOR, TECHNICIAN
 from fleet.core.records import LogFilter
 from fleet.core.views import LogView
@@ -16,6 +16,7 @@ from fleet.store import tables as t
 from fleet.store.engine import Database
 
 AUDIT_HEAD: Final = "audit-head"
+AUDIT_ANCHORED: Final = "audit-anchored"
 LOG_ROWS_MAX: Final = 10_000
 
 
@@ -38,6 +39,51 @@ class AuditLogStore:
             query = query.where(log.c.action.startswith(wanted.action, autoescape=True))
         async with self._database.read() as connection:
             return [_view(log_row(row)) for row in (await connection.execute(query)).mappings()]
+
+    async def head(self) -> Head:
+        """The last row, by its own word."""
+        log = t.audit_log.c
+        query = select(log.id, log.hash).order_by(log.id.desc()).limit(1)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+            return Head() if row is None else Head(row.id, row.hash)
+
+    async def hash_of(self, row: int) -> str | None:
+        """The hash that a row bears; None when there is none such."""
+        query = select(t.audit_log.c.hash).where(t.audit_log.c.id == row)
+        async with self._database.read() as connection:
+            found: str | None = (await connection.execute(query)).scalar_one_or_none()
+            return found
+
+    async def anchored(self) -> bool:
+        """Whether the log was ever anchored, by this store's own word."""
+        query = select(t.meta.c.value).where(t.meta.c.name == AUDIT_ANCHORED)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None
+
+    async def mark_anchored(self) -> None:
+        """Remember that there is an anchor, so that one that goes missing is missed."""
+        if not await self.anchored():
+            async with self._database.write() as connection:
+                await connection.execute(insert(t.meta).values(name=AUDIT_ANCHORED, value="1"))
+
+    async def note(self, *, at_ms: int, actor: str, action: str, subject: str, reason: str) -> None:
+        """Add a row about something that is done."""
+        async with self._database.write() as connection:
+            await append(
+                connection,
+                at_ms=at_ms,
+                actor=actor,
+                action=action,
+                outcome=DONE,
+                subject=subject,
+                reason=reason,
+            )
+
+    async def read(self) -> list[LogRow]:
+        """The whole log in order."""
+        async with self._database.read() as connection:
+            return (await read_log(connection))[0]
 
 
 async def append(connection: AsyncConnection, *, at_ms: int, **content: Any) -> None:

@@ -32,6 +32,7 @@ class Report(Struct, frozen=True):
     bytes: int
     events: int | None  # None: not counted
     incarnation: str | None
+    log_head: str = ""  # number and hash of the log's last row: keep it elsewhere
 
 
 def sqlite_file(url: str) -> Path:
@@ -125,13 +126,16 @@ def _copy(source: Path, target: Path) -> Report:
         try:
             (events,) = new.execute("SELECT count(*) FROM event").fetchone()
             row = new.execute("SELECT value FROM meta WHERE name = 'incarnation'").fetchone()
+            head = new.execute("SELECT value FROM meta WHERE name = 'audit-head'").fetchone()
         except sqlite3.OperationalError as error:
             raise InvalidError(f"{source}: is no ledger: {error}") from error
     if verdict != "ok":
         raise InvalidError(f"{source}: is damaged: {verdict}")
     with target.open("rb") as copy:
         os.fsync(copy.fileno())
-    return Report(str(target), target.stat().st_size, events, row and row[0])
+    return Report(
+        str(target), target.stat().st_size, events, row and row[0], head[0] if head else ""
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -17,9 +17,11 @@ from fleet.core.balance.moves import MovesView
 from fleet.core.login import normalise_phone
 from fleet.core.reports import ReportView
 from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
+from fleet.core.rollout_model import Rollout
 from fleet.core.station_views import SessionView
 from fleet.core.stations import RestStationView
 from fleet.core.steering import StationView
+from fleet.core.two_person import Ask
 from fleet.core.views import (
     CabinetView,
     LogView,
@@ -365,6 +367,8 @@ def publish_schemas(app: FastAPI) -> None:
                     OfflinePass,
                     OrderView,
                     LogView,
+                    Ask,
+                    Rollout,
                     ReservationView,
                     CurveView,
                     RestStationView,

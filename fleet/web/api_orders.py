@@ -37,7 +37,13 @@ class OrderBody(BaseModel):
     """An order, by whom and why."""
 
     type: Literal[
-        "slot.open", "slot.service-off", "slot.service-on", "slot.quarantine", "alarm.clear"
+        "slot.open",
+        "slot.service-off",
+        "slot.service-on",
+        "slot.quarantine",
+        "slot.release",
+        "alarm.clear",
+        "cabinet.restart",
     ]
     staff: str = Field(max_length=32, examples=["zhang.wei"])
     reason: str = Field(

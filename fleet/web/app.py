@@ -26,10 +26,12 @@ from fleet.ports import (
     Swaps,
 )
 from fleet.ports_charts import Charts
+from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import (
     account,
     api,
     api_area,
+    api_asks,
     api_balance,
     api_orders,
     api_stations,
@@ -49,8 +51,10 @@ from fleet.web import (
     rider,
     system,
 )
+from fleet.web import asks as ask_pages
 from fleet.web import offline as offline_pages
 from fleet.web import reports as report_pages
+from fleet.web import rollouts as rollout_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy
@@ -83,6 +87,9 @@ def create_app(
     reports: Reports | None = None,
     membership: Membership | None = None,
     charts: Charts | None = None,
+    asks: Asks | None = None,
+    quarantines: Quarantines | None = None,
+    rollouts: Rollouts | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -119,6 +126,9 @@ def create_app(
         reports=reports,
         membership=membership,
         charts=charts,
+        asks=asks,
+        quarantines=quarantines,
+        rollouts=rollouts,
     )
     errors.install(app)
     for part in (
@@ -140,6 +150,9 @@ def create_app(
         ops_people,
         ops_swaps,
         orders,
+        ask_pages,
+        rollout_pages,
+        api_asks,
         system,
     ):
         app.include_router(part.router)

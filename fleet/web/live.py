@@ -244,7 +244,8 @@ def detail_document(web: Web, texts: Catalogue, cabinet: CabinetView) -> dict[st
 async def order_part(web: Web, texts: Catalogue, order: OrderView) -> Part:
     """An order and what has become of it, in words."""
     cabinet = await web.cabinets.get(order.cabinet_id)
-    return part(texts, web.config, "_ops_order.html", o=order, c=cabinet)
+    shown = [each for each in cabinet.slots if order.slot in (None, each.slot)]
+    return part(texts, web.config, "_ops_order.html", o=order, c=cabinet, shown=shown)
 
 
 async def order_document(web: Web, texts: Catalogue, order: OrderView) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fleet.core.operations import (
     check_reason,
 )
 from fleet.core.records import LogFilter
+from fleet.core.rollout_model import Phase
 from fleet.core.views import CabinetView
 from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
 from fleet.web.access import need, needs
@@ -34,6 +35,13 @@ STAFF_COOKIE: Final = "yz_staff"
 STAFF_COOKIE_AGE_S: Final = 90 * 24 * 3600
 LOG_ROWS: Final = 200
 ORDERS_SHOWN: Final = 10
+#: Of the log, besides orders at cabinets.
+OTHER_ACTIONS: Final = (
+    "battery.quarantine",
+    "battery.release",
+    "template.set",
+    *(f"rollout.{phase.value}" for phase in Phase if phase is not Phase.PLANNED),
+)
 _KINDS: Final = {"load": Kind.LOAD, "unload": Kind.UNLOAD}
 
 
@@ -101,7 +109,7 @@ async def give(  # noqa: PLR0917 - the fields of one form
     staff, reason = staff.strip(), " ".join(reason.split())
     expected = Expected(presence_of(presence), serial or None) if presence else None
     here = f"/ops/cabinets/{cabinet_id}"
-    back = here if slot is None and not code else f"{here}/slots/{slot}"
+    back = f"{here}/orders" if slot is None and not code else f"{here}/slots/{slot}"
     if slot is None and code:
         back = f"{here}/alarms/{code}"
     web = web_of(request)
@@ -184,5 +192,5 @@ async def log_page(
         cabinet=cabinet,
         staff=staff,
         action=action,
-        actions=(*ORDERS, *(f"swap.start:{kind}" for kind in _KINDS)),
+        actions=(*ORDERS, *(f"swap.start:{kind}" for kind in _KINDS), *OTHER_ACTIONS),
     )

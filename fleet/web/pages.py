@@ -39,6 +39,7 @@ from fleet.ports import (
     Swaps,
 )
 from fleet.ports_charts import Charts
+from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
@@ -133,6 +134,9 @@ class Web:
     reports: Reports | None = None
     membership: Membership | None = None
     charts: Charts | None = None
+    asks: Asks | None = None
+    quarantines: Quarantines | None = None
+    rollouts: Rollouts | None = None
     throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 

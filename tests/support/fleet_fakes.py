@@ -43,6 +43,7 @@ from protocols.messages import (
 from protocols.offline import rider_number
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
 from tests.support.fleet_fakes_orders import FakeOperations, FakeReservations
+from tests.support.fleet_fakes_whole import FakeAsks, FakeQuarantines, FakeRollouts
 
 KEY: Final = b"k" * 32
 GROUP_KEY: Final = b"g" * 32
@@ -314,6 +315,9 @@ class Town:
         self.steering = FakeSteering(self.cabinets)
         self.operations = FakeOperations(self.cabinets, self.clock)
         self.reservations = FakeReservations(self.cabinets, self.clock)
+        self.asks = FakeAsks(self.cabinets, self.operations, self.clock)
+        self.quarantines = FakeQuarantines()
+        self.rollouts = FakeRollouts(self.clock)
 
     def make_app(self, **config: Any) -> Any:
         async def store() -> bool:
@@ -356,6 +360,9 @@ class Town:
             reports=getattr(self.area, "reports", None),
             membership=self.membership,
             charts=self.charts,
+            asks=self.asks,
+            quarantines=self.quarantines,
+            rollouts=self.rollouts,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

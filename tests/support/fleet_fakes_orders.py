@@ -49,6 +49,20 @@ class FakeOperations:
             self._put(view)
         return self.views[id_]
 
+    def give(self, cabinet_id: str, type_: str, name: str, reason: str) -> OrderView:
+        """An order that was given by other means than ``order``."""
+        return self._put(
+            OrderView(
+                id=f"op-{len(self.views) + 1}",
+                cabinet_id=cabinet_id,
+                type=type_,
+                actor=OPERATOR + name,
+                reason=reason,
+                outcome="ordered",
+                created_ms=self._clock.wall_ms(),
+            )
+        )
+
     def answer(self, command_id: str, outcome: str, **values: Any) -> OrderView:
         now_ms = self._clock.wall_ms()
         view = replace(self.views[command_id], outcome=outcome, answered_ms=now_ms, **values)
