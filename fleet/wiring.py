@@ -15,6 +15,7 @@ from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
+from fleet.adapters.external_broker import Revocations
 from fleet.adapters.http_post import post
 from fleet.adapters.mqtt import MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
@@ -85,6 +86,9 @@ class Fleet:
                 external_address(config.broker, device, user)
                 for user in (FLEET_USER, TELEMETRY_USER)
             )
+        self._revocations: Revocations | None = None
+        if broker is None and device is not None:
+            self._revocations = Revocations(device.authority, clock, self.address)
         self.metrics = FleetMetrics()
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
         self.live = LivePicture(stores.cabinets, clock)
@@ -251,6 +255,8 @@ class Fleet:
         works: list[Coroutine[Any, Any, None]] = [partners.run()]
         if self._broker is not None:
             works.append(self._broker.run())
+        if self._revocations is not None:
+            works.append(self._revocations.run())
         if self._device is not None:
             works.append(
                 self._device.serve(
@@ -345,9 +351,8 @@ class Fleet:
         revoked = await self._stores.enrolments.revoked(self._clock.wall_ms())
         if self._broker is not None:
             await self._broker.reload(await self._stores.cabinets.credentials(), revoked)
-        elif self._device is not None:  # an external broker that goes by our list
-            number, serials = revoked
-            self._device.authority.write_crl(serials, number, self._clock.now_utc())
+        elif self._revocations is not None:  # an external broker that goes by our list
+            self._revocations.publish(*revoked)
 
     def _secrets_note(self) -> SecretsNote:
         return SecretsNote(self._keeper.version, self._keeper.secrets.id)

@@ -18,7 +18,7 @@ from deploy.demo.processes import LOOPBACK, free_port
 from deploy.demo.stack import Options
 from deploy.demo.waiting import until
 from tests.support.mosquitto import ProductionStack
-from tests.support.stack import SystemStack, read_rows, running
+from tests.support.stack import SystemStack, parse_metrics, read_rows, running
 
 pytestmark = pytest.mark.system
 
@@ -180,3 +180,10 @@ def test_a_disabled_cabinet_stays_outside_once_the_broker_was_handed_the_list(
 
     until(handed_over, within_s=WITHIN_S, what="a new list of revocations")
     until(refused, within_s=WITHIN_S, what="the broker has read it", on_timeout=stack.tails)
+
+    def alone() -> bool:
+        """The connection that stood already has ended, and no other came."""
+        text = httpx2.get(f"{stack.cabinet_url}/metrics", trust_env=False).text
+        return parse_metrics(text)["cabinet_uplink_connected"] == 0.0
+
+    until(alone, within_s=WITHIN_S, what="the cabinet is cut off", on_timeout=stack.tails)
