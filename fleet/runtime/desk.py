@@ -255,7 +255,7 @@ class GridService:
         return await self._rows.add(
             NewVersion(
                 text=text,
-                valid_from_ms=now_ms if valid_from_ms is None else max(valid_from_ms, now_ms),
+                valid_from_ms=now_ms if valid_from_ms is None else valid_from_ms,
                 now_ms=now_ms,
                 created_ms=self._real.wall_ms(),
                 actor=actor,

@@ -15,6 +15,7 @@ from fleet.core.balance.versions import (
     FILE,
     GridVersion,
     NewVersion,
+    digest_of,
     in_force,
     standing,
 )
@@ -77,12 +78,18 @@ class GridVersions:
     async def open(self) -> None:
         """Take in what is stored, and the file first of all; raise InvalidError or StoreError."""
         await self._refresh()
-        text = self._of_file() if self._by_file() else None
-        if text is not None and text != self._newest_text():
-            parse_grid(text)
-            await self._keep(text)
-        elif text is None and self._known:
-            log.info("balance: the grid's versions in the store count, not the file")
+        try:
+            text = self._file.text()
+            if self._by_file() and text != self._newest_text():
+                parse_grid(text)
+                await self._keep(text)
+        except InvalidError as error:
+            if self._by_file():
+                raise
+            log.warning("balance: %s; the versions in the store count", error)
+            return
+        if not self._known_text(text):
+            log.warning("balance: the grid's file is no version; those in the store count")
 
     def load(self) -> Grid:
         """The version that counts now; raise InvalidError."""
@@ -120,19 +127,20 @@ class GridVersions:
         if not self._file.changed():
             return
         try:
-            text = self._of_file()
-            if text != self._newest_text():
+            text = self._file.text()
+            if not (text == self._newest_text() if self._by_file() else self._known_text(text)):
                 await asyncio.to_thread(parse_grid, text)
                 await self._take(text)
             self._fault = ""
         except InvalidError as error:
             self._fault = str(error)
 
-    def _of_file(self) -> str:
-        return self._file.text()
-
     def _by_file(self) -> bool:
         return all(each.source == FILE for each in self._known)
+
+    def _known_text(self, text: str) -> bool:
+        digest = digest_of(text)
+        return any(each.digest == digest for each in self._known)
 
     def _newest_text(self) -> str | None:
         kept = standing(self._known)

@@ -81,8 +81,10 @@ class WhatIf:
 
     async def _state(self) -> State:
         """What the loop knows, when it is not planning itself."""
+        if self._planner.orders is None:
+            raise RefusedError("there is no plan yet", code="what-if-busy")
         begun_ms = self._clock.monotonic_ms()
-        while self._planner.planning or self._planner.orders is None:
+        while self._planner.planning:
             if self._clock.monotonic_ms() - begun_ms >= WAIT_S * 1_000:
                 raise RefusedError("the planner is at work", code="what-if-busy")
             await self._clock.sleep(TICK_S)

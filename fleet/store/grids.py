@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from sqlalchemy import Select, insert, select, update
@@ -10,7 +9,13 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.audit_log import DONE
-from fleet.core.balance.versions import GridVersion, NewVersion, check_new, check_withdrawal
+from fleet.core.balance.versions import (
+    GridVersion,
+    NewVersion,
+    check_new,
+    check_withdrawal,
+    digest_of,
+)
 from fleet.errors import NotFoundError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
@@ -21,11 +26,6 @@ from fleet.store.tables_desk import grid_version
 GRIDS: Final = "grids-revision"
 HISTORY_MAX: Final = 500
 _PLAIN: Final = [column for column in grid_version.c if column.name != "text"]
-
-
-def digest_of(text: str) -> str:
-    """By which two texts are told apart."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class GridStore:

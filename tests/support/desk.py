@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from fleet.adapters.clock import SystemClock
 from fleet.balancing import solve_alone, solve_within
@@ -109,13 +110,30 @@ class DeskTown:
             at.battery("out", NEW, 1, swap=SWAP, rider=RIDER),
             at.step(SWAP, Step.COMPLETED, rider=RIDER, slot_in=4, slot_out=1),
         ]
-        await self.tell(events)
+        await self.tell(*events)
         self.town.swaps.views[SWAP] = await self.stores.swaps.view(SWAP)
 
-    async def tell(self, events: list[Any]) -> None:
+    async def tell(self, *events: Any) -> None:
         """What the cabinet says."""
         arrivals = [self.reporter.arrival(event) for event in events]
         await self.stores.events.commit(arrivals, self.reporter.wall_ms)
+
+    async def age(self, now_ms: int, stays: int = 9) -> None:
+        """The old pack goes out and comes back for weeks, and stands in its slot now."""
+        at = self.reporter
+        for stay in range(stays):
+            cycles, capacity = 412 + stay, round(23.4 - 0.1 * stay, 1)
+            told: dict[str, Any] = {"cycles": cycles, "capacity_ah": capacity, "soc_pct": 96}
+            begin_ms = now_ms - (stays - stay) * 31 * HOUR_MS
+            await self.tell(at.battery("out", OLD, 4, rider=RIDER, cause="technician", **told))
+            at.wall_ms = begin_ms + (7 + stay % 3 * 5) * HOUR_MS
+            told["soc_pct"] = 20 + stay
+            await self.tell(at.battery("in", OLD, 4, rider=RIDER, cause="technician", **told))
+            at.wall_ms = begin_ms + 30 * HOUR_MS
+        slots = self.town.cabinets.views[CABINET].slots
+        here = {"serial": OLD, "soc_pct": 71, "cell_temp_c": 31.5, "air_temp_c": 27.0}
+        here |= {"pack_voltage_v": 51.2, "charge_power_w": 298.0}
+        self.change(slots=tuple(replace(s, **here) if s.slot == 4 else s for s in slots))
 
     def change(self, **values: Any) -> CabinetView:
         """The cabinet as it stands."""

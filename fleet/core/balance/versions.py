@@ -6,6 +6,7 @@ Nothing is ever changed; what has not begun yet can be withdrawn.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,8 @@ REASON_CHARS_MAX: Final = 300
 #: Changes that wait for their time.
 AHEAD_MAX: Final = 50
 AHEAD_MS_MAX: Final = 366 * 86_400_000
+#: Between a form's "now" and its arrival.
+LATE_MS: Final = 120_000
 
 FILE, IMPORTED, CONSOLE = "file", "import", "console"
 
@@ -50,6 +53,11 @@ class NewVersion:
     revision: int | None = None
 
 
+def digest_of(text: str) -> str:
+    """By which two texts are told apart."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def standing(versions: Sequence[GridVersion]) -> list[GridVersion]:
     """Those that were not withdrawn, the oldest first."""
     return sorted(
@@ -76,8 +84,8 @@ def check_new(new: NewVersion, versions: Sequence[GridVersion], revision: int) -
     """
     check_reason(new.reason)
     _check_seen(revision if new.revision is None else new.revision, revision)
-    if new.valid_from_ms > new.now_ms + AHEAD_MS_MAX:
-        raise InvalidError("valid_from: expected within a year")
+    if not new.now_ms - LATE_MS <= new.valid_from_ms <= new.now_ms + AHEAD_MS_MAX:
+        raise InvalidError("valid_from: expected a time to come, within a year")
     kept = standing(versions)
     if not kept:
         return

@@ -23,6 +23,7 @@ from fleet.core.balance.grid_edit import (
 from fleet.core.balance.versions import (
     AHEAD_MAX,
     AHEAD_MS_MAX,
+    LATE_MS,
     GridVersion,
     NewVersion,
     check_new,
@@ -139,7 +140,8 @@ def test_no_version_begins_before_one_that_is_to_come_nor_without_the_last_look(
         with pytest.raises(RefusedError) as caught:
             check_new(wrong, line, 7)
         assert caught.value.code == code
-    for bad in (new(900, reason=" "), new(900, reason="a\nb\nc"), new(501 + AHEAD_MS_MAX)):
+    late = new(500 - LATE_MS - 1)
+    for bad in (new(900, reason=" "), new(900, reason="a\nb\nc"), late, new(501 + AHEAD_MS_MAX)):
         with pytest.raises(InvalidError):
             check_new(bad, line, 7)
     ahead = [version(n, 900) for n in range(1, AHEAD_MAX + 1)]

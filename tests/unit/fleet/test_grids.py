@@ -125,7 +125,15 @@ async def test_once_made_at_the_desk_the_file_is_only_told_of(loop: Loop) -> Non
     assert len((await loop.desk.history())[1]) == 2
     loop.start()
     await loop.grids.open()
-    assert loop.limit() == 3_000, "a restart does not undo the desk"
+    await loop.grids.look()
+    assert loop.limit() == 3_000, "a restart does not undo the desk, nor tells it anew"
+    loop.file.unlink()
+    loop.start()
+    await loop.grids.open()
+    assert loop.limit() == 3_000
+    loop.write(await loop.desk.text(2))
+    await loop.grids.look()
+    assert loop.limit() == 3_000, "what the desk knows is no news"
 
 
 async def test_what_is_to_come_can_be_withdrawn_and_two_editors_do_not_meet(loop: Loop) -> None:

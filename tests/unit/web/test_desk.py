@@ -161,7 +161,7 @@ async def test_an_alarm_is_noted_once_and_stands_anew_when_raised_again(
     assert SWAP not in (await operator.get("/ops/alarms.csv?noted=no")).text
     at = desk.reporter
     await desk.tell(
-        [
+        *[
             at.event("alarm", AlarmBody(code="smoke", active=active, slot=3, severity="critical"))
             for active in (False, True)
         ]
