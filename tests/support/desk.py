@@ -27,7 +27,7 @@ from fleet.runtime.what_if import WhatIf
 from fleet.store.alarms import AlarmStore
 from fleet.store.desk import DeskStore
 from fleet.stores import Stores, open_stores
-from protocols.messages import AlarmBody, Step
+from protocols.messages import AlarmBody, Kind, Step
 from tests.support.balance_rig import GRID, NOW_MS, NoRows, Rig
 from tests.support.fleet import T0_MS, Reporter
 from tests.support.fleet_fakes import Town, cabinet
@@ -118,22 +118,31 @@ class DeskTown:
         arrivals = [self.reporter.arrival(event) for event in events]
         await self.stores.events.commit(arrivals, self.reporter.wall_ms)
 
-    async def age(self, now_ms: int, stays: int = 9) -> None:
+    async def age(self, now_ms: int, stays: int = 21) -> None:
         """The old pack goes out and comes back for weeks, and stands in its slot now."""
         at = self.reporter
         for stay in range(stays):
-            cycles, capacity = 412 + stay, round(23.4 - 0.1 * stay, 1)
-            told: dict[str, Any] = {"cycles": cycles, "capacity_ah": capacity, "soc_pct": 96}
+            told = {"cycles": 412 + stay, "capacity_ah": round(23.4 - 0.05 * stay, 2)}
             begin_ms = now_ms - (stays - stay) * 31 * HOUR_MS
-            await self.tell(at.battery("out", OLD, 4, rider=RIDER, cause="technician", **told))
+            at.wall_ms = begin_ms
+            await self.ride(f"P{stay}", Kind.PICKUP, "out", soc_pct=96, **told)
             at.wall_ms = begin_ms + (7 + stay % 3 * 5) * HOUR_MS
-            told["soc_pct"] = 20 + stay
-            await self.tell(at.battery("in", OLD, 4, rider=RIDER, cause="technician", **told))
-            at.wall_ms = begin_ms + 30 * HOUR_MS
+            await self.ride(f"R{stay}", Kind.RETURN, "in", soc_pct=20 + stay, **told)
         slots = self.town.cabinets.views[CABINET].slots
         here = {"serial": OLD, "soc_pct": 71, "cell_temp_c": 31.5, "air_temp_c": 27.0}
         here |= {"pack_voltage_v": 51.2, "charge_power_w": 298.0}
         self.change(slots=tuple(replace(s, **here) if s.slot == 4 else s for s in slots))
+
+    async def ride(self, swap: str, kind: Kind, way: str, **told: Any) -> None:
+        """A first pick-up, or a return without one, of the old pack."""
+        at = self.reporter
+        asked: dict[str, Any] = {"rider": RIDER, "kind": kind}
+        asked |= {"slot_out": 4} if way == "out" else {"slot_in": 4}
+        await self.tell(
+            at.step(swap, Step.RESERVED, **asked),
+            at.battery(way, OLD, 4, swap=swap, rider=RIDER, **told),
+            at.step(swap, Step.COMPLETED, **asked),
+        )
 
     def change(self, **values: Any) -> CabinetView:
         """The cabinet as it stands."""
