@@ -46,6 +46,11 @@ async def bounded(request: Request) -> frozenset[str] | None:
     return await cabinets_known(request)
 
 
+def shares_seat(who: Who) -> bool:
+    """Whether several people come by this way, so that each types a name."""
+    return bool(getattr(who, "shared", who.id == LINK))
+
+
 async def actor_of(request: Request, typed: str) -> str:
     """Who acts, as it stands in the log; who came by the shared link types a name.
 
@@ -53,7 +58,7 @@ async def actor_of(request: Request, typed: str) -> str:
         InvalidError: ``staff-name``: there is none.
     """
     who: Who = await need_staff(request)
-    name = typed.strip() if who.id == LINK else who.name
+    name = typed.strip() if shares_seat(who) else who.name
     if not _STAFF.fullmatch(name):
         raise InvalidError(f"staff {name!r}: expected letters, digits, . _ -", code="staff-name")
     return OPERATOR + name
