@@ -108,10 +108,10 @@ def _work(
 def open_local(config: Any) -> Any:
     """A session with the running fleetd of this configuration; its failure ends the program."""
     from fleet.adapters.local import LocalFleet  # noqa: PLC0415
-    from fleet.adapters.secret_files import operator_token  # noqa: PLC0415
+    from fleet.adapters.secret_files import local_token  # noqa: PLC0415
 
     try:
-        token = operator_token(config.operator_token_file)
+        token = local_token(config.operator_token_file)
         ready = config.data_dir / "ready.json"
         return LocalFleet(ready, token, config.http.tls_cert_file)
     except FleetError as error:

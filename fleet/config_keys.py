@@ -125,7 +125,8 @@ SECTIONS: Final[Mapping[str, tuple[Key, ...]]] = {
         Key(
             "token_file",
             "",
-            "Opens /ops/login?token=…; empty: data_dir/operator.token, made at the first start.",
+            "Where fleetd leaves, anew at each start, what commands on this machine show it; "
+            "empty: data_dir/operator.token.",
         ),
     ),
     "pages": (

@@ -26,6 +26,7 @@ from fleet.cli import EXIT_FAILED, ConfigFile, Json
 from fleet.cli import go as _go
 from fleet.cli import load as _load
 from fleet.cli import table as _table
+from fleet.cli_access import staff_app, token_app
 from fleet.cli_accounts import data_app, partner_app, plan_app
 from fleet.cli_balance import moves
 from fleet.cli_grid import grid_app
@@ -50,6 +51,8 @@ app.add_typer(rider_app, name="rider")
 app.add_typer(ticket_app, name="ticket")
 app.add_typer(plan_app, name="rider-plan")
 app.add_typer(partner_app, name="partner")
+app.add_typer(staff_app, name="staff")
+app.add_typer(token_app, name="token")
 app.add_typer(data_app, name="rider-data")
 app.add_typer(group_key_app, name="group-key")
 app.add_typer(ledger_app, name="ledger")
@@ -73,17 +76,22 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,  # noqa: FBT002
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; prints `ready URL` when the pages answer."""
-    from fleet import logs, pages, service  # noqa: PLC0415
+    from fleet import logs, oneshot_access, pages, service  # noqa: PLC0415
     from fleet.adapters.clock import SystemClock  # noqa: PLC0415
     from fleet.adapters.notify import READY, Notifier  # noqa: PLC0415
 
     loaded = _load(config)
     logs.start(loaded.log.format, "info" if verbose else loaded.log.level)
     notifier = Notifier()
+    first = _go(oneshot_access.first_link(loaded))
 
     def ready(url: str) -> None:
         notifier.tell(READY)
         typer.echo(f"ready {url}")
+        if first is not None:
+            home = loaded.http.public_url or url.rstrip("/")
+            link = oneshot_access.join_url(home, first)
+            typer.echo(f"first administrator, once, within a day: {link}")
 
     _go(notifier.watch(service.run(loaded, pages.make_app, ready), SystemClock()))
 

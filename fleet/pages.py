@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from fleet.adapters.secret_files import operator_token
+from fleet.adapters.secret_files import new_local_token
 from fleet.adapters.sms import ConsoleSmsSender
+from fleet.adapters.staff_secrets import Argon2, seal_of
 from fleet.config import FleetConfig
 from fleet.errors import ConfigError
 from fleet.parts import Pages, Parts
@@ -16,9 +17,12 @@ from fleet.ports import Clock
 from fleet.ports_charts import Charts
 from fleet.runtime.desk import AlarmService, DeskService, GridService
 from fleet.runtime.membership import MembershipService
+from fleet.runtime.staff import StaffService
 from fleet.store.accounts import AccountStore
 from fleet.store.alarms import AlarmStore
 from fleet.store.desk import DeskStore
+from fleet.store.staff import StaffStore
+from fleet.store.tokens import TokenStore
 from fleet.web.app import create_app, stop_streams
 from fleet.web.config import WebConfig
 
@@ -49,7 +53,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),
         config=WebConfig(
             public_url=parts.public_url,
-            operator_token=operator_token(config.operator_token_file),
+            local_token=new_local_token(config.operator_token_file),
             locale=config.pages.locale,
             timezone=config.pages.timezone,
             support_phone=config.pages.support_phone,
@@ -72,6 +76,13 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
             riders=parts.stores.riders,
             key=parts.phone_key,
             audience=parts.public_url,
+            clock=parts.clock,
+        ),
+        staff=StaffService(
+            rows=StaffStore(parts.stores.database),
+            tokens=TokenStore(parts.stores.database),
+            passwords=Argon2(),
+            box=seal_of(config.data_dir),
             clock=parts.clock,
         ),
     )

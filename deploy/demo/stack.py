@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from deploy.demo.clients import RiderClient, SimClient
 from deploy.demo.errors import DemoError
@@ -26,6 +27,7 @@ from deploy.demo.toml_edit import Value, with_values
 
 PROGRAM_READY_WITHIN_S: Final = 60.0
 CABINET_ONLINE_WITHIN_S: Final = 60.0
+OPERATOR_NAME: Final = "demo"
 PACK_MODEL: Final = "YZ-48-20"
 STATION: Final = "DRUM"
 PACK_CAPACITY_WH: Final = 1_000
@@ -109,9 +111,10 @@ class Stack:
 
     @property
     def operator_url(self) -> str:
-        """Logs the operator in; the token is in the URL, so it is for this machine's user only."""
-        token = self.operator_token_file.read_text(encoding="utf-8").strip()
-        return f"{self.fleet_url}/ops/login?token={token}"
+        """Logs an administrator in, once, within the hour; made anew at each call."""
+        made = self.fleet("staff", "link", OPERATOR_NAME, "--role", "admin", "--json")
+        link: str = json.loads(made)["link"]
+        return f"{self.fleet_url}/ops/login?{urlsplit(link).query}"
 
     @property
     def cabinet_url(self) -> str:
@@ -156,7 +159,7 @@ class Stack:
 
     @property
     def operator_token_file(self) -> Path:
-        """Made by fleetd at its first start."""
+        """Made by fleetd anew at each start, for commands on this machine."""
         return self.fleet_data / "operator.token"
 
     @property

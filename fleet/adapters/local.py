@@ -1,7 +1,7 @@
-"""The running fleetd of this machine, over its own REST API, as its operator.
+"""The running fleetd of this machine, over its own REST API, with all rights.
 
-Where it answers stands in the ready file, the token in the operator's file: whoever may read the
-data folder may ask.
+Where it answers stands in the ready file, the token of this start in the operator's file: whoever
+may read the data folder may ask.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from fleet.errors import DeniedError, FleetError, InvalidError
+from fleet.errors import FleetError, InvalidError
 
 TIMEOUT_S: Final = 15.0
 _STREAM_PREFIX: Final = b"data: "
@@ -28,17 +28,12 @@ class UnreachableError(FleetError):
 
 
 class LocalFleet:
-    """One session; every call is a request of its own."""
+    """Every call is a request of its own."""
 
     def __init__(self, ready_file: Path, token: str, certificate: str | None) -> None:
-        self._url = urlsplit(_url(ready_file))
+        self._url = urlsplit(running_url(ready_file))
         self._certificate = certificate
-        reply = self._request("GET", f"/ops/login?token={quote(token)}", None, {})
-        cookie = reply.getheader("Set-Cookie")
-        reply.read()
-        if reply.status != HTTPStatus.SEE_OTHER or cookie is None:
-            raise DeniedError("fleetd does not take the operator's token of this configuration")
-        self._cookie = cookie.split(";", 1)[0]
+        self._headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Any:
         """Read a view.
@@ -88,15 +83,15 @@ class LocalFleet:
             )
         else:
             link = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
-        cookie = {"Cookie": self._cookie} if hasattr(self, "_cookie") else {}
         try:
-            link.request(method, path, body, {**headers, **cookie})
+            link.request(method, path, body, {**headers, **self._headers})
             return link.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"fleetd at {self._url.geturl()}: {error}") from error
 
 
-def _url(ready_file: Path) -> str:
+def running_url(ready_file: Path) -> str:
+    """Where the fleetd of this data folder answers; raise UnreachableError."""
     try:
         url: str = json.loads(ready_file.read_text(encoding="utf-8"))["http"]
     except FileNotFoundError as error:

@@ -14,7 +14,7 @@ from protocols import offline, signing
 from protocols.errors import MessageError
 
 PHONE_KEY_BYTES: Final = 32
-OPERATOR_TOKEN_BYTES: Final = 32
+LOCAL_TOKEN_BYTES: Final = 32
 GROUP_KEY_FILE: Final = "group.key"
 
 
@@ -133,9 +133,26 @@ def _keep_group_keys(data_dir: Path, keys: GroupKeys) -> None:
         raise FleetError(f"secret file {path}: {error}") from error
 
 
-def operator_token(path: Path) -> str:
-    """What opens the operator's pages."""
-    return load_or_create(path, lambda: secrets.token_urlsafe(OPERATOR_TOKEN_BYTES))
+def new_local_token(path: Path) -> str:
+    """What commands on this machine show to the fleetd that starts now; raise FleetError."""
+    token = secrets.token_urlsafe(LOCAL_TOKEN_BYTES)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, token + "\n")
+    except OSError as error:
+        raise FleetError(f"secret file {path}: {error}") from error
+    return token
+
+
+def local_token(path: Path) -> str:
+    """The token of the fleetd that runs; raise FleetError."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise FleetError(f"secret file {path}: {error}", code="fleetd") from error
+    if not text:
+        raise FleetError(f"secret file {path}: is empty; start fleetd anew", code="fleetd")
+    return text
 
 
 def write_private(path: Path, text: str) -> None:

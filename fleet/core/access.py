@@ -180,6 +180,7 @@ class Who:
     role: Role
     scope: Scope = field(default=EVERYWHERE)
     grants: frozenset[Permission] | None = None  # a token's: no more than these of its role's
+    shared: bool = False  # a seat that several people use: each names himself with what he does
 
 
 def may(who: Who, permission: Permission, place: Place | None = None) -> bool:
@@ -211,6 +212,11 @@ def must(who: Who, permission: Permission, place: Place | None = None) -> None:
         raise DeniedError(f"{who.role} {who.name} lacks the permission {permission}", code="role")
     if not may(who, permission, place):
         raise DeniedError(f"{who.name} works elsewhere: {place} is out of scope", code="scope")
+
+
+def acting(who: Who, typed: str) -> str:
+    """The name for the log of orders: one's own, but at a shared seat the one that was typed."""
+    return typed if who.shared else who.name
 
 
 def order_permission(order: str) -> Permission:

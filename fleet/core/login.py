@@ -64,8 +64,7 @@ class Verdict(StrEnum):
 class Identity:
     """Whom a session stands for."""
 
-    rider_id: str | None = None
-    operator: bool = False
+    rider_id: str
 
 
 def normalise_phone(text: str) -> str:

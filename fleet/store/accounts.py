@@ -1,4 +1,4 @@
-"""Login codes and sessions of riders and operators; only hashes are kept."""
+"""Login codes and sessions of riders; only hashes are kept."""
 
 from __future__ import annotations
 
@@ -65,7 +65,6 @@ class AccountStore:
                 insert(session).values(
                     token_hash=login.token_hash(token),
                     rider_id=identity.rider_id,
-                    operator=identity.operator,
                     created_ms=now_ms,
                     expires_ms=now_ms + login.SESSION_LIFE_MS,
                 )
@@ -74,12 +73,12 @@ class AccountStore:
 
     async def identity(self, token: str, now_ms: int) -> Identity | None:
         """Whom a token stands for, None when it is unknown or expired."""
-        query = select(session.c.rider_id, session.c.operator).where(
+        query = select(session.c.rider_id).where(
             session.c.token_hash == login.token_hash(token), session.c.expires_ms > now_ms
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return None if row is None else Identity(rider_id=row.rider_id, operator=row.operator)
+        return None if row is None else Identity(rider_id=row.rider_id)
 
     async def close_session(self, token: str) -> None:
         """Log out."""

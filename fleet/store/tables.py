@@ -258,7 +258,6 @@ session = Table(
     metadata,
     Column("token_hash", String(64), primary_key=True),
     Column("rider_id", _ID),
-    Column("operator", Boolean, nullable=False, server_default=false()),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False, index=True),
 )

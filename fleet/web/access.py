@@ -16,24 +16,13 @@ from typing import Any, Final
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
-from fleet.core.access import (
-    EVERYWHERE,
-    AtStation,
-    OfPartner,
-    Permission,
-    Place,
-    Role,
-    Who,
-    may,
-    must,
-)
+from fleet.core.access import AtStation, OfPartner, Permission, Place, Who, may, must
 from fleet.core.views import CabinetView
 from fleet.errors import DeniedError
 from fleet.web.pages import web_of
 from fleet.web.security import LoginRequiredError
-from fleet.web.sessions import operator_session
+from fleet.web.signin import staff_of
 
-_ASKER: Final = "yz_staff"
 #: Parts of a path that say where.
 _PLACED: Final = frozenset(
     {"cabinet_id", "station_id", "command_id", "report_id", "swap_id", "partner_id"}
@@ -73,16 +62,6 @@ def needs(permission: Permission, *, narrows: bool = False) -> Any:
 def anybody() -> Any:
     """What a route of the staff declares that must work before anybody is logged in."""
     return Depends(Need(None))
-
-
-async def staff_of(request: HTTPConnection) -> Who | None:
-    """Who of the staff asks; None when nobody is logged in. Looked up once per request."""
-    if _ASKER not in request.scope:
-        found = await operator_session(request)
-        who = Who("link", "operator", Role.ADMIN, EVERYWHERE) if found else None
-        request.scope[_ASKER] = who
-    asker: Who | None = request.scope[_ASKER]
-    return asker
 
 
 async def need_staff(request: HTTPConnection) -> Who:

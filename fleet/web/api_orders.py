@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from fleet.core.access import Permission, order_permission
+from fleet.core.access import Permission, acting, order_permission
 from fleet.core.operations import REASON_CHARS_MAX, REASON_CHARS_MIN, Expected, Wish
 from fleet.core.records import LogFilter
 from fleet.core.views import OrderView, SwapView
 from fleet.errors import InvalidError
 from fleet.web import rider
-from fleet.web.access import need, needs
+from fleet.web.access import need, need_staff, needs
 from fleet.web.api import Key, View, answers, as_json, events
 from fleet.web.live import order_document
 from fleet.web.pages import web_of
@@ -74,11 +74,11 @@ async def order(
 ) -> Response:
     """Give an order; it is logged with its reason. The same key gives it once."""
     key = rider.check_key(idempotency_key)
-    await need(request, order_permission(body.type))
+    who = await need(request, order_permission(body.type))
     wish = Wish(
         cabinet=cabinet_id,
         type=body.type,
-        staff=body.staff,
+        staff=acting(who, body.staff),
         reason=body.reason,
         key=key,
         slot=body.slot,
@@ -182,12 +182,13 @@ async def _serve(
     request: Request, cabinet_id: str, kind: Kind, body: TechnicianBody, given: str | None
 ) -> Response:
     key = rider.check_key(given)
+    technician = acting(await need_staff(request), body.technician)
     swap: SwapView = await web_of(request).swaps.serve(
         kind=kind,
         cabinet_id=cabinet_id,
-        technician=body.technician,
+        technician=technician,
         slot=body.slot,
-        reason=body.reason or f"{kind.value} by {body.technician}",
+        reason=body.reason or f"{kind.value} by {technician}",
         expected=_expected(body.expect),
         idempotency_key=key,
     )

@@ -25,6 +25,7 @@ from fleet.ports import (
     Steering,
     Swaps,
 )
+from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
 from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import (
@@ -49,12 +50,15 @@ from fleet.web import (
     orders,
     partner,
     rider,
+    staff_admin,
+    staff_me,
     system,
 )
 from fleet.web import asks as ask_pages
 from fleet.web import offline as offline_pages
 from fleet.web import reports as report_pages
 from fleet.web import rollouts as rollout_pages
+from fleet.web import staff as staff_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy
@@ -90,6 +94,8 @@ def create_app(
     asks: Asks | None = None,
     quarantines: Quarantines | None = None,
     rollouts: Rollouts | None = None,
+    staff: Staff | None = None,
+    provider: Provider | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -129,6 +135,8 @@ def create_app(
         asks=asks,
         quarantines=quarantines,
         rollouts=rollouts,
+        staff=staff,
+        provider=provider,
     )
     errors.install(app)
     for part in (
@@ -142,6 +150,9 @@ def create_app(
         partner,
         account,
         offline_pages,
+        staff_pages,
+        staff_me,
+        staff_admin,
         operator,
         ops_alarms,
         ops_grid,

@@ -16,7 +16,7 @@ from fleet.core.stations import RestStationView
 from fleet.errors import DeniedError, LimitedError, NotFoundError, RefusedError
 from fleet.ports import Reports, Sockets, Stations
 from fleet.web import limits
-from fleet.web.access import permitted, place_of, staff_of
+from fleet.web.access import permitted, place_of
 from fleet.web.drawing import is_live
 from fleet.web.finding import map_of, way_to
 from fleet.web.i18n import Catalogue
@@ -25,6 +25,7 @@ from fleet.web.present import point_of
 from fleet.web.rider import SEE_OTHER, check_key, fresh_key, notice_of, refused
 from fleet.web.security import LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
+from fleet.web.signin import staff_of
 from protocols.sockets import ENERGY_WH_MAX
 
 router = APIRouter(include_in_schema=False)

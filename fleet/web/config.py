@@ -13,11 +13,11 @@ from fleet.errors import ConfigError
 class WebConfig:
     """``public_url`` is what QR codes lead to; over https, cookies are for https only.
 
-    ``operator_token`` opens the operator's pages. ``support_phone`` is shown where a rider is stuck.
+    ``local_token`` is what commands on this machine show, made anew at each start. ``support_phone`` is shown where a rider is stuck.
     """
 
     public_url: str
-    operator_token: str
+    local_token: str
     locale: str = "zh"
     timezone: str = "Asia/Shanghai"
     support_phone: str = ""
@@ -31,8 +31,8 @@ class WebConfig:
             raise ConfigError(
                 f"public_url {self.public_url!r}: expected http(s)://host[:port], as riders reach it"
             )
-        if len(self.operator_token) < 16:
-            raise ConfigError("operator_token: expected at least 16 characters")
+        if len(self.local_token) < 16:
+            raise ConfigError("local_token: expected at least 16 characters")
 
     @property
     def secure(self) -> bool:

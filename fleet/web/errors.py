@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
-from fleet.web.pages import OPS_CSS, explained, page, web_of
+from fleet.web.pages import explained, page, web_of
 from fleet.web.security import LoginRequiredError
+from fleet.web.signin import sign_in_page
 
 #: Where the phrase of a status is not the same in every version of Python.
 _CODES: Final = {413: "too-large", 422: "invalid"}
@@ -54,9 +55,8 @@ def _page_or_json(request: Request, error: FleetError) -> Response:
     if isinstance(error, LoginRequiredError):
         if path.startswith("/ops"):
             notice = None if request.method == "GET" else (reason, advice)
-            return page(
-                request, "ops_login.html", status=401, css=OPS_CSS, notice=notice, operator=False
-            )
+            onwards = str(request.url.replace(scheme="", netloc="")) if notice is None else "/ops"
+            return sign_in_page(request, status=401, notice=notice, onwards=onwards)
         if request.method == "GET":
             return RedirectResponse(f"/login?next={quote(path)}", status_code=303)
     return page(

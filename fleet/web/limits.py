@@ -29,7 +29,11 @@ OFFLINE_PER_RIDER: Final = Rate("offline-rider", 30, 60_000)
 RESERVATIONS_PER_RIDER: Final = Rate("reservations-rider", 10, 60_000)
 LINKS_PER_ADDRESS: Final = Rate("links-address", 600, 10 * 60_000)
 PARTNER_CALLS: Final = Rate("partner-calls", 1_200, 60_000)
-OPERATOR_LOGINS: Final = Rate("operator-logins", 20, 60_000)
+#: A depot may share one address; a password is guessed at one account at a time.
+SIGN_INS_PER_ADDRESS: Final = Rate("staff-address", 30, 60_000)
+SIGN_INS_PER_ACCOUNT: Final = Rate("staff-account", 10, 15 * 60_000)
+FORGED_TOKENS: Final = Rate("token-forged", 60, 60_000)
+TOKEN_CALLS: Final = Rate("token-calls", 1_200, 60_000)
 
 
 def starts_per_rider(times_max: int) -> Rate:

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from fleet.core.access import Permission
-from fleet.web.access import anybody, in_scope, needs
+from fleet.web.access import in_scope, needs
 from fleet.web.live import detail_part, fleet_card, fleet_tiles
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
-from fleet.web.sessions import OPERATOR_COOKIE, log_in_operator, log_out
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
-SEE_OTHER = 303
 FLAGGED_MAX = 10
-
-
-@router.get("/login", dependencies=[anybody()])
-async def login(request: Request, token: str = "") -> Response:
-    """The link that fleetd printed: its token becomes a cookie and leaves the address bar."""
-    response = RedirectResponse("/ops", SEE_OTHER)
-    if token and await log_in_operator(request, response, token):
-        return response
-    texts = web_of(request).catalogue(request)
-    notice = (texts.reason("operator-token"), texts.advice("operator-token")) if token else None
-    return page(
-        request,
-        "ops_login.html",
-        status=403 if token else 200,
-        css=OPS_CSS,
-        notice=notice,
-        operator=False,
-    )
-
-
-@router.post("/logout", dependencies=[anybody()])
-async def logout(request: Request) -> Response:
-    """End the operator's session."""
-    response = RedirectResponse("/ops/login", SEE_OTHER)
-    await log_out(request, response, OPERATOR_COOKIE)
-    return response
 
 
 @router.get("", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])

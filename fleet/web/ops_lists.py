@@ -14,8 +14,9 @@ from fleet.core.access import Who
 from fleet.core.operations import OPERATOR
 from fleet.errors import DeniedError, InvalidError, NotFoundError
 from fleet.ports_charts import Charts
-from fleet.web.access import cabinets_known, need_staff, staff_of
+from fleet.web.access import cabinets_known, need_staff
 from fleet.web.pages import web_of
+from fleet.web.signin import staff_of
 
 SHORT: Final = 64
 LINK: Final = "link"

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from fleet.core.access import Permission, order_permission
+from fleet.core.access import Permission, acting, order_permission
 from fleet.core.operations import (
     ALARM_CLEAR,
     ORDERS,
@@ -104,9 +104,9 @@ async def give(  # noqa: PLR0917 - the fields of one form
     code: Annotated[str, Form()] = "",
 ) -> Response:
     """Give the order of a form; the form's key makes a second tap the same order."""
-    await need(request, order_permission(what))
+    who = await need(request, order_permission(what))
     check_key(key)
-    staff, reason = staff.strip(), " ".join(reason.split())
+    staff, reason = acting(who, staff.strip()), " ".join(reason.split())
     expected = Expected(presence_of(presence), serial or None) if presence else None
     here = f"/ops/cabinets/{cabinet_id}"
     back = f"{here}/orders" if slot is None and not code else f"{here}/slots/{slot}"

@@ -38,6 +38,7 @@ from fleet.ports import (
     Steering,
     Swaps,
 )
+from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
 from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import i18n, vendor
@@ -137,7 +138,11 @@ class Web:
     asks: Asks | None = None
     quarantines: Quarantines | None = None
     rollouts: Rollouts | None = None
+    staff: Staff | None = None
+    provider: Provider | None = None
     throttle: Throttle = field(default_factory=Throttle)
+    #: Apart from that of riders, whose many addresses must not push a guesser's count out.
+    staff_throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
 
     def catalogue(self, request: HTTPConnection) -> Catalogue:

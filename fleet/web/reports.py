@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from fleet.core.access import AtStation, Permission, may
+from fleet.core.access import AtStation, Permission, acting, may
 from fleet.core.photos import PHOTO_BYTES_MAX
 from fleet.core.reports import PLACE_CHARS_MAX, TEXT_CHARS_MAX, ReportView, Topic
 from fleet.core.stations import amenity_state
@@ -220,9 +220,10 @@ async def ops_answer(
     close: Annotated[str, Form(max_length=8)] = "",
 ) -> Response:
     """Answer a report; its rider sees it at once."""
+    who = await need_staff(request)
     try:
         await reports_of(request).answer(
-            report_id, text=text, staff=staff.strip(), close=close == "1"
+            report_id, text=text, staff=acting(who, staff.strip()), close=close == "1"
         )
     except (InvalidError, DeniedError) as error:
         return await _ops_report(request, report_id, error)

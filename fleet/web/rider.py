@@ -24,7 +24,7 @@ from fleet.errors import (
     RefusedError,
 )
 from fleet.web import limits
-from fleet.web.access import permitted, place_of, staff_of
+from fleet.web.access import permitted, place_of
 from fleet.web.drawing import is_live
 from fleet.web.entering import enter
 from fleet.web.finding import way_to
@@ -33,6 +33,7 @@ from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.present import point_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
+from fleet.web.signin import staff_of
 from protocols.messages import Kind
 
 router = APIRouter(include_in_schema=False)

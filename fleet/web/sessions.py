@@ -1,8 +1,7 @@
-"""Who is asking: session cookies of riders and operators."""
+"""Which rider is asking: session cookies."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -15,7 +14,6 @@ from fleet.web.pages import BRAND_COOKIE, Web, web_of
 from fleet.web.security import LoginRequiredError
 
 RIDER_COOKIE: Final = "yz_session"
-OPERATOR_COOKIE: Final = "yz_ops"
 _SEEN: Final = "yz_identities"
 
 
@@ -37,12 +35,6 @@ async def need_rider(request: HTTPConnection) -> str:
     if rider_id is None:
         raise LoginRequiredError("log in first: POST /api/v1/login/code, then /api/v1/login")
     return rider_id
-
-
-async def operator_session(request: HTTPConnection) -> Identity | None:
-    """The operator's session, if there is one; what it may do is for ``fleet.web.access``."""
-    identity = await _identity(request, OPERATOR_COOKIE)
-    return identity if identity and identity.operator else None
 
 
 async def send_code(request: HTTPConnection, phone: str) -> None:
@@ -87,17 +79,6 @@ async def open_rider_session(request: HTTPConnection, response: Response, rider_
     web = web_of(request)
     token = await web.accounts.open_session(Identity(rider_id=rider_id), web.clock.wall_ms())
     _set_cookie(web, response, RIDER_COOKIE, token)
-
-
-async def log_in_operator(request: HTTPConnection, response: Response, token: str) -> bool:
-    """Open an operator's session if the token is right; raise LimitedError."""
-    web = web_of(request)
-    web.throttle.spend(limits.OPERATOR_LOGINS, address(request), web.clock.monotonic_ms())
-    if not secrets.compare_digest(token.encode(), web.config.operator_token.encode()):
-        return False
-    session = await web.accounts.open_session(Identity(operator=True), web.clock.wall_ms())
-    _set_cookie(web, response, OPERATOR_COOKIE, session)
-    return True
 
 
 async def log_out(request: HTTPConnection, response: Response, cookie: str) -> None:

@@ -43,12 +43,15 @@ from protocols.messages import (
 from protocols.offline import rider_number
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
 from tests.support.fleet_fakes_orders import FakeOperations, FakeReservations
+from tests.support.fleet_fakes_staff import OPERATOR_TOKEN, MemoryStaff
 from tests.support.fleet_fakes_whole import FakeAsks, FakeQuarantines, FakeRollouts
+
+__all__ = ["OPERATOR_TOKEN", "Town", "WebConfig", "cabinet", "serving", "slot"]
 
 KEY: Final = b"k" * 32
 GROUP_KEY: Final = b"g" * 32
 COMMAND_KEYS: Final = signing.generate()
-OPERATOR_TOKEN: Final = "operator-token-of-tests"
+LOCAL_TOKEN: Final = "local-token-of-tests"
 DEADLINE_S: Final = 5.0
 
 
@@ -309,6 +312,8 @@ class Town:
     area: Any = None  # sockets, stations, reports
     membership: Any = None
     charts: Any = None
+    staff: Any = field(default_factory=MemoryStaff)
+    provider: Any = None
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -331,7 +336,7 @@ class Town:
 
         values: dict[str, Any] = {
             "public_url": "http://yizhan.example:8080",
-            "operator_token": OPERATOR_TOKEN,
+            "local_token": LOCAL_TOKEN,
             "support_phone": "400-000-0000",
         }
         return create_app(
@@ -363,6 +368,8 @@ class Town:
             asks=self.asks,
             quarantines=self.quarantines,
             rollouts=self.rollouts,
+            staff=self.staff,
+            provider=self.provider,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

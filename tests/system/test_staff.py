@@ -23,8 +23,11 @@ FINAL: Final = frozenset({"done", "refused", "failed", "expired"})
 
 @pytest.fixture(scope="module")
 def operator(fresh_stack: SystemStack) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=fresh_stack.fleet_url, trust_env=False, timeout=10) as client:
-        assert client.get(fresh_stack.operator_url).status_code == 303
+    """A command on this machine: everybody names himself in his order."""
+    token = fresh_stack.operator_token_file.read_text(encoding="utf-8").strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    url = fresh_stack.fleet_url
+    with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=10) as client:
         yield client
 
 

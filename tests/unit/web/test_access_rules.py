@@ -63,7 +63,7 @@ def test_the_list_of_other_routes_has_nothing_that_is_gone() -> None:
 
 def test_no_route_of_the_staff_is_open_but_the_way_in_and_out() -> None:
     opened = {way.path for way in ways_of(whole_app()) if way.need and not way.need.permission}
-    assert opened == {"/ops/login", "/ops/logout"}
+    assert opened == {"/ops/login", "/ops/logout", "/ops/join", "/ops/sso", "/ops/sso/back"}
 
 
 def who(role: Role, scope: Scope = EVERYWHERE, grants: frozenset[Permission] | None = None) -> Who:

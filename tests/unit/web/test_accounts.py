@@ -68,14 +68,14 @@ async def test_a_dropped_code_may_be_asked_at_once(accounts: AccountStore) -> No
 
 async def test_sessions(accounts: AccountStore) -> None:
     rider = await accounts.open_session(Identity(rider_id="R1"), NOW_MS)
-    operator = await accounts.open_session(Identity(operator=True), NOW_MS)
+    other = await accounts.open_session(Identity(rider_id="R2"), NOW_MS)
     assert await accounts.identity(rider, NOW_MS) == Identity(rider_id="R1")
-    assert await accounts.identity(operator, NOW_MS) == Identity(operator=True)
+    assert await accounts.identity(other, NOW_MS) == Identity(rider_id="R2")
     assert await accounts.identity(rider + "x", NOW_MS) is None
     assert await accounts.identity(rider, NOW_MS + SESSION_LIFE_MS - 1) is not None
     assert await accounts.identity(rider, NOW_MS + SESSION_LIFE_MS) is None
-    await accounts.close_session(operator)
-    assert await accounts.identity(operator, NOW_MS) is None
+    await accounts.close_session(other)
+    assert await accounts.identity(other, NOW_MS) is None
 
 
 async def test_nothing_secret_is_kept_and_old_sessions_go(

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from fleet.errors import ConfigError, LimitedError
 from fleet.web.config import WebConfig
-from fleet.web.limits import Once, Rate, Throttle
+from fleet.web.limits import SIGN_INS_PER_ADDRESS, Once, Rate, Throttle
 from fleet.web.pages import safe_next
 from fleet.web.security import same_origin
 from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet, serving
@@ -151,9 +151,9 @@ async def test_the_operators_link(town: Town, stranger: AsyncClient) -> None:
 async def test_guessing_the_operators_token_is_limited(stranger: AsyncClient) -> None:
     codes = [
         (await stranger.get("/ops/login", params={"token": f"guess-{n}"})).status_code
-        for n in range(21)
+        for n in range(SIGN_INS_PER_ADDRESS.times_max + 1)
     ]
-    assert codes == [403] * 20 + [429]
+    assert codes == [403] * SIGN_INS_PER_ADDRESS.times_max + [429]
 
 
 async def test_a_riders_session_is_no_operators(rider: AsyncClient) -> None:
@@ -186,12 +186,12 @@ def test_where_a_login_may_lead(path: str, safe: str) -> None:
         {"public_url": "swap.example"},
         {"public_url": "ftp://swap.example"},
         {"public_url": "https://"},
-        {"operator_token": "short"},
+        {"local_token": "short"},
     ],
 )
 def test_bad_config_is_refused(values: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
-        WebConfig(**({"public_url": ORIGIN, "operator_token": OPERATOR_TOKEN} | values))
+        WebConfig(**({"public_url": ORIGIN, "local_token": OPERATOR_TOKEN} | values))
 
 
 def test_throttle_counts_per_caller_and_window() -> None:
