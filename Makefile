@@ -67,7 +67,8 @@ screenshots: $(STAMP) ## take the screenshots of the READMEs again
 	@deploy/dev/packages.sh tests
 	YIZHAN_SCREENSHOTS=deploy/screenshots $(BIN)/pytest tests/system/test_browser.py \
 		tests/unit/simulator/test_page.py tests/unit/simulator/test_terminal.py \
-		tests/unit/web/test_browser_desk.py
+		tests/unit/web/test_browser_desk.py tests/unit/web/test_browser_area.py \
+		tests/unit/web/test_kiosk_browser.py
 
 clean: ## remove everything that make made
 	rm -rf .venv .artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -82,7 +82,8 @@ async def station_page(request: Request, station_id: str) -> Response:
         cabinets=[(each, is_live(each)) for each in station.cabinets],
         way=way_to(station.name, place),
         near=urlencode({"lat": f"{place.lat:.4f}", "lon": f"{place.lon:.4f}"}) if place else "",
-        **map_of(web_of(request), [place] if place else [], None),
+        # One pin says something on streets only.
+        **map_of(web_of(request), [place] if place and web_of(request).config.tiles else [], None),
         thanks=request.query_params.get("thanks") == "1",
         notice=notice_of(request),
     )

@@ -276,6 +276,7 @@ def whole_story(ride: Ride) -> None:
     assert told[second] >= stack.options.cabinet_values["cabinet"]["target_soc_pct"]
     for soc_pct in told.values():
         expect(page.locator(".slip")).to_contain_text(f"{soc_pct}%")
+    picture(ride, "receipt")
 
     page.goto(f"{ride.base}/me")
     expect(page.locator("main")).to_contain_text(second)
@@ -308,5 +309,6 @@ def swaps_of(ride: Ride) -> list[str]:
 
 def picture(ride: Ride, name: str, step: str = "await-return") -> None:
     """A picture for the README, when asked for."""
-    if README_PICTURES and step == "await-return":
+    chinese = (ride.page.locator("html").get_attribute("lang") or "").startswith("zh")
+    if README_PICTURES and chinese and step == "await-return":
         ride.page.screenshot(path=Path(README_PICTURES) / f"{name}.png")

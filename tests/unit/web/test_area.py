@@ -13,6 +13,7 @@ from httpx2 import AsyncClient
 from fleet.core import sockets as core
 from fleet.core.reports import Topic
 from fleet.core.stations import AmenityKind, AmenityState
+from fleet.core.tiles import TileSource
 from fleet.web.i18n import LANGUAGES, catalogue
 from protocols.sockets import SocketBody, SocketState, SocketStep
 from tests.support.area import DRUM, AreaTown, area_town, sockets
@@ -75,11 +76,23 @@ async def test_a_station_whose_place_is_known_shows_the_way(area: AreaTown) -> N
         assert 'id="way"' not in (await client.get("/st/DRUM")).text
         await area.stores.stations.put(replace(DRUM, lat=39.9365, lon=116.3845), 1)
         page = (await client.get("/st/DRUM")).text
-    assert 'class="pin-no"' in page
+    assert "<svg viewBox" in page
+    assert 'class="pin-no"' not in page, "one pin says something on streets only"
     assert "/?lat=39.9365&amp;lon=116.3845" in page
     way = re.search(r'id="way" href="([^"]+)"', page)
     assert way is not None
     assert "uri.amap.com/navigation?to=116.39" in way[1], "in the degrees of Chinese maps"
+
+
+async def test_a_station_stands_on_a_licensed_map(tmp_path: Path) -> None:
+    source = TileSource("https://tiles.example.cn/{z}/{x}/{y}.png", "© 某图", "gcj02")
+    async with area_town(tmp_path) as made, serving(made.town, tiles=source):
+        await made.stores.stations.put(replace(DRUM, lat=39.9365, lon=116.3845), 1)
+        async with made.town.client() as client:
+            page = (await client.get("/st/DRUM")).text
+    assert 'class="pin-no"' in page
+    assert '<image href="https://tiles.example.cn/17/' in page
+    assert "© 某图" in page
 
 
 async def test_a_session_without_a_script_from_tap_to_receipt(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ from tests.support.offline_rig import ANN, BOB
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 SHOTS: Final = Path(__file__).parents[3] / ".artifacts" / "kiosk"
+#: `make screenshots` names the folder of the pictures in the README here.
+README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
 SCREEN: Final = {"width": 800, "height": 480}
 PHONE: Final = {"width": 360, "height": 740}
 MODES: Final = (("zh-CN", "light"), ("zh-CN", "dark"), ("en-US", "light"), ("en-US", "dark"))
@@ -146,6 +149,8 @@ async def test_the_sockets_beside_it_are_shown_and_how_to_start_one(
         site.network = True
         await expect(page.locator("#socket-how")).to_have_text(WORDS["socket-how"][0])
         await look(page, f"sockets-{viewport['width']}")
+        if README_PICTURES and viewport == SCREEN:
+            await page.screenshot(path=Path(README_PICTURES) / "kiosk.png")
 
 
 async def test_a_whole_swap_by_keys(site: KioskSite, browser: Browser) -> None:
