@@ -1,7 +1,8 @@
 """`make bench-balance`: the planner and other people's solvers on the same instances, in one run.
 
-Each solver and size runs in a process of its own, so that its peak memory is its own; building a model
-and compiling are not counted. Every peer gets the planner's threads and ``--limit`` seconds, and is not
+Each solver and size runs in a process of its own that reads the instance from a file, so that its peak
+memory is its own; building a model and compiling are not counted. What has been measured is noted in
+``.artifacts/bench-balance.jsonl``: ``--resume`` takes it from there after an interruption. Every peer gets the planner's threads and ``--limit`` seconds, and is not
 tried on larger instances once it ran out of them, nor where its model would not fit 24 GiB. The
 planner's figures are medians of ``--repeats``. A plot goes to ``.artifacts/bench-balance.png``.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
+from fleet.adapters.plan_files import load_instance, save_instance
 from fleet.core.balance.generate import generate
 from fleet.core.balance.instance import Instance, region_loads
 from fleet.core.balance.solve import solve
@@ -43,7 +44,10 @@ OVER_MAX: Final = 0.001  # over anybody's optimum
 EXPONENT_MAX: Final = 1.1
 THREADS: Final = 2
 OURS: Final = "fleetd plan"
-PLOT: Final = Path(".artifacts/bench-balance.png")
+MAKE: Final = "instance"
+FOLDER: Final = Path(".artifacts")
+PLOT: Final = FOLDER / "bench-balance.png"
+NOTES: Final = FOLDER / "bench-balance.jsonl"
 Row = dict[str, Any]
 
 app = typer.Typer(add_completion=False)
@@ -68,6 +72,9 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="With --policies: a small town, two days.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep what an interrupted run has measured.")
+    ] = False,
     one: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Print the tables; exit 1 when a plan is wrong."""
@@ -78,6 +85,9 @@ def main(
     if one:
         _child(one, limit_s, repeats)
         return
+    FOLDER.mkdir(exist_ok=True)
+    if not resume:
+        NOTES.unlink(missing_ok=True)
     print(f"{os.cpu_count()} cores, {THREADS} threads for all; peers up to {limit_s:.0f} s each")
     peers = [each for each in PEERS if peer and each.installed]
     for each in PEERS:
@@ -100,7 +110,7 @@ def main(
 def _size(size: str, limit_s: float, repeats: int, peers: list[Peer], slow: set[str]) -> list[Row]:
     """One size by everybody; ``slow`` are those that ran out of time at a smaller one."""
     cabinets, intervals = map(int, size.split("x"))
-    ours = _alone(f"{size}:{OURS}", limit_s * 10, repeats)
+    ours = _noted(f"{size}:{OURS}", limit_s * 10, repeats)
     assert ours is not None, "the planner itself ran out of time"
     ours |= {"solver": OURS, "ratio": 1.0}
     rows = [ours]
@@ -110,7 +120,7 @@ def _size(size: str, limit_s: float, repeats: int, peers: list[Peer], slow: set[
         key = f"{each.name} {intervals}"
         if cabinets * intervals > each.cells_max or key in slow:
             continue
-        row = _alone(f"{size}:{each.name}", limit_s, 1) or {"seconds": None, "cost": None}
+        row = _noted(f"{size}:{each.name}", limit_s, 1) or {"seconds": None, "cost": None}
         row |= {"solver": each.name, "cabinets": cabinets, "intervals": intervals}
         row["ratio"] = (row["seconds"] or limit_s) / ours["seconds"]
         row["finished"] = row["cost"] is not None
@@ -123,7 +133,28 @@ def _size(size: str, limit_s: float, repeats: int, peers: list[Peer], slow: set[
             slow.add(key)
         rows.append(row)
         _print(row)
+    _file(cabinets, intervals).unlink(missing_ok=True)
     return rows
+
+
+def _noted(one: str, limit_s: float, repeats: int) -> Row | None:
+    """What was measured before, or is now; None: it ran out of time."""
+    notes = NOTES.read_text().splitlines() if NOTES.exists() else []
+    for note in map(json.loads, notes):
+        if (note["one"], note["limit_s"]) == (one, limit_s):
+            found: Row | None = note["row"]
+            return found
+    cabinets, intervals = map(int, one.split(":", maxsplit=1)[0].split("x"))
+    if not _file(cabinets, intervals).exists():
+        _alone(f"{cabinets}x{intervals}:{MAKE}", limit_s, 1)
+    row = _alone(one, limit_s, repeats)
+    with NOTES.open("a") as file:
+        file.write(json.dumps({"one": one, "limit_s": limit_s, "row": row}) + "\n")
+    return row
+
+
+def _file(cabinets: int, intervals: int) -> Path:
+    return FOLDER / f"bench-balance-{cabinets}x{intervals}.npz"
 
 
 def _alone(one: str, limit_s: float, repeats: int) -> Row | None:
@@ -144,15 +175,24 @@ def _alone(one: str, limit_s: float, repeats: int) -> Row | None:
 def _child(one: str, limit_s: float, repeats: int) -> None:
     size, name = one.split(":", 1)
     cabinets, intervals = map(int, size.split("x"))
+    if name == MAKE:
+        save_instance(_file(cabinets, intervals), generate(cabinets, intervals, 1))
+        print("{}")
+        return
     if name == OURS:
         print(json.dumps(measure(cabinets, intervals, repeats)))
         return
     peer = next(each for each in PEERS if each.name == name)
-    instance = _lean(generate(cabinets, intervals, 1))
+    instance = load_instance(_file(cabinets, intervals))
     peak_w = _peaks(instance) if "flow" in name else np.zeros(0)
     found = peer.run(instance, limit_s, THREADS, peak_w)
-    memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"seconds": found.seconds, "cost": found.cost, "memory_mib": memory_mib}))
+    print(json.dumps({"seconds": found.seconds, "cost": found.cost, "memory_mib": _memory_mib()}))
+
+
+def _memory_mib() -> int:
+    """The most this process had; what ``getrusage`` tells may be its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def _peaks(instance: Instance) -> np.ndarray:
@@ -164,31 +204,36 @@ def measure(cabinets: int, intervals: int, repeats: int) -> Row:
     """All the planner's figures of one size."""
     small = generate(8, 24, 0)
     solve(small, clock=time.perf_counter, warm=solve(small, clock=time.perf_counter))
-    instance = _lean(generate(cabinets, intervals, 1))
-    plan, cold_s = _median(lambda: solve(instance, clock=time.perf_counter, gap=GAP), repeats)
+    instance = load_instance(_file(cabinets, intervals))
+    plan, cold_s, cpu_s = _median(
+        lambda: solve(instance, clock=time.perf_counter, gap=GAP), repeats
+    )
     row: Row = {
         "cabinets": cabinets,
         "intervals": intervals,
         "seconds": cold_s,
+        "cpu_s": cpu_s,
         "gap": plan.gap,
         "cost": plan.cost,
-        "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "memory_mib": _memory_mib(),
         "faults": faults(instance, plan),
     }
     first = solve(instance, clock=time.perf_counter, gap=GAP, time_limit_s=0.0)
     row["first_s"] = first.solve_s
     row["faults"] += faults(instance, first)
     changed = _changed(instance)
-    warm, row["warm_s"] = _median(
+    warm, row["warm_s"], row["warm_cpu_s"] = _median(
         lambda: solve(changed, clock=time.perf_counter, gap=WARM_GAP, warm=plan), repeats
     )
     row["warm_gap"] = warm.gap
     row["faults"] += faults(changed, warm)
     peak_w = region_loads(instance, plan.step_wh).max(axis=1) * 3600 / instance.step_s
     known = replace(instance, peak_so_far_w=np.maximum(instance.peak_so_far_w, peak_w))
-    _, row["known_s"] = _median(lambda: solve(known, clock=time.perf_counter, gap=GAP), repeats)
+    _, row["known_s"], _ = _median(lambda: solve(known, clock=time.perf_counter, gap=GAP), repeats)
     ahead = replace(instance, price_per_kwh=_ahead_prices(instance))
-    _, row["ahead_s"] = _median(lambda: solve(ahead, clock=time.perf_counter, gap=GAP), 1)
+    _, row["ahead_s"], row["ahead_cpu_s"] = _median(
+        lambda: solve(ahead, clock=time.perf_counter, gap=GAP), repeats
+    )
     return row
 
 
@@ -220,9 +265,14 @@ def _ahead_prices(instance: Instance) -> np.ndarray:
     return (instance.price_per_kwh + noise).round(5)
 
 
-def _median(run: Any, repeats: int) -> tuple[Any, float]:
-    plans = [run() for _ in range(repeats)]
-    return plans[-1], statistics.median(plan.solve_s for plan in plans)
+def _median(run: Any, repeats: int) -> tuple[Any, float, float]:
+    """The last plan, and medians of seconds and of processor seconds."""
+    found = []
+    for _ in range(repeats):
+        before_s = time.process_time()
+        plan = run()
+        found.append((plan.solve_s, time.process_time() - before_s))
+    return plan, *map(statistics.median, zip(*found, strict=True))
 
 
 def _print(row: Row) -> None:
@@ -243,9 +293,10 @@ def _print(row: Row) -> None:
 
 def _print_more(row: Row) -> None:
     print(
-        f"{'':16}first plan {row['first_s']:.2f} s, 1 % changed "
-        f"{row['warm_s']:.2f} s (gap {row['warm_gap']:.3%}), peak known {row['known_s']:.2f} s, "
-        f"day-ahead {row['ahead_s']:.2f} s ({row['ahead_s'] / row['seconds']:.1f} x)",
+        f"{'':16}cold {row['cpu_s']:.2f} s of CPU; first plan {row['first_s']:.2f} s; 1 % changed "
+        f"{row['warm_s']:.2f} s ({row['warm_cpu_s']:.2f} s of CPU, gap {row['warm_gap']:.3%})\n"
+        f"{'':16}peak known {row['known_s']:.2f} s; day-ahead {row['ahead_s']:.2f} s "
+        f"({row['ahead_cpu_s']:.2f} s of CPU: {row['ahead_cpu_s'] / row['cpu_s']:.1f} x)",
         flush=True,
     )
 

@@ -9,6 +9,8 @@ intervals becomes a fill towards higher bits, which one addition with carry does
 from __future__ import annotations
 
 from functools import partial
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,10 +23,44 @@ ONE: Final = np.uint64(1)
 NIL: Final = np.uint64(0)
 LAST: Final = np.uint64(63)
 
+#: Where compiled code comes from: kernels take one another's into themselves.
+SOURCES: Final = ("bits", "exchange", "fair", "greedy", "jobs", "network", "reach", "rows")
+
+
+def _stamp() -> str | None:
+    """Of the text of all kernels; None where it can't be read."""
+    digest = blake2b(digest_size=16)
+    try:
+        for name in SOURCES:
+            digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+STAMP: Final = _stamp()
+
+
+def allocating(**options: Any) -> Any:
+    """Compiles a kernel and keeps it until the text of any of them changes.
+
+    Numba itself looks at the file of the kernel alone, whose callees may have changed since, and at its
+    time, which an upgrade of the package need not change.
+    """
+
+    def compiled(function: Any) -> Any:
+        dispatcher = njit(cache=True, **options)(function)
+        kept: Any = getattr(dispatcher._cache, "_cache_file", None)  # noqa: SLF001 - there is no other way
+        if STAMP is not None and hasattr(kept, "_source_stamp"):
+            kept._source_stamp = STAMP  # noqa: SLF001
+        return dispatcher
+
+    return compiled
+
+
 #: Compiles what allocates nothing, without reference counts: counting the arrays of a network at every
 #: call, by atomic additions, cost as much as the search itself.
-kernel: Final[Any] = partial(njit, cache=True, _nrt=False)
-
+kernel: Final[Any] = partial(allocating, _nrt=False)
 
 #: Instructions of the machine; the compiler hands the first argument in, callers don't.
 intrinsic: Final[Any] = _intrinsic

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from fleet.core.balance.bits import kernel
+from fleet.core.balance.bits import allocating, kernel
 from fleet.core.balance.network import Network, change_stored, change_v, change_x
 
 
@@ -15,7 +14,7 @@ def spread(net: Network) -> None:
         _spread(net)
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def _spread(net):
     nodes = net.x.shape[1]
     has_short = np.zeros(len(net.x), np.int64)  # Wh now

@@ -10,9 +10,8 @@ need no rule of their own then. O(T) word operations per cabinet, given the orde
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from fleet.core.balance.bits import NIL, ONE, highest, kernel, lowest
+from fleet.core.balance.bits import NIL, ONE, allocating, highest, kernel, lowest
 
 
 @kernel(nogil=True)
@@ -76,7 +75,7 @@ def fill_cabinet(emin, emax, cap, rank_of, node_of, amount, pool, x, v):
         pool[:] = NIL
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def start_region(emin, emax, step, order, feeder, rank_of, node_of, quota, froom, croom, x, v):
     """A first feasible plan of a region: cabinet after cabinet into the room that is left.
 
@@ -103,7 +102,7 @@ def start_region(emin, emax, step, order, feeder, rank_of, node_of, quota, froom
                 croom[t] -= x[c, t]
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def cheapest_cost(emin, emax, step, feeder, first, last, price, order, shortfall_price):
     """The least cost of the cabinets [first, last) when each pays the prices of its feeder.
 
@@ -111,28 +110,74 @@ def cheapest_cost(emin, emax, step, feeder, first, last, price, order, shortfall
     each row. Independent of how a plan was found: with prices that stand for the limits this is the
     core of the lower bound.
     """
-    intervals = emin.shape[1]
-    nodes = intervals + 1
-    rank_of = np.empty((1, nodes), np.int32)
-    cap = np.empty((1, nodes), np.int64)
+    nodes = emin.shape[1] + 1
+    rank_of = np.empty(nodes, np.int32)
     amount = np.zeros(nodes, np.int64)
     pool = np.zeros(-(-nodes // 64), np.uint64)
-    x = np.zeros(nodes, np.int64)
-    v = np.zeros(nodes, np.int64)
     total = 0.0
     before = -1
     for c in range(first, last):
         f = feeder[c]
         if f != before:
             for rank in range(nodes):
-                rank_of[0, order[f, rank]] = rank
+                rank_of[order[f, rank]] = rank
             before = f
-        for t in range(nodes):
-            cap[0, t] = step[c, t]
-        fill_cabinet(emin[c], emax[c], cap, rank_of, order[f], amount, pool, x, v)
-        for t in range(nodes):
-            total += price[f, t] * x[t] + shortfall_price * v[t]
+        total += _cost(
+            emin[c], emax[c], step[c], rank_of, order[f], price[f], shortfall_price, amount, pool
+        )
     return total
+
+
+@kernel(forceinline=True)
+def _cost(emin, emax, step, rank_of, node_of, price, shortfall_price, amount, pool):
+    """As ``fill_cabinet`` with one tier, and only what it costs."""
+    intervals = len(emin)
+    taken = np.int64(0)
+    pooled = np.int64(0)
+    end = np.int64(emax[intervals - 1])
+    cost = 0.0
+    for t in range(intervals + 1):
+        last = t == intervals
+        offer = end - taken if last else np.int64(step[t])
+        if offer > 0:
+            rank = rank_of[t]
+            amount[rank] = offer
+            pool[rank >> 6] |= ONE << np.uint64(rank & 63)
+            pooled += offer
+        over = np.int64(0) if last else taken + pooled - np.int64(emax[t])
+        word = len(pool) - 1
+        while over > 0:
+            while pool[word] == NIL:
+                word -= 1
+            rank = (word << 6) + highest(pool[word])
+            less = min(over, amount[rank])
+            amount[rank] -= less
+            pooled -= less
+            over -= less
+            if amount[rank] == 0:
+                pool[word] &= ~(ONE << np.uint64(rank & 63))
+        need = (end if last else np.int64(emin[t])) - taken
+        word = 0
+        while need > 0:
+            if pooled == 0:
+                cost += shortfall_price * need
+                taken += need
+                break
+            while pool[word] == NIL:
+                word += 1
+            rank = (word << 6) + lowest(pool[word])
+            more = min(need, amount[rank])
+            cost += price[node_of[rank]] * more
+            amount[rank] -= more
+            pooled -= more
+            taken += more
+            need -= more
+            if amount[rank] == 0:
+                pool[word] &= ~(ONE << np.uint64(rank & 63))
+    if pooled > 0:
+        amount[:] = 0
+        pool[:] = NIL
+    return cost
 
 
 @kernel(nogil=True)
@@ -162,7 +207,7 @@ def keep_what_fits(first, emin, emax, step, usable, froom, x, v, loads, redo):
                     loads[t] += x[c, t]
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def refill(redo, emin, emax, step, feeder, rank_of, node_of, froom, croom, x, v):
     """Plan the cabinets that must be anew into the room that is left, as near the hint as it goes."""
     cabinets, intervals = emin.shape

@@ -9,12 +9,14 @@ has at best e - gain(T - elapsed) at t.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from fleet.core.balance.bits import allocating
 
 FAR = 1 << 30
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def lookup(table, step, at):
     """Linear in a table that starts at 0 with this step; its last value beyond."""
     if at <= 0.0:
@@ -27,7 +29,7 @@ def lookup(table, step, at):
     return table[index] * (1.0 - share) + table[index + 1] * share
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def add_job(energy, need_h, rate_w, release, deadline, hours, gain, gain_h, low, high, step):
     """Add one job to the sums of a cabinet: [T] each, ``low`` and ``high`` cumulative."""
     intervals = len(low)
@@ -51,7 +53,7 @@ def add_job(energy, need_h, rate_w, release, deadline, hours, gain, gain_h, low,
             step[t] += most
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def envelope(soc, usable, ready, expected, needed, back, curve, hours, breaker_w, low, high, step):
     """Sums of one cabinet's jobs, tightened; ``low``, ``high``, ``step`` [T] are set.
 
@@ -102,7 +104,7 @@ def envelope(soc, usable, ready, expected, needed, back, curve, hours, breaker_w
     tighten(breaker_w * hours, low, high, step)
 
 
-@njit(nogil=True, cache=True)
+@allocating(nogil=True)
 def tighten(most, low, high, step):
     """Bounds that follow from one another; what is left can be followed without any shortfall."""
     intervals = len(low)
@@ -122,7 +124,7 @@ def tighten(most, low, high, step):
         after = must
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@allocating(nogil=True, parallel=True)
 def envelopes(soc, usable, ready, expected, needed, back, curve, hours, breaker_w, low, high, step):
     """``envelope`` of every cabinet; the first axis of every array is the cabinet's."""
     cabinets, intervals = low.shape
@@ -138,7 +140,7 @@ def envelopes(soc, usable, ready, expected, needed, back, curve, hours, breaker_
             step[c, t] = np.int64(work[2, t])
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@allocating(nogil=True, parallel=True)
 def erlang_stock(mean, variance, worth, packs_max, stock):
     """``service.priced_stock``; all arrays [C,T], ``stock`` is set."""
     cabinets, intervals = mean.shape

@@ -73,7 +73,8 @@ def solve(
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         # The largest first, so that the last one to end is a small one.
         list(pool.map(run.first, run.largest_first(range(len(instance.price_per_kwh)))))
-        list(pool.map(run.again, run.largest_first(run.worst())))
+        while regions := run.worst():
+            list(pool.map(run.again, run.largest_first(regions)))
     return replace(run.plan(), solve_s=clock() - started_s)
 
 

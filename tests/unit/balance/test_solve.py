@@ -159,6 +159,25 @@ def test_a_plan_that_still_fits_is_certified_by_its_own_prices() -> None:
     assert not later.step_wh[:, -3:].any()
 
 
+def test_a_hundredth_changed_is_planned_to_the_gap_of_the_whole_and_to_the_same_bytes() -> None:
+    before, other = generate(1_200, 96, 6, regions=5), generate(1_200, 96, 7, regions=5)
+    rows = np.arange(0, 1_200, 100)
+    fields = {}
+    for name in ("energy_min_wh", "energy_max_wh", "step_max_wh"):
+        fields[name] = getattr(before, name).copy()
+        fields[name][rows] = getattr(other, name)[rows]
+    after = replace(before, **fields)
+    plan = plan_of(before, gap=2e-4)
+    warm = [plan_of(after, gap=5e-4, warm=plan, threads=threads) for threads in (1, 2)]
+    cold = plan_of(after, gap=1e-5)
+    assert faults(after, warm[0]) == []
+    assert warm[0].gap <= 5e-4
+    assert warm[0].lower_bound <= cold.cost
+    assert warm[0].cost <= cold.cost * (1 + 5e-4)
+    assert np.array_equal(warm[0].step_wh, warm[1].step_wh)
+    assert warm[0].lower_bound == warm[1].lower_bound
+
+
 @pytest.mark.parametrize("limit_s", [0.0, 0.01, 0.2])
 def test_out_of_time_it_still_has_a_plan_that_holds(limit_s: float) -> None:
     instance = generate(600, 96, 2)
