@@ -12,6 +12,7 @@ import pytest
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
+from fleet.core.access import Role, Scope, Who
 from fleet.core.records import LogFilter
 from fleet.web.csv_out import safe_cell
 from fleet.web.i18n import LANGUAGES, catalogue
@@ -268,6 +269,32 @@ async def test_a_tariff_is_looked_at_then_kept_and_counts_at_its_time(
     desk.rig.clock.move(HOUR_MS)
     late_now = await operator.post("/ops/grid/1/withdraw", data={**gone, "revision": "3"})
     assert late_now.status_code == 409
+
+
+async def test_who_is_bound_elsewhere_sees_nothing_of_this_place(
+    desk: DeskTown, operator: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.change(alarms=("smoke:3",))
+    who = Who("S1", "li.na", Role.ADMIN, Scope(stations=frozenset({"ST-SOUTH"})))
+
+    async def bound(_: object) -> Who:
+        return who
+
+    for module in ("access", "ops_lists"):
+        monkeypatch.setattr(f"fleet.web.{module}.staff_of", bound)
+    for path in ("/ops/packs.csv", "/ops/swaps.csv", "/ops/alarms.csv"):
+        assert len(table((await operator.get(path)).text)) == 1, path
+    form = {"slot": "3", "reason": "on the way", "staff": "li.na"}
+    for path in (f"/ops/packs/{OLD}", f"/ops/swaps/{SWAP}", "/ops/riders", "/ops/grid/edit"):
+        assert (await operator.get(path)).status_code == 403, path
+    where = f"/ops/cabinets/{CABINET}/alarms/smoke/note"
+    assert (await operator.post(where, data=form)).status_code == 403
+    who = Who("S1", "li.na", Role.ADMIN, Scope(partners=frozenset({"eleme"})))
+    for path in ("/ops/packs", "/ops/swaps.csv", "/ops/alarms"):
+        assert (await operator.get(path)).status_code == 403, path
+    page = await operator.get("/ops/partners")
+    assert page.status_code == 200
+    assert "meituan" not in page.text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
