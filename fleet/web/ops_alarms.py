@@ -14,7 +14,7 @@ from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
 from fleet.web.access import in_scope, need_staff, needs
 from fleet.web.csv_out import Cell, csv_response, each_of
 from fleet.web.i18n import Catalogue
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, shares_seat
+from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -70,7 +70,7 @@ async def _page(
         asked=asked,
         now_ms=web.clock.wall_ms(),
         csv_url=link("/ops/alarms.csv", asked),
-        by_link=shares_seat(await need_staff(request)),
+        by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
         notice=explained(texts, error) if error else None,
     )

@@ -34,7 +34,7 @@ from fleet.core.balance.versions import (
 from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
 from fleet.ports_charts import GridDesk
 from fleet.web.access import need_staff, needs, permitted
-from fleet.web.ops_lists import SHORT, actor_of, charts_of, moment_ms, shares_seat, zone_of
+from fleet.web.ops_lists import SHORT, actor_of, charts_of, moment_ms, zone_of
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.timeline import DAY_HEIGHT, HISTORY_HEIGHT, WIDTH, day_picture, history_picture
 
@@ -103,7 +103,7 @@ async def _overview(request: Request, q: str = "", error: FleetError | None = No
         left_out=max(len(feeders) - ROWS_SHOWN, 0),
         q=q,
         may_edit=await permitted(request, Permission.EDIT_GRID),
-        by_link=shares_seat(await need_staff(request)),
+        by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
         notice=explained(web_of(request).catalogue(request), error) if error else None,
     )
@@ -252,7 +252,7 @@ async def _form(
         feeders=[each.name for each in state.last_grid.feeders],
         width=WIDTH,
         height=DAY_HEIGHT,
-        by_link=shares_seat(await need_staff(request)),
+        by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
         notice=explained(texts, error) if error else None,
         mistake=str(error) if isinstance(error, InvalidError) else "",

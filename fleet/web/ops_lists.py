@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
-from fleet.core.access import Who
+from fleet.core.access import Who, acting
 from fleet.core.operations import OPERATOR
 from fleet.errors import DeniedError, InvalidError, NotFoundError
 from fleet.ports_charts import Charts
@@ -19,7 +19,7 @@ from fleet.web.pages import web_of
 from fleet.web.signin import staff_of
 
 SHORT: Final = 64
-LINK: Final = "link"
+ACTOR_CHARS_MAX: Final = 64
 _STAFF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
@@ -47,22 +47,17 @@ async def bounded(request: Request) -> frozenset[str] | None:
     return await cabinets_known(request)
 
 
-def shares_seat(who: Who) -> bool:
-    """Whether several people come by this way, so that each types a name."""
-    return bool(getattr(who, "shared", who.id == LINK))
-
-
 async def actor_of(request: Request, typed: str) -> str:
-    """Who acts, as it stands in the log; who came by the shared link types a name.
+    """Who acts, as it stands in the log; who sits at a shared seat types a name.
 
     Raises:
         InvalidError: ``staff-name``: there is none.
     """
     who: Who = await need_staff(request)
-    name = typed.strip() if shares_seat(who) else who.name
-    if not _STAFF.fullmatch(name):
+    name = acting(who, typed.strip())
+    if who.shared and not _STAFF.fullmatch(name):
         raise InvalidError(f"staff {name!r}: expected letters, digits, . _ -", code="staff-name")
-    return OPERATOR + name
+    return f"{OPERATOR}{name}"[:ACTOR_CHARS_MAX]
 
 
 def day_ms(text: str, zone: ZoneInfo, what: str, *, end: bool = False) -> int | None:

@@ -19,7 +19,7 @@ from fleet.web.access import cabinets_known, need_staff, needs
 from fleet.web.api_balance import balance_of
 from fleet.web.area import reports_of
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, each_of, paged
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, shares_seat
+from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -102,7 +102,7 @@ async def _rider_page(request: Request, rider_id: str, error: FleetError | None 
         r=found,
         plan=plan,
         swaps=await charts_of(request).desk.swaps(wanted),
-        by_link=shares_seat(await need_staff(request)),
+        by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
         notice=explained(web.catalogue(request), error) if error else None,
     )
@@ -148,7 +148,7 @@ async def _partners_page(request: Request, error: FleetError | None = None) -> R
         css=OPS_CSS,
         operator=True,
         rows=found,
-        by_link=shares_seat(who),
+        by_link=who.shared,
         reason_max=REASON_CHARS_MAX,
         notice=explained(web_of(request).catalogue(request), error) if error else None,
     )
