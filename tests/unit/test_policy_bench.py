@@ -86,7 +86,7 @@ def test_the_table_has_each_seed() -> None:
     lines = policies.table(runs(30.0, ours, once))
     plan = dict(zip(policies.HEAD[:6], lines[0], strict=False))
     assert plan["policy"] == "plan"
-    assert plan["saving"] == "15.2%"
+    assert plan["saved"] == "15.2%"
     assert lines[0][6] == "16.0 14.5"
     assert lines[0][9] == "5.10 6.40"
     assert policies.plain(lines).count("\n") == len(lines)
