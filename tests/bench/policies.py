@@ -28,7 +28,7 @@ SAVING_MIN: Final = 0.15  # at 30 riders a day, over a week
 SAVING_DAYS: Final = 7
 UNPLACED_MAX: Final = 0.02
 DEMANDS: Final = (30.0, 60.0)
-CURVE_CABINETS: Final = 200
+CURVE_CABINETS: Final = 100
 SEEDS: Final = (1, 2, 3)
 TABLE: Final = CACHE / "table.md"
 FACTS: Final = CACHE / "table.json"
@@ -111,7 +111,7 @@ def table(runs: Sequence[Run]) -> list[tuple[str, ...]]:
     """One row per demand and policy, as text."""
     lines = []
     for riders in dict.fromkeys(run.job.riders_a_day for run in runs):
-        names = list(dict.fromkeys(run.job.policy for run in runs))
+        names = list(dict.fromkeys(r.job.policy for r in runs if r.job.riders_a_day == riders))
         groups = {name: _of(runs, riders, name) for name in names}
         once = groups[day_table.REFERENCE]
         played = [[groups[name][place].result for name in names] for place in range(len(once))]
