@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from fleet.core.account_views import ChargeView, ExportView, PackView, PartnerView, PlanView
+from fleet.core.account_views import (
+    ChargeView,
+    ExportView,
+    PackView,
+    PartnerView,
+    PlanView,
+    SessionCharge,
+)
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.hours import HourView
 from fleet.core.balance.moves import MovesView
@@ -444,4 +451,10 @@ class Membership(Protocol):
 
     async def partner_swaps(self, partner_id: str, since_ms: int, limit: int) -> list[ChargeView]:
         """The swaps of a partner's riders, newest first."""
+        ...
+
+    async def partner_sessions(
+        self, partner_id: str, since_ms: int, limit: int
+    ) -> list[SessionCharge]:
+        """Their sessions at sockets, newest first."""
         ...

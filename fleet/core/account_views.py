@@ -45,6 +45,22 @@ class ChargeView(Struct, frozen=True, kw_only=True):
     subject: str = ""  # the rider's pseudonym at the partner
 
 
+class SessionCharge(Struct, frozen=True, kw_only=True):
+    """What a session at a socket costs a rider of a partner's; ``included``: it is in the plan."""
+
+    session_id: str
+    subject: str  # the rider's pseudonym at the partner
+    cabinet_id: str
+    socket: int
+    plan_id: str
+    state: str  # asked, on, ended, refused
+    energy_wh: int
+    duration_s: int
+    included: bool
+    created_ms: int
+    amount_minor: int | None = None  # once it has ended
+
+
 class PartnerView(Struct, frozen=True, kw_only=True):
     """A partner, as it sees itself."""
 

@@ -7,7 +7,14 @@ import hmac
 import secrets
 from typing import Final, Protocol
 
-from fleet.core.account_views import ChargeView, ExportView, PackView, PartnerView, PlanView
+from fleet.core.account_views import (
+    ChargeView,
+    ExportView,
+    PackView,
+    PartnerView,
+    PlanView,
+    SessionCharge,
+)
 from fleet.core.ids import rider_id as make_rider_id
 from fleet.core.partners import SUBJECT, LinkError, Partner, Visitor, open_link, partner_named
 from fleet.errors import DeniedError, InvalidError
@@ -59,6 +66,10 @@ class PartnerRows(Protocol):
 
     async def swaps(self, partner_id: str, since_ms: int, limit: int) -> list[ChargeView]:
         """The swaps of a partner's riders, newest first."""
+        ...
+
+    async def sessions(self, partner_id: str, since_ms: int, limit: int) -> list[SessionCharge]:
+        """Their sessions at sockets, newest first."""
         ...
 
 
@@ -155,6 +166,12 @@ class MembershipService:
     async def partner_swaps(self, partner_id: str, since_ms: int, limit: int) -> list[ChargeView]:
         """The swaps of a partner's riders, newest first."""
         return await self._partners.swaps(partner_id, since_ms, min(limit, SWAPS_MAX))
+
+    async def partner_sessions(
+        self, partner_id: str, since_ms: int, limit: int
+    ) -> list[SessionCharge]:
+        """Their sessions at sockets, newest first."""
+        return await self._partners.sessions(partner_id, since_ms, min(limit, SWAPS_MAX))
 
     async def _rider(self, partner: Partner, subject: str, now_ms: int) -> str:
         """The account of a partner's rider: its hash is of the pseudonym, there is no phone."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
-from fleet.core.account_views import ChargeView, Notice, PartnerView
+from fleet.core.account_views import ChargeView, Notice, PartnerView, SessionCharge
 from fleet.core.audit_log import DONE
 from fleet.core.partners import Partner, Visitor, check_partner
 from fleet.core.plans import DAY_MS, Subscription
@@ -147,6 +148,19 @@ class PartnerStore:
         async with self._database.read() as connection:
             return await charge_views(connection, where, limit)
 
+    async def sessions(self, partner_id: str, since_ms: int, limit: int) -> list[SessionCharge]:
+        """The sessions at sockets of a partner's riders, newest first."""
+        own, known = t.socket_session.c, partner_rider.c
+        joined = t.socket_session.outerjoin(
+            partner_rider, and_(known.rider == own.rider, known.partner == own.partner)
+        )
+        query = select(t.socket_session, known.subject).select_from(joined)
+        query = query.where(own.partner == partner_id, own.created_ms >= since_ms)
+        query = query.order_by(own.created_ms.desc(), own.id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [_session_charge(row) for row in rows]
+
     async def due(self, now_ms: int, limit: int) -> list[Notice]:
         """What partners are to be told now: swaps that have ended."""
         ended = exists().where(t.swap.c.id == charge.c.swap_id, ~t.swap.c.open)
@@ -193,3 +207,19 @@ class PartnerStore:
             colour=row["colour"],
             support_phone=row["support_phone"],
         )
+
+
+def _session_charge(row: RowMapping) -> SessionCharge:
+    return SessionCharge(
+        session_id=row["id"],
+        subject=row["subject"] or "",
+        cabinet_id=row["cabinet"],
+        socket=row["socket"],
+        plan_id=row["plan"] or "",
+        state=row["state"],
+        energy_wh=row["energy_wh"],
+        duration_s=row["duration_s"],
+        included=row["included"],
+        created_ms=row["created_ms"],
+        amount_minor=row["amount_minor"],
+    )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from fleet.core.access import Permission
-from fleet.core.account_views import ChargeView, PartnerView
+from fleet.core.account_views import ChargeView, PartnerView, SessionCharge
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.moves import MovesView
 from fleet.core.login import normalise_phone
@@ -378,6 +378,7 @@ def publish_schemas(app: FastAPI) -> None:
                     StationView,
                     PartnerView,
                     ChargeView,
+                    SessionCharge,
                 ),
                 ref_template="#/components/schemas/{name}",
             )

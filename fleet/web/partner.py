@@ -44,6 +44,18 @@ async def swaps(
     return as_json(await membership_of(web_of(request)).partner_swaps(partner.id, since_ms, limit))
 
 
+@router.get("/sessions", responses=answers("SessionCharge", many=True))
+async def sessions(
+    request: Request,
+    since_ms: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Response:
+    """The sessions at sockets of the partner's riders, newest first."""
+    partner = await _partner(request)
+    membership = membership_of(web_of(request))
+    return as_json(await membership.partner_sessions(partner.id, since_ms, limit))
+
+
 @router.put("/riders/{subject}/plan", responses=answers("PartnerView"))
 async def set_plan(request: Request, subject: str, body: PlanBody) -> Response:
     """Give one of the partner's riders its plan, or end it with a time that is over."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleet.core.account_views import ChargeView, ExportView, PackView, PartnerView, PlanView
+from fleet.core.account_views import (
+    ChargeView,
+    ExportView,
+    PackView,
+    PartnerView,
+    PlanView,
+    SessionCharge,
+)
 from fleet.core.partners import LinkError, Partner, open_link, partner_named
 from fleet.errors import DeniedError, RefusedError
 from fleet.ports import Entered
@@ -40,6 +47,7 @@ class FakeMembership:
         self.partner = Partner("meituan", "美团", self.platform.public_key, colour="#ffd000")
         self.plan: PlanView | None = None
         self.told: dict[str, Any] = {"soc_pct": 97, "capacity_ah": 23.5, "cycles": 312}
+        self.sessions: list[SessionCharge] = []
         self.charges: dict[str, ChargeView] = {}
         self.forgotten: list[str] = []
         self.set: list[tuple[str, int | None]] = []
@@ -103,6 +111,9 @@ class FakeMembership:
 
     async def set_plan(self, partner: PartnerView, subject: str, until_ms: int | None) -> None:  # noqa: ARG002
         self.set.append((subject, until_ms))
+
+    async def partner_sessions(self, *_: object) -> list[SessionCharge]:
+        return self.sessions
 
     async def partner_swaps(self, partner_id: str, since_ms: int, limit: int) -> list[ChargeView]:  # noqa: ARG002
         return list(self.charges.values())[:limit]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from fleet.core.offline import OVER_QUOTA, UNBILLED, UNKNOWN_RIDER, number_name
+from fleet.core.partners import Partner
 from fleet.core.plans import DAY_MS, Plan, Subscription
 from fleet.core.sockets import ENDED, NewSession, SessionFacts
 from fleet.core.stations import StationRecord
@@ -18,6 +19,7 @@ from protocols.offline import rider_number
 from protocols.sockets import SocketBody, SocketStep
 from tests.contract.fleet.conftest import A, B
 from tests.support.fleet import T0_MS, Reporter
+from tests.support.partners import Platform
 
 LATER_MS = T0_MS + 3_600_000
 SINGLE = Plan("single", "单次", "Single", "swap", 350)
@@ -269,3 +271,17 @@ async def test_what_sockets_took_is_told_by_cabinet_and_interval(area: Stores) -
     rows = await area.sockets.drawn_by_interval(T0_MS - 900_000, T0_MS + 900_000, 900_000)
     assert rows == [(A, 1, 600, 3_600.0)]
     assert await area.sockets.drawn_by_interval(T0_MS + 900_000, T0_MS + 1_800_000, 900_000) == []
+
+
+async def test_a_partner_sees_the_sessions_of_its_own_riders_only(area: Stores) -> None:
+    await area.plans.add(MONTHLY, T0_MS)
+    who = Partner("meituan", "美团", Platform().public_key, "monthly-1")
+    await area.partners.add(who, "t" * 64, T0_MS)
+    await area.partners.bind(who, "courier-7", "R1", "sub-1", T0_MS)
+    await ask(area, 1, now_ms=T0_MS + 1)
+    await tell(area, Reporter(A), charging(SocketStep.ENDED, 400))
+    (told,) = await area.partners.sessions("meituan", 0, 9)
+    assert (told.session_id, told.subject, told.energy_wh) == ("E1", "courier-7", 400)
+    assert (told.included, told.amount_minor, told.plan_id) == (True, 0, "monthly-1")
+    assert await area.partners.sessions("other", 0, 9) == []
+    assert await area.partners.sessions("meituan", T0_MS + 2, 9) == []

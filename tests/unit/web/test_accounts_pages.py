@@ -200,6 +200,8 @@ async def test_a_partner_asks_by_its_token(town: Town, stranger: AsyncClient) ->
     town.membership.charges["s"] = charge("void")
     rows = (await stranger.get("/api/v1/partner/swaps?limit=5", headers=BEARER)).json()
     assert [row["state"] for row in rows] == ["void"]
+    assert (await stranger.get("/api/v1/partner/sessions")).status_code == 401
+    assert (await stranger.get("/api/v1/partner/sessions", headers=BEARER)).json() == []
     path = "/api/v1/partner/riders/courier-7/plan"
     reply = await stranger.put(path, json={"until_ms": 5}, headers=BEARER)
     assert reply.json() == {"subject": "courier-7", "until_ms": 5}

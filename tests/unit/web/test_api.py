@@ -301,6 +301,7 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/stations",
         "/api/v1/commands/{command_id}",
         "/api/v1/partner",
+        "/api/v1/partner/sessions",
         "/api/v1/partner/swaps",
         "/api/v1/partner/riders/{subject}/plan",
         "/api/v1/commands/{command_id}/stream",
