@@ -65,7 +65,7 @@ def json_lines(stack: SystemStack, name: str) -> list[dict[str, str]]:
     """Every line that a program logged."""
     lines = stack.programs[name].log.read_text().splitlines()
     # What it tells people on stdout is no log; the trial's SMS sender prints there, too.
-    people = ("ready ", "cabinetd ", "SMS to ")
+    people = ("ready ", "cabinetd ", "SMS to ", "first administrator")
     rows = [json.loads(line) for line in lines if not line.startswith(people)]
     assert rows, f"{name} logs nothing"
     for row in rows:
