@@ -272,7 +272,7 @@ def whole_story(ride: Ride) -> None:
     expect(page.locator(".slip")).to_contain_text(second)
     assert len(stack.ledger(swap_id)) == 2
     told = {row["serial"]: row["soc_pct"] for row in ride.spy.swap(swap_id)["movements"]}
-    assert told[first] == round(BACK_SOC_PCT)
+    assert abs(told[first] - BACK_SOC_PCT) <= 1
     assert told[second] >= stack.options.cabinet_values["cabinet"]["target_soc_pct"]
     for soc_pct in told.values():
         expect(page.locator(".slip")).to_contain_text(f"{soc_pct}%")
