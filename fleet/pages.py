@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -13,7 +12,6 @@ from fleet.adapters.staff_secrets import Argon2, seal_of
 from fleet.config import FleetConfig
 from fleet.errors import ConfigError
 from fleet.parts import Pages, Parts
-from fleet.ports import Clock
 from fleet.ports_charts import Charts
 from fleet.runtime.desk import AlarmService, DeskService, GridService
 from fleet.runtime.membership import MembershipService
@@ -30,13 +28,9 @@ from fleet.web.config import WebConfig
 def make_app(config: FleetConfig, parts: Parts) -> Pages:
     """The pages and the API, and how to end their streams; raise ConfigError."""
     try:
-        zone = ZoneInfo(config.pages.timezone)
+        ZoneInfo(config.pages.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
-
-    async def swaps_today() -> int:
-        midnight = _midnight_ms(parts.clock, zone)
-        return await parts.stores.swaps.completed_since(midnight)
 
     app = create_app(
         swaps=parts.swaps,
@@ -62,7 +56,8 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         ),
         metrics_text=parts.metrics.render,
         checks=parts.checks,
-        swaps_today=swaps_today,
+        console=parts.console.board,
+        records=parts.console.records,
         balance=parts.balance,
         steering=parts.steering,
         charts=make_charts(parts),
@@ -106,8 +101,3 @@ def make_charts(parts: Parts) -> Charts:
         grid=GridService(stores.grids, parts.day, clock) if balance else None,
         asking=balance,
     )
-
-
-def _midnight_ms(clock: Clock, zone: ZoneInfo) -> int:
-    now: datetime = clock.now_utc().astimezone(zone)
-    return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1_000)

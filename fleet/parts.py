@@ -8,6 +8,7 @@ from typing import Any
 
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.area import Area
+from fleet.console import ConsoleSide
 from fleet.ordering import Ordering
 from fleet.runtime.balance import BalanceService
 from fleet.runtime.cabinets import CabinetService
@@ -33,6 +34,7 @@ class Parts:
     reservations: ReservationService
     area: Area
     ordering: Ordering
+    console: ConsoleSide
     balance: BalanceService | None
     steering: SteeringService
     stores: Stores

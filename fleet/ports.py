@@ -213,8 +213,8 @@ class Cabinets(Protocol):
         """One cabinet as it stands; raise NotFoundError."""
         ...
 
-    async def all(self) -> list[CabinetView]:
-        """Every cabinet, by id."""
+    async def page(self, after: str, limit: int) -> list[CabinetView]:
+        """At most ``limit`` cabinets whose ids come after this one, by id."""
         ...
 
     def watch(

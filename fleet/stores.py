@@ -12,6 +12,7 @@ from fleet.store.audit_log import AuditLogStore
 from fleet.store.batteries import BatteryStore
 from fleet.store.cabinets import CabinetStore
 from fleet.store.commands import CommandStore
+from fleet.store.console import ConsoleStore
 from fleet.store.engine import Database
 from fleet.store.enrolment import EnrolmentStore
 from fleet.store.events import EventStore
@@ -58,6 +59,7 @@ class Stores:
     asks: AskStore
     quarantines: QuarantineStore
     rollouts: RolloutStore
+    console: ConsoleStore
 
 
 @asynccontextmanager
@@ -95,6 +97,7 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
             asks=AskStore(database),
             quarantines=QuarantineStore(database),
             rollouts=RolloutStore(database),
+            console=ConsoleStore(database),
         )
     finally:
         await database.close()

@@ -21,6 +21,7 @@ from fleet.adapters.mqtt import MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
 from fleet.area import Area
 from fleet.config import FleetConfig
+from fleet.console import ConsoleSide
 from fleet.device import DeviceSide
 from fleet.errors import FleetError
 from fleet.ordering import Ordering
@@ -36,6 +37,7 @@ from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.offline import OfflineService
 from fleet.runtime.operations import OperationService
+from fleet.runtime.recorder import Overheard
 from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
 from fleet.runtime.steering import SteeringService
@@ -92,6 +94,7 @@ class Fleet:
         self.metrics = FleetMetrics()
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
         self.live = LivePicture(stores.cabinets, clock)
+        self.console = ConsoleSide(stores, self.live, self.cabinet_hub, clock)
         self.events = MqttLink(
             address=self.address,
             identifier=f"fleet-events-{secrets.token_hex(4)}",
@@ -112,9 +115,10 @@ class Fleet:
             clock=clock,
             on_up=self._telemetry_up,
         )
+        heard = Overheard(self.events, self.console.recorder)
         self.commands = Commands(
             rows=stores.commands,
-            publisher=self.events,
+            publisher=heard,
             sign=lambda command: signing.sign(command, self._keeper.current),
             clock=clock,
             metrics=self.metrics,
@@ -126,7 +130,7 @@ class Fleet:
             rows=stores.events,
             latest=stores.cabinets,
             live=self.live,
-            publisher=self.events,
+            publisher=heard,
             incarnation=incarnation,
             renew=self._renew,
             clock=clock,
@@ -199,6 +203,10 @@ class Fleet:
     def parts(self, public_url: str) -> Parts:
         """What the pages need."""
         riders = RiderService(rows=self._stores.riders, key=self._phone_key, clock=self._clock)
+        balance = None
+        if self.planner and self.outlook:
+            balance = BalanceService(self.planner, self.day, self.outlook, self.what_if)
+            self.console.records.energy = balance.energy_day
         return Parts(
             swaps=SwapService(
                 rows=self._stores.swaps,
@@ -225,6 +233,7 @@ class Fleet:
             ),
             area=Area.of(self._stores, self.live, self.commands, self._clock),
             ordering=self.ordering,
+            console=self.console,
             operations=OperationService(
                 rows=self._stores.operations,
                 log=self._stores.audit_log,
@@ -234,9 +243,7 @@ class Fleet:
                 cabinet_hub=self.cabinet_hub,
                 clock=self._clock,
             ),
-            balance=BalanceService(self.planner, self.day, self.outlook, self.what_if)
-            if self.planner and self.outlook
-            else None,
+            balance=balance,
             steering=SteeringService(self.live, self.outlook),
             stores=self._stores,
             clock=self._clock,
@@ -290,6 +297,7 @@ class Fleet:
                     ("registers", self.watch.run(self.live.ids)),
                     *((("balance", self.planner.run()),) if self.planner else ()),
                     *self.ordering.works(),
+                    *self.console.works(),
                 )
             ]
             pages = group.create_task(self._serve(server, listener, stop), name="pages")
@@ -332,6 +340,7 @@ class Fleet:
 
     def _on_message(self, topic: str, payload: bytes) -> None:
         self.ingest.on_message(topic, payload)
+        self.console.recorder.heard(topic, payload)
 
     async def _events_up(self) -> None:
         self.metrics.connects.labels("events").inc()

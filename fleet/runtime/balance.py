@@ -13,6 +13,7 @@ from fleet.core.balance.grid import GridRegion
 from fleet.core.balance.hours import HourView, hours_ahead
 from fleet.core.balance.moves import MovesView
 from fleet.core.balance.what_if import Change, WhatIfView
+from fleet.core.console_views import EnergyDay, Metering, energy_day
 from fleet.errors import NotFoundError
 from fleet.ports import Clock
 
@@ -114,6 +115,21 @@ class BalanceService:
             starts_ms=starts,
             step_s=planner.interval_s,
         )
+
+    async def energy_day(self) -> EnergyDay | None:
+        """What was used and paid since midnight, by the meterings that are kept."""
+        planner, now_ms = self._planner, self._clock.wall_ms()
+        midnight_ms = now_ms - planner.minute(now_ms) * 60_000 - now_ms % 60_000
+        regions = []
+        for place, region in enumerate(planner.grid.regions):
+            rows = self._rows(f"region:{region.name}")
+            meterings: list[Metering] = []
+            for start_ms, _, actual_w in planner.ring.means(rows, now_ms):
+                minute = planner.minute(start_ms)
+                limit_w = self._region_limit(place, region, minute)
+                meterings.append((start_ms, actual_w, limit_w, region.price(minute)))
+            regions.append((region.name, meterings))
+        return energy_day(regions, planner.interval_s * 1_000, midnight_ms, now_ms)
 
     def _note(self) -> PlanNote | None:
         orders = self._planner.orders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -21,15 +22,17 @@ class CabinetService:
         """One cabinet as it stands; raise NotFoundError."""
         return self._live.view(cabinet_id)
 
-    async def all(self) -> list[CabinetView]:
-        """Every cabinet, by id."""
-        return [self._live.view(cabinet) for cabinet in self._live.ids()]
+    async def page(self, after: str, limit: int) -> list[CabinetView]:
+        """At most ``limit`` cabinets whose ids come after this one, by id."""
+        ids = self._live.ids()
+        start = bisect_right(ids, after)
+        return [self._live.view(cabinet) for cabinet in ids[start : start + limit]]
 
     @asynccontextmanager
     async def watch(
         self, cabinet_id: str | None = None
     ) -> AsyncIterator[AsyncIterator[CabinetView]]:
-        """The present views first, then at every change of one cabinet or of all.
+        """The present view of one cabinet, then at every change of it; or the changes of all.
 
         Ends at shutdown; raise NotFoundError for a cabinet that is not registered.
         """
@@ -38,9 +41,8 @@ class CabinetService:
         with self._hub.watcher(cabinet_id) as watcher:
 
             async def views() -> AsyncIterator[CabinetView]:
-                everything = self._live.ids() if cabinet_id is None else [cabinet_id]
-                for view in self._views(everything):
-                    yield view
+                if cabinet_id is not None:
+                    yield self._live.view(cabinet_id)
                 async for changed in watcher.changes():
                     keys = self._live.ids() if changed is None else sorted(changed)
                     for view in self._views(keys):

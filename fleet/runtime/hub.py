@@ -35,6 +35,12 @@ class Watcher:
             self._resync = True
         self._wake.set()
 
+    def take(self) -> set[str] | None:
+        """The keys that changed since the last call; None means all of them. Never waits."""
+        dirty, self._dirty = self._dirty, set()
+        resync, self._resync = self._resync, False
+        return None if resync else dirty
+
     def close(self) -> None:
         """End the iteration once what is known is told."""
         self._closed = True
@@ -45,11 +51,8 @@ class Watcher:
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
-            dirty, self._dirty = self._dirty, set()
-            resync, self._resync = self._resync, False
-            if resync:
-                yield None
-            elif dirty:
+            dirty = self.take()
+            if dirty is None or dirty:
                 yield dirty
 
 
@@ -71,13 +74,7 @@ class Hub:
     @contextmanager
     def watcher(self, key: str | None) -> Iterator[Watcher]:
         """A watcher for the time of the block."""
-        if self._count >= WATCHERS_MAX:
-            raise RuntimeError(f"hub: {WATCHERS_MAX} watchers are open")
-        watcher = Watcher(key)
-        if self._closed:
-            watcher.close()
-        self._watchers.setdefault(key, set()).add(watcher)
-        self._count += 1
+        watcher = self.open(key)
         try:
             yield watcher
         finally:
@@ -98,6 +95,17 @@ class Hub:
             own.discard(watcher)
             if not own:
                 self._watchers.pop(key, None)
+
+    def open(self, key: str | None) -> Watcher:
+        """A watcher for as long as the hub."""
+        if self._count >= WATCHERS_MAX:
+            raise RuntimeError(f"hub: {WATCHERS_MAX} watchers are open")
+        watcher = Watcher(key)
+        if self._closed:
+            watcher.close()
+        self._watchers.setdefault(key, set()).add(watcher)
+        self._count += 1
+        return watcher
 
     def close(self) -> None:
         """End every watch, now and later."""

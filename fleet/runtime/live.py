@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
+from fleet.core.console import Brief, brief_of
 from fleet.core.records import CabinetRecord, LatestRow
 from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, CabinetFacts, facts_of, is_free_full
 from fleet.core.views import CabinetView
@@ -207,6 +208,13 @@ class LivePicture:
             lon=record.lon,
             sockets=() if seen is None else seen.sockets,
         )
+
+    def brief(self, cabinet: str, station: tuple[str, str] = ("", "")) -> Brief:
+        """One cabinet in a line; raise NotFoundError."""
+        live = self._live.get(cabinet)
+        if live is None:
+            raise NotFoundError(f"no cabinet {cabinet}")
+        return brief_of(live.record, live.status, live.telemetry, live.received_ms, station)
 
     def alarm_counts(self) -> Counter[str]:
         """By alarm code, the cabinets that last told of it; silence does not end an alarm."""

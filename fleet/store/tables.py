@@ -405,3 +405,13 @@ photo = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
+
+#: Riders who were shown that a cabinet can't serve them, by quarter of an hour; nobody is named.
+turned_away = Table(
+    "turned_away",
+    metadata,
+    Column("at_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("cabinet", _ID, primary_key=True),
+    Column("reason", _ID, primary_key=True),
+    Column("riders", Integer, nullable=False),
+)

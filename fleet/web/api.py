@@ -36,7 +36,6 @@ from fleet.web.access import cabinets_known, in_scope, need, permitted, place_of
 from fleet.web.live import (
     cabinet_document,
     detail_document,
-    fleet_document,
     swap_document,
     swap_json,
 )
@@ -57,6 +56,7 @@ router = APIRouter(prefix="/api/v1")
 
 FLEET_GAP_S: Final = 1.0  # an operator's list of many cabinets changes once a second at most
 RESEND_AFTER_S: Final = 60
+CABINETS_MAX: Final = 500  # in one answer
 
 Key = Annotated[
     str | None,
@@ -149,34 +149,28 @@ async def me(request: Request) -> Response:
 
 
 @router.get("/cabinets", responses=answers("CabinetView", many=True), tags=["cabinets"])
-async def cabinets(request: Request, view: View = None) -> Response:
-    """All cabinets. Serials are for operators only."""
+async def cabinets(
+    request: Request,
+    after: Annotated[str, Query(max_length=32)] = "",
+    limit: Annotated[int, Query(ge=1, le=CABINETS_MAX)] = CABINETS_MAX,
+) -> Response:
+    """Cabinets by id, those after ``after``. Fewer than ``limit`` are the last. Serials are for staff."""
     web = web_of(request)
-    if view is not None:
-        await need(request, Permission.SEE_CABINETS)
-        known = await cabinets_known(request)
-        return as_json(await fleet_document(web, web.catalogue(request), None, known))
     operator = await permitted(request, Permission.SEE_CABINETS)
-    found = await in_scope(request, await web.cabinets.all())
+    found = await in_scope(request, await web.cabinets.page(after, limit))
     return as_json([shown(each, operator=operator) for each in found])
 
 
 @router.get("/cabinets/stream", responses=events("CabinetView"), tags=["cabinets"])
-async def cabinets_stream(request: Request, view: View = None) -> Response:
-    """All cabinets first, then those that change."""
+async def cabinets_stream(request: Request) -> Response:
+    """Cabinets that change; with ``all`` true too many did, and the list is to be read again."""
     web = web_of(request)
-    if view is not None:
-        await need(request, Permission.SEE_CABINETS)
-    texts, operator = web.catalogue(request), await permitted(request, Permission.SEE_CABINETS)
+    await need(request, Permission.SEE_CABINETS)
     known = await cabinets_known(request)
 
     async def render(batch: Batch[CabinetView]) -> Any:
-        if view is not None:
-            return await fleet_document(web, texts, batch, known)
-        changed = await web.cabinets.all() if batch is None else batch.values()
-        seen = [
-            shown(each, operator=operator) for each in changed if known is None or each.id in known
-        ]
+        changed = () if batch is None else batch.values()
+        seen = [shown(each, operator=True) for each in changed if known is None or each.id in known]
         return {"type": "cabinets", "all": batch is None, "cabinets": seen}
 
     return EventStream(

@@ -27,6 +27,7 @@ from fleet.ports import (
 )
 from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
+from fleet.ports_console import Console, Records
 from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import (
     account,
@@ -34,13 +35,14 @@ from fleet.web import (
     api_area,
     api_asks,
     api_balance,
+    api_console,
     api_orders,
     api_stations,
     area,
+    console_cabinet,
     errors,
     finding,
     my,
-    operator,
     ops_alarms,
     ops_grid,
     ops_load,
@@ -55,6 +57,7 @@ from fleet.web import (
     system,
 )
 from fleet.web import asks as ask_pages
+from fleet.web import console as console_pages
 from fleet.web import offline as offline_pages
 from fleet.web import reports as report_pages
 from fleet.web import rollouts as rollout_pages
@@ -84,7 +87,8 @@ def create_app(
     metrics_text: Callable[[], bytes],
     checks: Mapping[str, Callable[[], Awaitable[bool]]],
     steering: Steering,
-    swaps_today: Callable[[], Awaitable[int]] | None = None,
+    console: Console,
+    records: Records,
     balance: Balance | None = None,
     sockets: Sockets | None = None,
     stations: Stations | None = None,
@@ -124,7 +128,8 @@ def create_app(
         streams=Streams(heartbeat_s=config.heartbeat_s),
         metrics_text=metrics_text,
         checks=checks,
-        swaps_today=swaps_today,
+        console=console,
+        records=records,
         balance=balance,
         steering=steering,
         sockets=sockets,
@@ -153,13 +158,15 @@ def create_app(
         staff_pages,
         staff_me,
         staff_admin,
-        operator,
         ops_alarms,
         ops_grid,
         ops_load,
         ops_packs,
         ops_people,
         ops_swaps,
+        console_pages,
+        console_cabinet,
+        api_console,
         orders,
         ask_pages,
         rollout_pages,

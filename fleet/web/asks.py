@@ -129,8 +129,8 @@ async def quarantine_page(request: Request, serial: str) -> Response:
     web = web_of(request)
     pack = await quarantines_of(request).get(serial)
     cabinet = None
-    if pack.cabinet is not None:
-        cabinet = next((c for c in await web.cabinets.all() if c.id == pack.cabinet), None)
+    if pack.cabinet is not None and web.console.row(pack.cabinet) is not None:
+        cabinet = await web.cabinets.get(pack.cabinet)
     return page(
         request,
         "ops_quarantine.html",

@@ -15,6 +15,7 @@ from fleet.core.geo import Point, gcj02, sketch
 from fleet.core.swaps import refuse_cabinet
 from fleet.core.tiles import chart
 from fleet.core.views import CabinetView
+from fleet.errors import NotFoundError
 from fleet.web.drawing import is_live
 from fleet.web.pages import FIND_SCRIPT, QR_WORKER, Web, page, web_of
 from fleet.web.present import cabinet_facts, point_of
@@ -51,21 +52,21 @@ class Found:
 async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: _Text = "") -> Response:  # fmt: skip
     """The cabinets, nearest first where the reader told his place; or those that a word names."""
     here = Point(lat, lon) if lat is not None and lon is not None and abs(lat) <= 90 else None
-    everyone = await web_of(request).cabinets.all()
-    wanted = q.strip()
-    if (exact := code_in(wanted, everyone)) is not None:
-        return RedirectResponse(f"/c/{exact}", SEE_OTHER)
-    found = _found(everyone, here, wanted)
+    web, wanted = web_of(request), q.strip()
+    if (exact := await code_in(wanted, web)) is not None:
+        return RedirectResponse(f"/c/{exact.id}", SEE_OTHER)
+    briefs, more = web.console.found(wanted, here, LISTED_MAX)
+    found = _found([await web.cabinets.get(each.id) for each in briefs], here)
     places = [place for each in found if each.number and (place := point_of(each.cabinet))]
-    map_ = map_of(web_of(request), places, here)
+    map_ = map_of(web, places, here)
     return page(
         request,
         "home.html",
         found=found,
-        more=len(everyone) > LISTED_MAX and not wanted,
+        more=more and not wanted,
         here=here,
         q=wanted,
-        area=web_of(request).stations is not None,
+        area=web.stations is not None,
         offs=[each.number for each in found if each.number and not each.able],
         **map_,
         js_urls=[FIND_SCRIPT.url],
@@ -77,34 +78,37 @@ async def scan(request: Request, code: _Text = "") -> Response:
     """The camera where the browser can read codes, and a field to type the code into."""
     typed = code.strip()
     if typed:
-        everyone = await web_of(request).cabinets.all()
-        if (socket := socket_in(typed, everyone)) is not None:
+        web = web_of(request)
+        if (socket := await socket_in(typed, web)) is not None:
             return RedirectResponse(f"/p/{socket[0]}/{socket[1]}", SEE_OTHER)
-        exact = code_in(typed, everyone)
-        if exact is not None:
-            return RedirectResponse(f"/c/{exact}", SEE_OTHER)
+        if (exact := await code_in(typed, web)) is not None:
+            return RedirectResponse(f"/c/{exact.id}", SEE_OTHER)
     return page(
         request, "scan.html", typed=typed[:40], worker=QR_WORKER.url, js_urls=[FIND_SCRIPT.url]
     )
 
 
-def code_in(text: str, cabinets: list[CabinetView]) -> str | None:
-    """The id of the cabinet that a typed code or a scanned link names; case and site don't count."""
+async def code_in(text: str, web: Web) -> CabinetView | None:
+    """The cabinet that a typed code or a scanned link names; case and site don't count."""
     match = _LINK.fullmatch(text)
-    if match is None:
-        return None
-    asked = match[1].upper()
-    return next((each.id for each in cabinets if each.id == asked), None)
+    return await _cabinet(match[1].upper(), web) if match else None
 
 
-def socket_in(text: str, cabinets: list[CabinetView]) -> tuple[str, int] | None:
+async def socket_in(text: str, web: Web) -> tuple[str, int] | None:
     """The cabinet and the socket that the link on a socket names."""
     match = _SOCKET_LINK.fullmatch(text)
-    if match is None:
+    cabinet = await _cabinet(match[1].upper(), web) if match else None
+    if match is None or cabinet is None:
         return None
-    asked, number = match[1].upper(), int(match[2])
-    known = (each for each in cabinets if each.id == asked)
-    return next(((c.id, number) for c in known if any(s.socket == number for s in c.sockets)), None)
+    number = int(match[2])
+    return (cabinet.id, number) if any(s.socket == number for s in cabinet.sockets) else None
+
+
+async def _cabinet(cabinet_id: str, web: Web) -> CabinetView | None:
+    try:
+        return await web.cabinets.get(cabinet_id)
+    except NotFoundError:
+        return None
 
 
 def map_of(web: Web, places: list[Point], here: Point | None) -> dict[str, Any]:
@@ -128,10 +132,9 @@ def way_to(name: str, place: Point | None) -> str | None:
     return f"https://uri.amap.com/navigation?to={to}&{urlencode({'mode': 'ride', 'coordinate': 'gaode'})}"
 
 
-def _found(everyone: list[CabinetView], here: Point | None, wanted: str) -> list[Found]:
-    named = [each for each in everyone if _matches(each, wanted)]
+def _found(cabinets: list[CabinetView], here: Point | None) -> list[Found]:
     rows = []
-    for each in named:
+    for each in cabinets:
         place = point_of(each)
         away_m = distance_m(here.lat, here.lon, place.lat, place.lon) if here and place else None
         able = refuse_cabinet(cabinet_facts(each)) is None and bool(each.full and each.empty)
@@ -140,14 +143,9 @@ def _found(everyone: list[CabinetView], here: Point | None, wanted: str) -> list
     rows.sort(key=lambda row: (row[1] is None, row[1] or 0, row[0].id))
     rows.sort(key=lambda row: not row[2])
     found, number = [], 0
-    for cabinet, away_m, able in rows[:LISTED_MAX]:
+    for cabinet, away_m, able in rows:
         mapped = point_of(cabinet) is not None and number < MAPPED_MAX
         number += mapped
         live = is_live(cabinet)
         found.append(Found(cabinet, live, able, away_m, number if mapped else 0))
     return found
-
-
-def _matches(cabinet: CabinetView, wanted: str) -> bool:
-    word = wanted.casefold()
-    return word in cabinet.name.casefold() or word in cabinet.id.casefold()

@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from fleet.core.console_views import TURNED_AWAY
 from fleet.core.operations import TECHNICIAN_KINDS
 from fleet.core.reservations import HELD, MINUTES_DEFAULT, REFUSED
 from fleet.core.steering import StationView
 from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
 from fleet.errors import NotFoundError
-from fleet.web.drawing import draw, is_live
+from fleet.web.drawing import draw
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import Part, Web, part
 from fleet.web.present import (
@@ -35,6 +36,8 @@ MOVEMENTS: Final = {Kind.SWAP: 2, Kind.PICKUP: 1, Kind.RETURN: 1, Kind.LOAD: 1, 
 FAILED_SHOWN_MS: Final = 60_000
 #: An order without a last word for so long gets none.
 LAST_WORD_AGE_MAX_MS: Final = 60_000
+#: How an alarm begins that names a device which does not answer on its wire.
+SILENT: Final = "offline-"
 #: Refusals with which another cabinet would help.
 ELSEWHERE: Final = frozenset({"offline", "alarm", "no-full-battery", "no-empty-slot", "busy"})
 
@@ -73,7 +76,10 @@ async def cabinet_parts(
     no_plan = plan.refusal if plan else None
     offered = choices(cabinet, rider, open_swap, reserved=reserved, plan_refusal=no_plan)
     others: list[StationView] = []
-    if offered[0].refusal in ELSEWHERE:
+    refusal = offered[0].refusal
+    if rider is not None and open_swap is None and refusal in TURNED_AWAY:
+        web.records.turned_away(rider.id, cabinet.id, refusal)
+    if refusal in ELSEWHERE:
         others = await _elsewhere(web, cabinet)
     state = part(texts, web.config, "_cabinet_state.html", c=cabinet, drawing=draw(cabinet))
     act = part(
@@ -176,54 +182,6 @@ def swap_json(swap: SwapView) -> dict[str, Any]:
     return {"type": "swap", **msgspec.to_builtins(swap)}
 
 
-async def fleet_tiles(web: Web, texts: Catalogue, cabinets: Sequence[CabinetView]) -> Part:
-    """The operator's numbers."""
-    alive = [cabinet for cabinet in cabinets if is_live(cabinet)]
-    tiles = {
-        "total": len(cabinets),
-        "online": len(alive),
-        "faulted": sum(map(_faulted, alive)),
-        "full": sum(cabinet.full for cabinet in alive),
-        "empty": sum(cabinet.empty for cabinet in alive),
-        "power_w": sum(cabinet.power_w or 0.0 for cabinet in alive),
-        "swaps_today": await web.swaps_today() if web.swaps_today else None,
-    }
-    return part(texts, web.config, "_ops_tiles.html", tiles=tiles)
-
-
-def fleet_card(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
-    """One cabinet in the operator's list."""
-    return part(
-        texts,
-        web.config,
-        "_ops_card.html",
-        c=cabinet,
-        drawing=draw(cabinet),
-        last=draw(cabinet, last_known=True),
-    )
-
-
-async def fleet_document(
-    web: Web,
-    texts: Catalogue,
-    changed: Mapping[str, CabinetView] | None,
-    known: frozenset[str] | None = None,
-) -> dict[str, Any]:
-    """What the operator's list gets: the numbers, and the cards that changed.
-
-    ``known``: only of these cabinets; None for all.
-    """
-    everyone = [each for each in await web.cabinets.all() if known is None or each.id in known]
-    shown = (
-        everyone
-        if changed is None
-        else [each for each in changed.values() if known is None or each.id in known]
-    )
-    parts = {f"cab-{each.id}": fleet_card(web, texts, each) for each in shown}
-    parts["tiles"] = await fleet_tiles(web, texts, everyone)
-    return {"type": "cabinets", "parts": parts}
-
-
 def detail_part(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
     """All that is known of one cabinet."""
     return part(
@@ -233,6 +191,7 @@ def detail_part(web: Web, texts: Catalogue, cabinet: CabinetView) -> Part:
         c=cabinet,
         drawing=draw(cabinet),
         last=draw(cabinet, last_known=True),
+        silent=[code[len(SILENT) :] for code in cabinet.alarms if code.startswith(SILENT)],
     )
 
 
@@ -288,9 +247,3 @@ def _soc(cabinet: CabinetView, swap: SwapView) -> int | None:
         return None
     slots = (slot for slot in cabinet.slots if slot.slot == swap.slot_out)
     return next((slot.soc_pct for slot in slots), None)
-
-
-def _faulted(cabinet: CabinetView) -> bool:
-    return bool(cabinet.alarms) or any(
-        slot.state in ("faulted", "quarantine", "out-of-service") for slot in cabinet.slots
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Query, Request
@@ -9,9 +10,10 @@ from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
 from fleet.core.balance.versions import REASON_CHARS_MAX
+from fleet.core.console import Mark, read_query
 from fleet.core.desk import OFFLINE, StandingAlarm
 from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
-from fleet.web.access import in_scope, need_staff, needs
+from fleet.web.access import need_staff, needs
 from fleet.web.csv_out import Cell, csv_response, each_of
 from fleet.web.i18n import Catalogue
 from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link
@@ -21,6 +23,8 @@ router = APIRouter(prefix="/ops", include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=SHORT)]
 SEE_OTHER: Final = 303
+CABINETS_MAX: Final = 2_000  # of which alarms are worked out for one page
+_WELL: Final = frozenset({Mark.OK, Mark.SHORT})
 _NOTED: Final = ("yes", "no")
 #: What to do about an alarm, by what it is about.
 _ADVICE: Final = {
@@ -129,10 +133,10 @@ def advice_on(texts: Catalogue, code: str) -> str:
 
 async def _standing(request: Request, asked: dict[str, str]) -> tuple[list[StandingAlarm], int]:
     await bounded(request)
-    cabinets = await in_scope(request, await web_of(request).cabinets.all())
-    wanted = asked.get("cabinet", "").strip().lower()
-    if wanted:
-        cabinets = [each for each in cabinets if wanted in f"{each.id} {each.name}".lower()]
+    web, bound = web_of(request), (await need_staff(request)).scope.stations
+    query = read_query({"q": asked.get("cabinet", "")})
+    rows = islice((r for r in web.console.rows(query, bound) if r.mark not in _WELL), CABINETS_MAX)
+    cabinets = [await web.cabinets.get(row.brief.id) for row in rows]
     found, left_out = await charts_of(request).alarms.standing(cabinets)
     code, noted = asked.get("code", ""), asked.get("noted", "")
     if code:

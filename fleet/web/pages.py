@@ -40,6 +40,7 @@ from fleet.ports import (
 )
 from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
+from fleet.ports_console import Console, Records
 from fleet.ports_orders import Asks, Quarantines, Rollouts
 from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
@@ -96,8 +97,10 @@ OFFLINE_SCRIPT: Final = _static("offline.mjs", "text/javascript")
 FIND_SCRIPT: Final = _static("find.mjs", "text/javascript")
 #: Fetched only by browsers that cannot read codes themselves.
 QR_WORKER: Final = _static("qr-worker.js", "text/javascript", vendor.qr_worker())
+OPS_SCRIPT: Final = _static("ops.mjs", "text/javascript")
+MAP_SCRIPT: Final = _static("map.mjs", "text/javascript")
 ICON: Final = _static("icon.svg", "image/svg+xml")
-STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, QR_WORKER, ICON)
+STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, QR_WORKER, OPS_SCRIPT, MAP_SCRIPT, ICON)
 SERVICE_WORKER: Final = _service_worker([SCRIPT.url, OFFLINE_SCRIPT.url, ICON.url])
 RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
 OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")
@@ -128,7 +131,8 @@ class Web:
     metrics_text: Callable[[], bytes]
     checks: Mapping[str, Callable[[], Awaitable[bool]]]
     steering: Steering
-    swaps_today: Callable[[], Awaitable[int]] | None = None
+    console: Console
+    records: Records
     balance: Balance | None = None
     sockets: Sockets | None = None
     stations: Stations | None = None
@@ -180,6 +184,12 @@ def page(
         other_type_url=_with(request, "type", "normal" if large else "large"),
         css=Markup(css),  # noqa: S704 - our own file, named in the policy by its hash
         js_url=SCRIPT.url,
+        ops_js_url=OPS_SCRIPT.url,
+        has={
+            "balance": web.balance is not None,
+            "area": web.stations is not None,
+            "desk": web.charts is not None,
+        },
         js_urls=js_urls,
         icon_url=ICON.url,
         **values,
@@ -267,6 +277,7 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "soc_text": partial(_soc_text, texts),
         "duration_text": partial(_duration_text, texts),
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
+        "second_text": partial(_second_text, ZoneInfo(config.timezone)),
         "price": _price,
         "hour_text": partial(_hour_text, ZoneInfo(config.timezone)),
         "clock_text": _clock_text,
@@ -328,6 +339,10 @@ def _duration_text(texts: Catalogue, duration_ms: int) -> str:
 
 def _when_text(zone: ZoneInfo, wall_ms: int) -> str:
     return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _second_text(zone: ZoneInfo, wall_ms: int) -> str:
+    return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%H:%M:%S}"
 
 
 def _price(amount_minor: int, currency: str) -> str:

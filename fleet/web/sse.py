@@ -8,8 +8,9 @@ the silence to notice a dead connection.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from fleet.errors import FleetError
+from fleet.ports_console import Ticks
 
 STREAMS_MAX: Final = 2_000  # open at once in this process
 PENDING_MAX: Final = 1_000  # changed views waiting for one slow browser
@@ -192,3 +194,64 @@ async def _send(send: Send, body: bytes) -> None:
 
 def _event(document: Any) -> bytes:
     return b"data: " + msgspec.json.encode(document) + b"\n\n"
+
+
+class FanStream(Response):
+    """Streams bytes that were encoded once for everybody.
+
+    ``render`` gets what ``ticks`` has, or None when everything is to be told (at the start, and when
+    the browser did not keep up, and every ``again_s``), and returns ready events; empty for nothing.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        streams: Streams,
+        ticks: Callable[[], AbstractContextManager[Ticks]],
+        render: Callable[[tuple[bytes, frozenset[str]] | None], bytes],
+        *,
+        again_s: float = math.inf,
+    ) -> None:
+        streams.check_room()
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._streams = streams
+        self._ticks = ticks
+        self._render = render
+        self._again_s = again_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Stream until the browser leaves, the source ends or the server stops."""
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        self._streams.open += 1
+        try:
+            await _first_of(self._write(send), _left(receive), self._streams.stopped.wait())
+        finally:
+            self._streams.open -= 1
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _write(self, send: Send) -> None:
+        clock = asyncio.get_running_loop().time
+        with self._ticks() as ticks:
+            await _send(send, f"retry: {RETRY_MS}\n".encode() + _event(HEARTBEAT))
+            again = -math.inf
+            while not ticks.ended:
+                if clock() >= again:
+                    await _send(send, self._render(None))
+                    again = clock() + self._again_s
+                try:
+                    async with asyncio.timeout(self._streams.heartbeat_s):
+                        await ticks.filled()
+                except TimeoutError:
+                    await _send(send, _event(HEARTBEAT))
+                    continue
+                if body := self._render(ticks.take()):
+                    await _send(send, body)
+
+
+def ready_event(document: Any) -> bytes:
+    """An event as it goes out."""
+    return _event(document)

@@ -26,6 +26,7 @@ from fleet.core.views import (
     SwapView,
 )
 from fleet.errors import DeniedError, FleetError, LimitedError, NotFoundError, RefusedError
+from fleet.runtime.console import Board, StationPlace
 from fleet.runtime.offline import OfflineService
 from fleet.runtime.steering import REACH_M
 from fleet.web.app import WebConfig, create_app, stop_streams
@@ -42,6 +43,7 @@ from protocols.messages import (
 )
 from protocols.offline import rider_number
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
+from tests.support.fleet_fakes_console import FakeRecords
 from tests.support.fleet_fakes_orders import FakeOperations, FakeReservations
 from tests.support.fleet_fakes_staff import OPERATOR_TOKEN, MemoryStaff
 from tests.support.fleet_fakes_whole import FakeAsks, FakeQuarantines, FakeRollouts
@@ -314,6 +316,7 @@ class Town:
     charts: Any = None
     staff: Any = field(default_factory=MemoryStaff)
     provider: Any = None
+    station_places: list[StationPlace] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.swaps = FakeSwaps(self.cabinets, self.riders, self.clock)
@@ -323,6 +326,13 @@ class Town:
         self.asks = FakeAsks(self.cabinets, self.operations, self.clock)
         self.quarantines = FakeQuarantines()
         self.rollouts = FakeRollouts(self.clock)
+        self.cabinets.clock = self.clock
+
+        async def stations() -> list[StationPlace]:
+            return self.station_places
+
+        self.board = Board(self.cabinets, self.cabinets.hub, self.clock, stations, tick_s=0.05)
+        self.records = FakeRecords(self.board)
 
     def make_app(self, **config: Any) -> Any:
         async def store() -> bool:
@@ -330,9 +340,6 @@ class Town:
 
         async def broker() -> bool:
             return self.ready["broker"]
-
-        async def swaps_today() -> int:
-            return 128
 
         values: dict[str, Any] = {
             "public_url": "http://yizhan.example:8080",
@@ -358,7 +365,8 @@ class Town:
             config=WebConfig(**(values | config)),
             metrics_text=lambda: b"# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n",
             checks={"store": store, "broker": broker},
-            swaps_today=swaps_today,
+            console=self.board,
+            records=self.records,
             balance=self.balance,
             sockets=getattr(self.area, "sockets", None),
             stations=getattr(self.area, "stations", None),
@@ -399,6 +407,7 @@ async def serving(town: Town, **config: Any) -> AsyncIterator[Town]:
         uvicorn.Config(town.app, port=0, log_level="warning", access_log=False, lifespan="off")
     )
     task = asyncio.create_task(server.serve())
+    board = asyncio.create_task(town.board.run())
     try:
         async with asyncio.timeout(DEADLINE_S):
             while not server.started:
@@ -411,6 +420,7 @@ async def serving(town: Town, **config: Any) -> AsyncIterator[Town]:
         server.should_exit = True
         async with asyncio.timeout(DEADLINE_S):
             await task
+        board.cancel()
 
 
 # --- a cabinet ----------------------------------------------------------------------------------

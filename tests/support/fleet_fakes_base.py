@@ -11,8 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from fleet.adapters.clock import SystemClock
+from fleet.core.console import Brief
+from fleet.core.swaps import BLOCKING_ALARMS
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
+from fleet.runtime.hub import Hub
 
 
 class ShiftedClock(SystemClock):
@@ -71,15 +74,55 @@ class Watched:
         return len(self._queues)
 
 
+def brief_of_view(view: CabinetView, now_ms: int, station: tuple[str, str]) -> Brief:
+    """The row of a cabinet by its whole view, which counts by itself."""
+    broken = ("faulted", "quarantine", "out-of-service")
+    return Brief(
+        id=view.id,
+        name=view.name,
+        key=f"{view.id} {view.name} {' '.join(station)}".casefold(),
+        station=station[0],
+        station_name=station[1],
+        lat=view.lat,
+        lon=view.lon,
+        online=view.online,
+        received_ms=None if view.age_ms is None else now_ms - view.age_ms,
+        full=view.full,
+        empty=view.empty,
+        slots=view.slots_total,
+        power_w=view.power_w,
+        limit_w=view.power_limit_w,
+        temp_c=view.temp_c,
+        alarms=view.alarms,
+        broken=sum(each.state in broken for each in view.slots),
+        doors_shut=not BLOCKING_ALARMS.isdisjoint(view.alarms),
+    )
+
+
 class FakeCabinets:
     """``fleet.ports.Cabinets``; ``put`` is the cabinet's report."""
 
     def __init__(self) -> None:
         self.views: dict[str, CabinetView] = {}
+        self.put_ms: dict[str, int] = {}
+        self.hub = Hub()
+        self.clock = ShiftedClock()
         self.watched = Watched()
+
+    @property
+    def revision(self) -> int:
+        return len(self.views)
+
+    def ids(self) -> list[str]:
+        return sorted(self.views)
+
+    def brief(self, cabinet_id: str, station: tuple[str, str] = ("", "")) -> Brief:
+        return brief_of_view(self.views[cabinet_id], self.put_ms[cabinet_id], station)
 
     def put(self, view: CabinetView) -> CabinetView:
         self.views[view.id] = view
+        self.put_ms[view.id] = self.clock.wall_ms()
+        self.hub.tell([view.id])
         self.watched.tell(view.id, view)
         return view
 
@@ -90,6 +133,9 @@ class FakeCabinets:
         if cabinet_id not in self.views:
             raise NotFoundError(f"no cabinet {cabinet_id}")
         return self.views[cabinet_id]
+
+    async def page(self, after: str, limit: int) -> list[CabinetView]:
+        return [each for each in await self.all() if each.id > after][:limit]
 
     async def all(self) -> list[CabinetView]:
         return [self.views[key] for key in sorted(self.views)]

@@ -108,8 +108,3 @@ function tick() {
 }
 stamp(document);
 setInterval(tick, 1000);
-
-const filter = document.getElementById("filter");
-filter?.addEventListener("input", () => {
-  for (const card of document.querySelectorAll("[data-name]")) card.hidden = !card.dataset.name.includes(filter.value.toLowerCase());
-});

@@ -237,13 +237,15 @@ async def test_serials_are_for_operators(stranger: AsyncClient, operator: AsyncC
     assert full["slots"][0]["serial"] == "YZ48-000001"
     listed = (await stranger.get("/api/v1/cabinets")).json()
     assert listed == [public]
+    assert (await stranger.get("/api/v1/cabinets?after=DH-0001")).json() == []
+    assert (await stranger.get("/api/v1/cabinets?limit=501")).status_code == 422
     missing = await stranger.get("/api/v1/cabinets/NOPE")
     assert (missing.status_code, error_of(missing)) == (404, "not-found")
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/cabinets?view=page", "/api/v1/cabinets/stream?view=page", "/api/v1/cabinets/DH-0001?view=ops", "/api/v1/cabinets/DH-0001/stream?view=ops"],
+    ["/api/v1/cabinets/stream", "/api/v1/ops/map", "/api/v1/ops/map/stream", "/api/v1/ops/day", "/api/v1/ops/cabinets?ids=DH-0001", "/api/v1/ops/cabinets/stream?ids=DH-0001", "/api/v1/cabinets/DH-0001?view=ops", "/api/v1/cabinets/DH-0001/stream?view=ops"],
 )  # fmt: skip
 async def test_operators_views_are_closed(stranger: AsyncClient, path: str) -> None:
     reply = await stranger.get(path)

@@ -89,8 +89,9 @@ async def test_a_long_list_says_that_it_is_not_all(town: Town, stranger: AsyncCl
         ("c/", None),
     ],
 )
-def test_codes_and_links(text: str, found: str | None) -> None:
-    assert code_in(text, [cabinet()]) == found
+async def test_codes_and_links(town: Town, text: str, found: str | None) -> None:
+    named = await code_in(text, town.app.state.web)
+    assert (named and named.id) == found
 
 
 async def test_a_scanned_or_typed_code_opens_the_cabinet(stranger: AsyncClient) -> None:

@@ -197,9 +197,11 @@ async def test_language_by_query_cookie_and_header(stranger: AsyncClient) -> Non
 async def test_operators_pages(town: Town, operator: AsyncClient) -> None:
     town.cabinets.put(cabinet("DH-0002", "静安寺", online=False, age_ms=400_000))
     page = (await operator.get("/ops")).text
-    for text in ("东湖路驿站", "静安寺", "今日换电", "128", "0.84"):
+    for text in ("东湖路驿站", "今日换电", "128", "98.5", "0.84"):
         assert text in page
-    assert page.count('class="unit stale"') == 1
+    listed = (await operator.get("/ops/cabinets")).text
+    for text in ("东湖路驿站", "静安寺", "离线", "6 分钟前"):
+        assert text in listed
     detail = (await operator.get("/ops/cabinets/DH-0001")).text
     for text in ("YZ48-000001", "48.2 V", "25.5 °C", "280 W", "电芯过热", "3000 W"):
         assert text in detail

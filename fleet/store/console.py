@@ -1,0 +1,123 @@
+"""What the console asks of the store: the day's transactions, things by name, a cabinet's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fleet.core.console_views import TURNED_AWAY, EventRow, Find
+from fleet.core.swaps import RIDER_KINDS
+from fleet.store import tables as t
+from fleet.store.engine import Database
+from protocols.messages import Step
+
+FINDS_MAX: Final = 8  # of each kind
+KEPT_MS: Final = 40 * 86_400_000
+#: Sorts behind every text that a serial, an id or a number can go on with.
+_END: Final = "\U0010fffd"
+
+
+class ConsoleStore:
+    """Reads over many tables; writes ``turned_away`` alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.dialect == "sqlite" else postgresql.insert
+
+    async def swap_counts(self, since_ms: int) -> tuple[int, int, int]:
+        """Riders' transactions since then: completed, ended, refused by the cabinet."""
+        done = t.swap.c.step == Step.COMPLETED.value
+        refused = (t.swap.c.step == Step.REJECTED.value) & t.swap.c.reason.in_(sorted(TURNED_AWAY))
+        query = select(func.count(case((done, 1))), func.count(), func.count(case((refused, 1))))
+        query = query.where(
+            t.swap.c.updated_ms >= since_ms,
+            t.swap.c.open.is_(False),
+            t.swap.c.kind.in_(sorted(kind.value for kind in RIDER_KINDS)),
+        )
+        async with self._database.read() as connection:
+            completed, ended, rejected = (await connection.execute(query)).one()
+            return int(completed), int(ended), int(rejected)
+
+    async def turned_since(self, since_ms: int) -> int:
+        """Riders who were shown that a cabinet can't serve them, since then."""
+        query = select(func.coalesce(func.sum(t.turned_away.c.riders), 0))
+        query = query.where(t.turned_away.c.at_ms >= since_ms)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def add_turned(self, riders: Mapping[tuple[int, str, str], int], now_ms: int) -> None:
+        """Add riders by (start of the quarter of an hour, cabinet, reason); forget what is old."""
+        rows = [
+            {"at_ms": at_ms, "cabinet": cabinet, "reason": reason, "riders": number}
+            for (at_ms, cabinet, reason), number in sorted(riders.items())
+        ]
+        query = self._insert(t.turned_away)
+        query = query.on_conflict_do_update(
+            index_elements=["at_ms", "cabinet", "reason"],
+            set_={"riders": t.turned_away.c.riders + query.excluded["riders"]},
+        )
+        old = delete(t.turned_away).where(t.turned_away.c.at_ms < now_ms - KEPT_MS)
+        async with self._database.write() as connection:
+            await connection.execute(query, rows)
+            await connection.execute(old)
+
+    async def search(self, text: str) -> list[Find]:
+        """Batteries, transactions and riders whose serial, id or number begins with a text.
+
+        A rider is also found by the last four digits of his phone, which is all that is kept of it.
+        """
+        serial, swap, number = t.battery.c.serial, t.swap.c.id, t.rider.c.number
+        packs = select(serial, t.battery.c.holder, t.battery.c.state)
+        packs = packs.where(or_(self._begins(serial, text), self._begins(serial, text.upper())))
+        swaps = select(swap, t.swap.c.cabinet, t.swap.c.step).where(
+            self._begins(swap, text.upper())
+        )
+        riders = select(t.rider.c.id, number, t.rider.c.phone_tail).where(
+            or_(
+                self._begins(number, text),
+                self._begins(t.rider.c.id, text.upper()),
+                t.rider.c.phone_tail == text,
+            )
+        )
+        return [
+            *(await self._finds("battery", packs.order_by(serial))),
+            *(await self._finds("swap", swaps.order_by(swap.desc()))),
+            *(await self._finds("rider", riders.order_by(number))),
+        ]
+
+    async def events(self, cabinet: str, kind: str, most: int) -> list[EventRow]:
+        """The newest events of a cabinet, of one type or of all ("")."""
+        query = select(t.event).where(t.event.c.cabinet == cabinet)
+        if kind:
+            query = query.where(t.event.c.type == kind)
+        query = query.order_by(t.event.c.epoch.desc(), t.event.c.seq.desc()).limit(most)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).mappings()
+            return [
+                EventRow(
+                    epoch=row["epoch"],
+                    seq=row["seq"],
+                    at_ms=row["wall_ms"],
+                    received_ms=row["received_ms"],
+                    synced=row["wall_synced"],
+                    type=row["type"],
+                    body=row["body"],
+                )
+                for row in rows
+            ]
+
+    async def _finds(self, kind: str, query: Select[Any]) -> list[Find]:
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.limit(FINDS_MAX))
+            return [
+                Find(kind=kind, id=row[0], detail=row[1] or "", title=row[2] or "") for row in rows
+            ]
+
+    def _begins(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
+        """A prefix; on SQLite as a range, since its LIKE reads the whole table."""
+        if self._database.dialect == "sqlite":
+            return (column >= text) & (column < text + _END)
+        return column.startswith(text, autoescape=True)
