@@ -45,7 +45,7 @@ bench-bus: $(STAMP) ## poll rounds, lock commands and dead devices on the wires,
 bench-balance: $(STAMP) ## the planner beside other solvers (ARGS="--full" up to 75,000 cabinets, "--policies")
 	@$(BIN)/python -m tests.bench.balance $(ARGS)
 
-bench-web: $(STAMP) ## the rider's page on a weak phone and network, beside a React page
+bench-web: $(STAMP) ## the rider's page beside a React page; the console over 30,000 cabinets, 500 of it open
 	@deploy/dev/packages.sh tests
 	@$(BIN)/python -m tests.bench.web $(ARGS)
 
@@ -67,6 +67,7 @@ screenshots: $(STAMP) ## take the screenshots of the READMEs again
 	@deploy/dev/packages.sh tests
 	YIZHAN_SCREENSHOTS=deploy/screenshots $(BIN)/pytest tests/system/test_browser.py \
 		tests/unit/simulator/test_page.py tests/unit/simulator/test_terminal.py \
+		tests/unit/web/test_browser_console.py \
 		tests/unit/web/test_browser_desk.py tests/unit/web/test_browser_area.py \
 		tests/unit/web/test_kiosk_browser.py
 

@@ -26,6 +26,7 @@ import typer
 from playwright.async_api import Browser, Page, async_playwright
 from starlette.responses import HTMLResponse, Response
 
+from tests.bench.web_fleet import CABINETS, STREAMS, measure, report
 from tests.support.browser import FLAGS, path_of_chromium
 from tests.support.fleet_fakes import Town, cabinet, serving
 
@@ -79,10 +80,15 @@ class Load:
 
 
 def main(
-    *, loads: Annotated[int, typer.Option(min=1, help="Cold loads of each page.")] = 5
+    *,
+    loads: Annotated[int, typer.Option(min=1, help="Cold loads of each page.")] = 5,
+    cabinets: Annotated[int, typer.Option(min=1_000, help="Of the console's fleet.")] = CABINETS,
+    streams: Annotated[int, typer.Option(min=1, help="Open consoles.")] = STREAMS,
 ) -> None:
-    """Measure, print the table, and exit 1 when a target is missed."""
-    sys.exit(asyncio.run(_main(loads)))
+    """Measure, print the tables, and exit 1 when a target is missed."""
+    missed = asyncio.run(_main(loads))
+    figures = asyncio.run(measure(cabinets, streams))
+    sys.exit(report(figures, cabinets, streams) or missed)
 
 
 async def _main(loads: int) -> int:

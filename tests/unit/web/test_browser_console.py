@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -19,6 +21,7 @@ from tests.unit.web.test_browser import DRESSES, browser, look, phone
 __all__ = ["browser"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
+README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
 DESK: Final = {"width": 1280, "height": 900}
 SIZES: Final = ({"width": 360, "height": 740}, DESK)
 
@@ -45,6 +48,15 @@ async def full_town(town: Town) -> AsyncIterator[Town]:
 async def log_in(page: Page, town: Town) -> None:
     await page.goto(f"{town.url}/ops/login?token={OPERATOR_TOKEN}")
     await expect(page.locator("#map[data-ready]")).to_be_visible()
+
+
+async def test_the_console_for_the_readme(full_town: Town, browser: Browser) -> None:
+    async with phone(browser, viewport=DESK, is_mobile=False, locale="en-US") as context:
+        page = await context.new_page()
+        await log_in(page, full_town)
+        await expect(page.locator("#tiles")).to_contain_text("/ 41")
+        if README_PICTURES:
+            await page.screenshot(path=Path(README_PICTURES) / "console.png", full_page=True)
 
 
 @pytest.mark.parametrize(("locale", "scheme"), DRESSES)
