@@ -10,8 +10,10 @@ from typing import Any, Final
 import httpx2
 import pytest
 
+from deploy.demo.errors import ProgramError
 from deploy.demo.waiting import until
-from tests.support.stack import SystemStack, as_json
+from protocols.settings import SETTINGS
+from tests.support.stack import SystemStack, as_json, read_rows, write_row
 
 pytestmark = pytest.mark.system
 
@@ -113,3 +115,69 @@ def test_a_door_opens_for_a_reason_only_on_what_was_seen(
         "done",
     ]
     stack.assert_truth_is_ledger()
+
+
+def last_word(stack: SystemStack, operator: httpx2.Client, order_id: str) -> dict[str, Any]:
+    def said() -> dict[str, Any] | None:
+        view: dict[str, Any] = operator.get(f"/api/v1/commands/{order_id}").json()
+        return view if view["outcome"] in FINAL else None
+
+    return until(said, within_s=WITHIN_S, what="the last word", on_timeout=stack.tails)
+
+
+def test_settings_a_restart_and_every_door(
+    fresh_stack: SystemStack, operator: httpx2.Client
+) -> None:
+    """A template reaches the cabinet and is kept over a restart by order; then all doors open."""
+    stack, cabinet = fresh_stack, fresh_stack.options.cabinet_id
+    by = ("--staff", TECHNICIAN)
+    stack.fleet("template", "set", "yz12", "--breaker-w", "3500", "--set", "offer_soc_pct=55", *by)
+    stack.fleet("template", "assign", "yz12", cabinet)
+    why = ("--reason", "system test", "--soak-s", "0", "--stages", "100")
+    rollout = stack.fleet("rollout", "start", "yz12", *by, *why).strip()
+
+    def phase() -> str:
+        return str(as_json(stack.fleet("rollout", "show", rollout, "--json"))["phase"])
+
+    until(lambda: phase() == "done", within_s=WITHIN_S, what="settings", on_timeout=stack.tails)
+    assert settings_of(stack) == {"offer_soc_pct": 55}
+
+    path, key = f"/api/v1/cabinets/{cabinet}", {"Idempotency-Key": str(uuid.uuid4())}
+    body = {"type": "cabinet.restart", "staff": TECHNICIAN, "reason": "system test"}
+    given = operator.post(f"{path}/commands", json=body, headers=key).json()
+    until(lambda: ended(stack), within_s=WITHIN_S, what="an end", on_timeout=stack.tails)
+    stack.restart("cabinetd")  # what systemd does
+    restarted = last_word(stack, operator, given["id"])
+    assert restarted["outcome"] == "done", restarted
+    assert settings_of(stack) == {"offer_soc_pct": 55}
+    stack.wait_cabinet_online()
+
+    asked = operator.post(f"{path}/asks", json={"reason": "system test"}, headers=key).json()
+    admit = f"{path}/asks/{asked['id']}/admit"
+    here = {"Sec-Fetch-Site": "same-origin"}
+    alone = operator.post(admit, headers=here)
+    assert alone.json()["error"]["code"] == "same-person"
+    assert all(each["door"] == "closed" for each in stack.sim.state()["slots"])
+    write_row(stack.fleet_db, "UPDATE order_ask SET asked_by = 'another' RETURNING asked_ms")
+    admitted = operator.post(admit, headers=here).json()
+    opened = last_word(stack, operator, admitted["command_id"])
+    assert opened["outcome"] == "done", opened
+    assert all(each["door"] == "open" for each in stack.sim.state()["slots"])
+    for each in stack.sim.state()["slots"]:
+        stack.sim.close_door(each["slot"])
+    stack.assert_truth_is_ledger()
+
+
+def ended(stack: SystemStack) -> bool:
+    try:
+        stack.programs["cabinetd"].check_alive()
+    except ProgramError:
+        return True
+    return False
+
+
+def settings_of(stack: SystemStack) -> dict[str, Any]:
+    """What the cabinet's journal says that it runs, but for the name of its secrets."""
+    ((data,),) = read_rows(stack.cabinet_db, "SELECT data FROM snapshot WHERE id = 1")
+    values = as_json(data)["config"]["values"]
+    return {name: value for name, value in values.items() if name in SETTINGS}
