@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from fleet.core.access import Permission
+from fleet.core.access import Permission, Who
 from fleet.core.operations import OPEN_ALL, REASON_CHARS_MAX, REASON_CHARS_MIN
 from fleet.core.quarantine import slot_with
 from fleet.core.two_person import ASK_LIFE_MS, Ask
@@ -21,6 +21,7 @@ from fleet.ports_orders import Asks, Quarantines
 from fleet.web.access import need_staff, needs
 from fleet.web.pages import OPS_CSS, page, web_of
 from fleet.web.rider import check_key, fresh_key, notice_of, refused
+from fleet.web.signin import session_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
@@ -44,6 +45,18 @@ def quarantines_of(request: Request) -> Quarantines:
     return found
 
 
+async def person_of(request: Request) -> Who:
+    """Who asks or admits; raise RefusedError ``not-a-person`` for a shared seat or a program.
+
+    Somebody with an account could be the second person of himself by either.
+    """
+    who = await need_staff(request)
+    if who.shared or not await session_of(request):
+        text = f"{who.name}: two people need an account each, and be signed in"
+        raise RefusedError(text, code="not-a-person")
+    return who
+
+
 async def ask_at(request: Request, cabinet_id: str, ask_id: str) -> Ask:
     """An ask at this cabinet; raise NotFoundError for another's, whose place was not looked at."""
     ask = await asks_of(request).get(ask_id)
@@ -65,6 +78,7 @@ async def whole_page(request: Request, cabinet_id: str) -> Response:
         asks=await web.asks.of_cabinet(cabinet_id) if web.asks else None,
         orders=await web.operations.of_cabinet(cabinet_id, ORDERS_SHOWN),
         me=who.id,
+        shared=who.shared,
         name=who.name,
         key=fresh_key(),
         minutes=ASK_LIFE_MS // 60_000,
@@ -82,8 +96,9 @@ async def ask(
     reason: Annotated[str, Form()] = "",
 ) -> Response:
     """Ask for every door to be opened; nothing moves before somebody else admits it."""
-    who, here = await need_staff(request), f"/ops/cabinets/{cabinet_id}/orders"
+    here = f"/ops/cabinets/{cabinet_id}/orders"
     try:
+        who = await person_of(request)
         await asks_of(request).ask(
             cabinet=cabinet_id,
             type_=OPEN_ALL,
@@ -100,9 +115,10 @@ async def ask(
 @router.post("/cabinets/{cabinet_id}/asks/{ask_id}/admit", dependencies=[needs(Permission.APPROVE)])
 async def admit(request: Request, cabinet_id: str, ask_id: str) -> Response:
     """Admit what another person asked for; the order goes out at once."""
-    who, here = await need_staff(request), f"/ops/cabinets/{cabinet_id}/orders"
+    here = f"/ops/cabinets/{cabinet_id}/orders"
     await ask_at(request, cabinet_id, ask_id)
     try:
+        who = await person_of(request)
         admitted = await asks_of(request).admit(ask_id, person=who.id, name=who.name)
     except (RefusedError, LimitedError, InvalidError) as error:
         return refused(here, error)

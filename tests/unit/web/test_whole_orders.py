@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
+from fleet.core.access import Role, Who
 from fleet.core.rollout_model import Member, Phase
 from fleet.core.two_person import Ask
 from protocols.messages import Door
@@ -19,9 +21,16 @@ REASON = {"reason": "water in the street"}
 KEY = {"Idempotency-Key": "key-of-one-tap"}
 
 
-@pytest.fixture(autouse=True)
-def same_origin(operator: AsyncClient) -> None:
-    operator.headers["Sec-Fetch-Site"] = "same-origin"
+LI = Who("S1", "li", Role.ADMIN)
+
+
+@pytest.fixture
+async def operator(town: Town) -> AsyncIterator[AsyncClient]:
+    """Somebody with an account, signed in."""
+    cookies = {"yz_ops": town.staff.seat(LI)}
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    async with town.client(headers=headers, cookies=cookies) as client:
+        yield client
 
 
 def asked(town: Town, person: str = "S9", cabinet: str = "DH-0001") -> Ask:
@@ -64,7 +73,7 @@ async def test_opening_all_needs_somebody_else(town: Town, operator: AsyncClient
     body = {"key": "key-of-one-tap", **REASON}
     assert (await operator.post(f"{AT}/asks", data=body)).status_code == 303
     (ask,) = town.asks.asks.values()
-    assert ask.asked_by == "link", "from the session, whatever a form says"
+    assert ask.asked_by == "S1", "from the session, whatever a form says"
     page = (await operator.get(f"{AT}/orders")).text
     assert "admit" not in re.findall(rf'action="[^"]*{ask.id}/(\w+)"', page)
     mine = await operator.post(f"{AT}/asks/{ask.id}/admit")
@@ -80,6 +89,26 @@ async def test_opening_all_needs_somebody_else(town: Town, operator: AsyncClient
     again = await operator.post(f"{AT}/asks/{theirs.id}/admit")
     assert "ask-over" in again.headers["location"]
     assert len(town.operations.views) == 1
+
+
+async def test_a_shared_seat_and_a_program_are_nobody(town: Town, operator: AsyncClient) -> None:
+    asked(town)
+    shared = Who("seat", "seat", Role.ADMIN, shared=True)
+    cookies = {"yz_ops": town.staff.seat(shared)}
+    town.staff.programs["yzt_good"] = Who("T1", "robot", Role.ADMIN)
+    bearer = {"Authorization": "Bearer yzt_good", "Sec-Fetch-Site": "none"}
+    here = {"Sec-Fetch-Site": "same-origin"}
+    for given in ({"cookies": cookies, "headers": here}, {"headers": bearer}):
+        async with town.client(**given) as client:
+            for path, body in (("asks", REASON), ("asks/ask-9/admit", None)):
+                reply = await client.post(f"{API}/{path}", json=body, headers=KEY)
+                assert (reply.status_code, reply.json()["error"]["code"]) == (409, "not-a-person")
+    async with town.client(cookies=cookies, headers=here) as client:
+        reply = await client.post(f"{AT}/asks/ask-9/admit")
+        assert "not-a-person" in reply.headers["location"]
+        assert (await client.get(f"{AT}/orders")).text.count('id="staff"') == 1
+    assert town.operations.views == {}
+    assert len(town.asks.asks) == 1
 
 
 async def test_nobody_opens_all_alone_by_the_form_of_orders(
