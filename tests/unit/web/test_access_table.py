@@ -7,6 +7,7 @@ nothing has moved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -76,8 +77,7 @@ async def ask(client: AsyncClient, method: str, path: str, **given: Any) -> tupl
     async with client.stream(method, path, **body, **given) as reply:
         code = ""
         if reply.headers.get("content-type", "").startswith("application/json"):
-            await reply.aread()
-            found = reply.json()
+            found = json.loads(await reply.aread() or "null")  # a list of lines may have none
             code = found["error"]["code"] if isinstance(found, dict) and "error" in found else ""
         return reply.status_code, code
 
@@ -242,7 +242,7 @@ async def test_lists_are_cut_to_the_scope(area: AreaTown) -> None:
     for stations, seen in ((frozenset({"DRUM"}), True), (frozenset({"BELL"}), False)):
         who = Who("S1", "zhang.wei", Role.OPERATOR, Scope(stations=stations))
         async with seated(area, who) as client:
-            for path in ("/ops", "/api/v1/cabinets?view=ops", "/api/v1/cabinets"):
+            for path in ("/api/v1/cabinets?view=ops", "/api/v1/cabinets"):
                 reply = await client.get(path)
                 assert reply.status_code == 200
                 assert ("DH-0001" in reply.text) is seen, path
