@@ -26,6 +26,8 @@ CAPS_MAX: Final = 60
 PASSES_MAX: Final = 20_000
 #: Sweeps over groups of prices go on while they move such a share of the energy.
 WORTH: Final = 5e-5
+#: So many levels of price are a tariff's.
+LEVELS_FEW: Final = 12
 #: The largest step outwards while the best cap is not yet between two.
 STRIDE_MAX: Final = 0.25
 GROWTH: Final = 4
@@ -102,16 +104,18 @@ class Region:
 
     # --- a first plan -----------------------------------------------------------------------------
 
-    def start(self, cap_wh: int, quota: Ints | None = None) -> None:
+    def start(self, cap_wh: int, quota: Ints | None = None, *, rough: bool = False) -> None:
         """Fill the empty network below this cap, the busiest cabinet first.
 
-        ``quota`` [F,T+1] says what each feeder had better use: a hint, from a coarse look.
+        ``quota`` [F,T+1] says what each feeder had better use: a hint, from a coarse look. ``rough``:
+        a search follows. Where nearly each interval has a price of its own, energy is then taken as it
+        comes: by price, cabinets served last would be left with what comes too late for them.
         """
         net, tariff = self.net, self.tariff
         room = np.where(self._usable, np.minimum(tariff.limit, cap_wh), 0)
         room[-1] = ENDLESS
         order = np.argsort(-net.emin[:, -1], kind="stable").astype(np.int32)
-        rank_of, node_of = self._tiers()
+        rank_of, node_of = self._tiers(level=rough and len(self._levels) > LEVELS_FEW)
         start_region(
             net.emin, net.emax, net.step, order, net.feeder, rank_of, node_of,
             np.full_like(net.froom, ENDLESS) if quota is None else quota,
@@ -142,9 +146,15 @@ class Region:
         self._repaired = True
         return peak
 
-    def _tiers(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Ranks [2,T+1] of prices within a hint and, all dearer, beyond it; and their inverse."""
+    def _tiers(self, *, level: bool = False) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Ranks [2,T+1] of prices within a hint and, all dearer, beyond it; and their inverse.
+
+        ``level``: all prices are the same, so that the earliest goes first.
+        """
         price = self.tariff.price
+        if level:
+            price = np.ones_like(price)
+            price[-1] = 0.0  # not charged
         nodes = len(price)
         beyond = 1 + 2 * float(np.abs(price).max())
         by_price = np.argsort(np.concatenate((price, price + beyond)), kind="stable")

@@ -204,13 +204,13 @@ def _plan_cold(region: Region, builder: Builder, gap: float, late: Callable[[], 
         region.solve(int(ENDLESS), late)
         return
     coarse = builder.coarse(region)
-    coarse.start(_first_guess(coarse))
+    coarse.start(_first_guess(coarse), rough=True)
     coarse.search(_first_guess(coarse), COARSE_GAP, late, STRIDE_COARSE)
     assert coarse.best is not None
     guess = max(coarse.best.cap_wh * coarse.scale, region.lowest_cap())
     if guess > region.lowest_cap():
         guess = int(guess * (1 + STRIDE_COLD)) + 1  # from above it is a short way down
-    region.start(guess, coarse.net.x.astype(np.int64) * coarse.scale)
+    region.start(guess, coarse.net.x.astype(np.int64) * coarse.scale, rough=True)
     region.search(guess, gap / 2, late, STRIDE_COLD)
 
 
