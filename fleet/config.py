@@ -96,6 +96,21 @@ class BalanceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """The identity provider of the staff; no issuer: none. Groups are lists with commas."""
+
+    issuer: str
+    client_id: str
+    client_secret_file: Path | None
+    name: str
+    groups_claim: str
+    admin_groups: str
+    technician_groups: str
+    operator_groups: str
+    viewer_groups: str
+
+
+@dataclass(frozen=True, slots=True)
 class FleetConfig:
     """All of it. Relative paths have been resolved against the folder of the file.
 
@@ -115,6 +130,7 @@ class FleetConfig:
     store_url: str
     sms_sender: Literal["console"]
     operator_token_file: Path
+    oidc: ProviderConfig
 
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -359,6 +375,14 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
         or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",
+        oidc=ProviderConfig(
+            client_secret_file=path("oidc", "client_secret_file"),
+            **{
+                key.name: values["oidc", key.name]
+                for key in SECTIONS["oidc"]
+                if key.name != "client_secret_file"
+            },
+        ),
     )
 
 

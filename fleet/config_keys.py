@@ -129,6 +129,17 @@ SECTIONS: Final[Mapping[str, tuple[Key, ...]]] = {
             "empty: data_dir/operator.token.",
         ),
     ),
+    "oidc": (
+        Key("issuer", "", "OpenID Connect provider of the staff, as it calls itself; empty: none."),
+        Key("client_id", "", "Our name there."),
+        Key("client_secret_file", "", "Our secret there, in a file for fleetd's eyes only."),
+        Key("name", "SSO", "What the button on the login page says."),
+        Key("groups_claim", "groups", "Where its ID token lists somebody's groups."),
+        Key("admin_groups", "", "Groups, with commas, that make an admin; the strongest counts."),
+        Key("technician_groups", "", "Groups that make a technician."),
+        Key("operator_groups", "", "Groups that make an operator."),
+        Key("viewer_groups", "", "Groups that make a viewer."),
+    ),
     "pages": (
         Key(
             "locale", "zh", "Language of the pages before a visitor chooses.", choices=("zh", "en")

@@ -11,6 +11,7 @@ from fleet.adapters.sms import ConsoleSmsSender
 from fleet.adapters.staff_secrets import Argon2, seal_of
 from fleet.config import FleetConfig
 from fleet.errors import ConfigError
+from fleet.oidc import provider_of
 from fleet.parts import Pages, Parts
 from fleet.ports_charts import Charts
 from fleet.runtime.desk import AlarmService, DeskService, GridService
@@ -32,6 +33,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
 
+    seal = seal_of(config.data_dir)
     app = create_app(
         swaps=parts.swaps,
         cabinets=parts.cabinets,
@@ -73,11 +75,12 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
             audience=parts.public_url,
             clock=parts.clock,
         ),
+        provider=provider_of(config, parts.public_url, seal),
         staff=StaffService(
             rows=StaffStore(parts.stores.database),
             tokens=TokenStore(parts.stores.database),
             passwords=Argon2(),
-            box=seal_of(config.data_dir),
+            box=seal,
             clock=parts.clock,
         ),
     )
