@@ -16,6 +16,7 @@ from fleet.core.staff import Account, ApiToken, check_grants, check_name, check_
 from fleet.errors import FleetError, InvalidError
 from fleet.oneshot import to_json
 from fleet.runtime.staff import StaffService
+from fleet.service import only_one
 from fleet.store.staff import StaffStore
 from fleet.store.tokens import TokenStore
 from fleet.stores import open_stores
@@ -107,9 +108,14 @@ async def sign_in_link(config: FleetConfig, name: str, role: str = "") -> str:
 
 
 async def first_link(config: FleetConfig) -> str | None:
-    """The token of a link that makes the first administrator; None where there is one."""
-    async with _service(config) as staff:
-        return await staff.first_link()
+    """The token of a link that makes the first administrator; None where there is one.
+
+    Raises:
+        FleetError: a fleetd runs already; a second one must not replace the link that it printed.
+    """
+    with only_one(config.data_dir):
+        async with _service(config) as staff:
+            return await staff.first_link()
 
 
 async def add_token(  # noqa: PLR0917 - the options of one command

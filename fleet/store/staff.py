@@ -53,7 +53,10 @@ class StaffStore:
                 await connection.execute(insert(staff).values(**values))
                 await _log(connection, now_ms, by, "add", new.name, _words(new.role, new.scope))
         except IntegrityError as error:
-            raise InvalidError(f"staff {new.name}: exists", code="name-taken") from error
+            raise InvalidError(
+                f"staff {new.name}: exists; to let them in again use `fleetd staff reset {new.name}`",
+                code="name-taken",
+            ) from error
 
     async def all(self) -> list[Account]:
         """Every account, by name."""
