@@ -14,6 +14,7 @@ from fleet.core.stations import AmenityKind, AmenityState, StationRecord
 from fleet.core.swaps import CabinetFacts
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
+from fleet.runtime.console import StationPlace
 from fleet.runtime.sockets import SocketService
 from fleet.runtime.stations import ReportService, StationService
 from fleet.stores import Stores, open_stores
@@ -99,6 +100,7 @@ class AreaTown:
         await self.stores.cabinets.add(record, Credential(CABINET, "hash", None), now_ms)
         await self.stores.stations.put(DRUM, now_ms)
         await self.stores.stations.place(CABINET, "DRUM")
+        self.town.station_places.append(StationPlace("DRUM", DRUM.name, None, None, (CABINET,)))
         for kind, note in ((AmenityKind.REPAIR_KIT, "柜子后面"), (AmenityKind.SHOP, "九折")):
             await self.stores.stations.set_amenity(
                 "DRUM", kind=kind, state=AmenityState.OK, note=note, now_ms=now_ms

@@ -242,7 +242,10 @@ async def test_lists_are_cut_to_the_scope(area: AreaTown) -> None:
     for stations, seen in ((frozenset({"DRUM"}), True), (frozenset({"BELL"}), False)):
         who = Who("S1", "zhang.wei", Role.OPERATOR, Scope(stations=stations))
         async with seated(area, who) as client:
-            for path in ("/api/v1/cabinets?view=ops", "/api/v1/cabinets"):
+            for path in (
+                *("/api/v1/cabinets?view=ops", "/api/v1/cabinets"),
+                *("/ops/cabinets", "/ops/cabinets.csv"),
+            ):
                 reply = await client.get(path)
                 assert reply.status_code == 200
                 assert ("DH-0001" in reply.text) is seen, path
