@@ -254,7 +254,7 @@ async def test_views_follow_the_telemetry_and_end_at_shutdown(town: Town) -> Non
     seen: list[int] = []
 
     async def watch() -> None:
-        async with town.parts.cabinets.watch() as stream:
+        async with town.parts.cabinets.watch(A) as stream:
             async for view in stream:
                 seen.append(view.full)  # noqa: PERF401 - read while it grows
 
