@@ -107,13 +107,13 @@ def _work(
 
 def open_local(config: Any) -> Any:
     """A session with the running fleetd of this configuration; its failure ends the program."""
-    from fleet.adapters.local import LocalFleet  # noqa: PLC0415
+    from fleet.adapters.local import LocalFleet, running_url  # noqa: PLC0415
     from fleet.adapters.secret_files import local_token  # noqa: PLC0415
+    from fleet.places import READY_FILE  # noqa: PLC0415
 
     try:
-        token = local_token(config.operator_token_file)
-        ready = config.data_dir / "ready.json"
-        return LocalFleet(ready, token, config.http.tls_cert_file)
+        url = running_url(config.data_dir / READY_FILE)
+        return LocalFleet(url, local_token(config.operator_token_file), config.http.tls_cert_file)
     except FleetError as error:
         fail(error)
 

@@ -30,8 +30,8 @@ class UnreachableError(FleetError):
 class LocalFleet:
     """Every call is a request of its own."""
 
-    def __init__(self, ready_file: Path, token: str, certificate: str | None) -> None:
-        self._url = urlsplit(running_url(ready_file))
+    def __init__(self, url: str, token: str, certificate: str | None) -> None:
+        self._url = urlsplit(url)
         self._certificate = certificate
         self._headers = {"Authorization": f"Bearer {token}"}
 
