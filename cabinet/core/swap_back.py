@@ -213,8 +213,19 @@ def _why_not_own(job: Job, ctx: Context) -> str | None:
 
 
 def cancelling(state: Cancelling, _event: Sensed, ctx: Context) -> Turn:
-    """See the door shut, then give back what was put in."""
-    settled = ctx.view.slot(state.slot).door is Door.CLOSED and ctx.now_ms >= state.settle_ms
+    """See the door shut, then give back what was put in.
+
+    The switch counts only once it was read after the door: a pack put in and the door shut at once
+    would else stand in a slot that is told empty, and be taken for the next rider's.
+    """
+    shut = ctx.view.slot(state.slot).door is Door.CLOSED
+    if shut is (state.shut_ms is None):
+        state = replace(state, shut_ms=ctx.now_ms if shut else None)
+    settled = (
+        state.shut_ms is not None
+        and ctx.now_ms - state.shut_ms >= ctx.limits.contact_ms
+        and ctx.now_ms >= state.settle_ms
+    )
     late = ctx.now_ms - state.since_ms >= ctx.limits.cancel_ms
     if state.job.slot_in == state.slot:
         return _cancelling_return(state, ctx, settled=settled, late=late)

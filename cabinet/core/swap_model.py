@@ -38,6 +38,9 @@ class SwapLimits:
     close_ms: int = 60_000  # pack taken, door still open
     cancel_ms: int = 120_000
     settle_ms: int = 3_000  # a pulse under way may still open the door
+    contact_ms: int = (
+        1_000  # after a door is read shut: by then the switch was read later than that
+    )
     remind_ms: int = 30_000  # say it again
     bms_gone_ms: int = 2_000  # no answer for so long, with the switch absent: no pack
     keep_empty: int = 1  # so many empty slots are left by whatever only takes a pack in
@@ -245,6 +248,7 @@ class Cancelling(_Active, frozen=True, kw_only=True, tag="cancelling"):
     since_ms: int
     settle_ms: int  # until then a pulse under way may still open the door
     reason: str = "rider"
+    shut_ms: int | None = None  # since when the door is read shut; None: it is not
 
 
 class Completed(_Active, frozen=True, kw_only=True, tag="completed"):

@@ -83,7 +83,7 @@ def _recovered(state: State, _event: Recovered, ctx: Context) -> Turn:
             fresh = replace(state, since_ms=ctx.now_ms, closed_ms=ctx.now_ms)
         case Cancelling():
             settle_ms = ctx.now_ms + ctx.limits.settle_ms
-            fresh = replace(state, since_ms=ctx.now_ms, settle_ms=settle_ms)
+            fresh = replace(state, since_ms=ctx.now_ms, settle_ms=settle_ms, shut_ms=None)
         case ReturnShut() | PickupHeld():
             fresh = replace(state, since_ms=ctx.now_ms)
     if ctx.view.doors_locked:

@@ -185,8 +185,8 @@ def older(state: State, ms: int, steps: tuple[int, ...]) -> State:
 
     changes = {
         name: shift(getattr(state, name))
-        for name in ("since_ms", "closed_ms", "settle_ms")
-        if hasattr(state, name)
+        for name in ("since_ms", "closed_ms", "settle_ms", "shut_ms")
+        if getattr(state, name, None) is not None
     }
     door = getattr(state, "door", None)
     if door is not None:

@@ -54,7 +54,7 @@ def test_from_a_pickup_door_that_stands_open() -> None:
     row.wait(5_000)
     assert [p.slot for p in row.of(Pulse)] == [3, 1], "the full pack's door is still open"
     row.shut(1)
-    row.look()
+    row.wait(1_500)
     assert isinstance(row.state, OpeningBack)
     assert [p.slot for p in row.of(Pulse)] == [3, 1, 3]
     take_it_back(row)
@@ -80,7 +80,7 @@ def test_with_the_pickup_pulse_under_way_the_door_has_time_to_open() -> None:
     row.wait(5_000)
     assert isinstance(row.state, Cancelling)
     row.shut(1)
-    row.look()
+    row.wait(1_500)
     take_it_back(row)
     check_whole(row)
 
@@ -226,7 +226,7 @@ def test_through_the_engine_the_inventory_is_as_before() -> None:
     rig.run(500)
     assert rig.command("swap.give-back", swap_id="SWAP-1").outcome == "accepted"
     rig.shut(1)
-    rig.run(500)
+    rig.run(1_500)
     assert rig.holes[3].door is Door.OPEN
     rig.take(3)
     rig.shut(3)

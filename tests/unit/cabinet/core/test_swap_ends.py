@@ -39,7 +39,7 @@ def test_cancel_before_anything_is_in() -> None:
     row.wait(3_000)
     assert isinstance(row.state, Cancelling)
     row.shut(3)
-    row.look()
+    row.wait(1_500)
     assert isinstance(row.state, Cancelled)
 
 
@@ -53,7 +53,7 @@ def test_cancel_with_the_pulse_under_way_waits_for_the_door() -> None:
     row.wait(5_000)
     assert isinstance(row.state, Cancelling)
     row.shut(3)
-    row.look()
+    row.wait(1_500)
     assert isinstance(row.state, Cancelled)
 
 
@@ -62,7 +62,7 @@ def test_what_was_put_in_during_a_cancel_is_given_back() -> None:
     row.feed(Cancel(SWAP))
     row.put(3, "OLD-1")
     row.shut(3)
-    row.look()
+    row.wait(1_500)
     assert isinstance(row.state, OpeningBack)
     row.fire()
     row.look()
@@ -72,6 +72,31 @@ def test_what_was_put_in_during_a_cancel_is_given_back() -> None:
     row.wait(2_500)
     assert isinstance(row.state, Cancelled)
     assert not row.of(BatteryIn)
+
+
+def test_a_pack_that_the_switch_tells_of_later_than_the_door_is_given_back() -> None:
+    row = Row().to_await_return()
+    row.feed(Cancel(SWAP))
+    row.shut(3)
+    row.look()
+    assert isinstance(row.state, Cancelling)  # the switch may still say what was before
+    row.put(3, "OLD-1")
+    row.wait(1_500)
+    assert isinstance(row.state, OpeningBack)
+
+
+def test_a_door_that_opens_again_is_waited_for_anew() -> None:
+    row = Row().to_await_return()
+    row.feed(Cancel(SWAP))
+    row.shut(3)
+    row.wait(800, every_ms=400)
+    row.boxes[3].door = Door.OPEN
+    row.look()
+    row.shut(3)
+    row.wait(800, every_ms=400)
+    assert isinstance(row.state, Cancelling)
+    row.wait(800, every_ms=400)
+    assert isinstance(row.state, Cancelled)
 
 
 def test_a_rider_may_have_the_own_pack_back_before_it_is_booked() -> None:
@@ -94,7 +119,7 @@ def test_a_first_pickup_may_still_be_cancelled() -> None:
     row.look()
     row.feed(Cancel(SWAP))
     row.shut(1)
-    row.look()
+    row.wait(1_500)
     assert isinstance(row.state, Cancelled)
 
 
