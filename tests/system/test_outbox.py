@@ -125,20 +125,25 @@ def test_a_lost_result_is_asked_for_again_and_moves_nothing(
         since = stack.last_seq()
         swap_id, answered = killed_when_the_order_was_out(stack)
         restart_fleet(stack)
-        stack.wait_step(swap_id, "await-return", within_s=30)
+        # On a busy machine the order's life may end before fleetd is up: then the report revives it.
+        until(
+            lambda: stack.rider.swap(swap_id)["step"] == "await-return",  # noqa: B023 - called here
+            within_s=60,
+            what="the cabinet's report",
+            on_timeout=stack.tails,
+        )
         assert pulses(stack, since) == 1, "the repeated order pulsed again"
         finish(stack, swap_id, rider_pack)
         ((rider_pack,),) = read_rows(
             stack.fleet_db, f"SELECT serial FROM battery WHERE holder = 'rider:{stack.rider_id}'"
         )
-        if not answered:
+        ((state,),) = read_rows(
+            stack.fleet_db, f"SELECT state FROM command_outbox WHERE id = 'start-{swap_id}'"
+        )
+        if not answered and state == "accepted":
             break
     else:
-        pytest.fail(f"the answer was faster than the kill {TRIES_MAX} times")
-    ((state,),) = read_rows(
-        stack.fleet_db, f"SELECT state FROM command_outbox WHERE id = 'start-{swap_id}'"
-    )
-    assert state == "accepted"
+        pytest.fail(f"no lost result was asked for again in {TRIES_MAX} tries, the last is {state}")
 
 
 def killed_when_the_order_was_out(stack: SystemStack) -> tuple[str, bool]:

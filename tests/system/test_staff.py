@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from deploy.demo.errors import ProgramError
 from deploy.demo.waiting import until
 from protocols.settings import SETTINGS
-from tests.support.stack import SystemStack, as_json, read_rows, write_row
+from tests.support.stack import SystemStack, as_json, read_rows
 
 pytestmark = pytest.mark.system
 
@@ -125,6 +127,21 @@ def last_word(stack: SystemStack, operator: httpx2.Client, order_id: str) -> dic
     return until(said, within_s=WITHIN_S, what="the last word", on_timeout=stack.tails)
 
 
+@contextmanager
+def signed_in(stack: SystemStack, name: str) -> Iterator[httpx2.Client]:
+    """A browser in which somebody of the staff is signed in."""
+    link = as_json(stack.fleet("staff", "link", name, "--role", "admin", "--json"))["link"]
+    with httpx2.Client(
+        base_url=stack.fleet_url,
+        headers={"Sec-Fetch-Site": "same-origin"},
+        trust_env=False,
+        timeout=10,
+        follow_redirects=True,
+    ) as client:
+        assert client.get(f"/ops/login?{urlsplit(link).query}").is_success
+        yield client
+
+
 def test_settings_a_restart_and_every_door(
     fresh_stack: SystemStack, operator: httpx2.Client
 ) -> None:
@@ -152,14 +169,13 @@ def test_settings_a_restart_and_every_door(
     assert settings_of(stack) == {"offer_soc_pct": 55}
     stack.wait_cabinet_online()
 
-    asked = operator.post(f"{path}/asks", json={"reason": "system test"}, headers=key).json()
-    admit = f"{path}/asks/{asked['id']}/admit"
-    here = {"Sec-Fetch-Site": "same-origin"}
-    alone = operator.post(admit, headers=here)
-    assert alone.json()["error"]["code"] == "same-person"
-    assert all(each["door"] == "closed" for each in stack.sim.state()["slots"])
-    write_row(stack.fleet_db, "UPDATE order_ask SET asked_by = 'another' RETURNING asked_ms")
-    admitted = operator.post(admit, headers=here).json()
+    with signed_in(stack, "zhang.wei") as one, signed_in(stack, "li.na") as other:
+        asked = one.post(f"{path}/asks", json={"reason": "system test"}, headers=key).json()
+        admit = f"{path}/asks/{asked['id']}/admit"
+        alone = one.post(admit)
+        assert alone.json()["error"]["code"] == "same-person"
+        assert all(each["door"] == "closed" for each in stack.sim.state()["slots"])
+        admitted = other.post(admit).json()
     opened = last_word(stack, operator, admitted["command_id"])
     assert opened["outcome"] == "done", opened
     assert all(each["door"] == "open" for each in stack.sim.state()["slots"])
