@@ -38,9 +38,7 @@ class SwapLimits:
     close_ms: int = 60_000  # pack taken, door still open
     cancel_ms: int = 120_000
     settle_ms: int = 3_000  # a pulse under way may still open the door
-    contact_ms: int = (
-        1_000  # after a door is read shut: by then the switch was read later than that
-    )
+    contact_ms: int = 1_000  # after a door is read shut the switch was read again
     remind_ms: int = 30_000  # say it again
     bms_gone_ms: int = 2_000  # no answer for so long, with the switch absent: no pack
     keep_empty: int = 1  # so many empty slots are left by whatever only takes a pack in
