@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -144,8 +145,6 @@ async def test_the_map_is_fetched_once_and_then_followed(town: Town, operator: A
 
 
 async def _until_closed(streams: Any) -> None:
-    import asyncio  # noqa: PLC0415
-
     async with asyncio.timeout(60):
         while streams.open:
             await asyncio.sleep(0.01)
