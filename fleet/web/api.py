@@ -14,6 +14,7 @@ from fleet.core.access import Permission
 from fleet.core.account_views import ChargeView, PartnerView, SessionCharge
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.moves import MovesView
+from fleet.core.balance.what_if import WhatIfView
 from fleet.core.login import normalise_phone
 from fleet.core.reports import ReportView
 from fleet.core.reservations import MINUTES_DEFAULT, MINUTES_MAX
@@ -345,7 +346,7 @@ async def release(request: Request, cabinet_id: str) -> Response:
 # --- OpenAPI ------------------------------------------------------------------------------------
 
 
-def publish_schemas(app: FastAPI) -> None:
+def publish_schemas(app: FastAPI, *more: type) -> None:
     """Add the views, which are Structs and not models, to the OpenAPI document."""
 
     def openapi() -> dict[str, Any]:
@@ -373,6 +374,8 @@ def publish_schemas(app: FastAPI) -> None:
                     PartnerView,
                     ChargeView,
                     SessionCharge,
+                    WhatIfView,
+                    *more,
                 ),
                 ref_template="#/components/schemas/{name}",
             )

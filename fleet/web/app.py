@@ -36,6 +36,7 @@ from fleet.web import (
     api_asks,
     api_balance,
     api_console,
+    api_grid,
     api_orders,
     api_stations,
     area,
@@ -148,6 +149,7 @@ def create_app(
         api,
         api_orders,
         api_balance,
+        api_grid,
         api_stations,
         finding,
         rider,
@@ -177,7 +179,7 @@ def create_app(
     if stations is not None:
         for part in (api_area, area, report_pages):
             app.include_router(part.router)
-    api.publish_schemas(app)
+    api.publish_schemas(app, *api_grid.VIEWS)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
     app.add_middleware(
         SecurityMiddleware,

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.errors import LimitedError
+from fleet.errors import InvalidError, LimitedError
 
 KEYS_MAX: Final = 20_000  # more callers than this at once: the oldest are forgotten
+REPLIES_MAX: Final = 1_000  # each of some kilobytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ SIGN_INS_PER_ADDRESS: Final = Rate("staff-address", 30, 60_000)
 SIGN_INS_PER_ACCOUNT: Final = Rate("staff-account", 10, 15 * 60_000)
 FORGED_TOKENS: Final = Rate("token-forged", 60, 60_000)
 TOKEN_CALLS: Final = Rate("token-calls", 1_200, 60_000)
+WHAT_IF: Final = Rate("what-if", 12, 60_000)  # each may take a core for seconds
 
 
 def starts_per_rider(times_max: int) -> Rate:
@@ -85,3 +87,32 @@ class Once:
     def forget(self, key: tuple[str, ...]) -> None:
         """It did not work out: the key may be used again."""
         self._seen.pop(key, None)
+
+
+class Replies:
+    """What was answered under a key, for a while: the same request again is answered alike."""
+
+    def __init__(self, life_ms: int = 10 * 60_000, keys_max: int = REPLIES_MAX) -> None:
+        self._life_ms = life_ms
+        self._keys_max = keys_max
+        self._kept: OrderedDict[tuple[str, ...], tuple[int, str, bytes]] = OrderedDict()
+
+    def find(self, key: tuple[str, ...], asked: str, now_ms: int) -> bytes | None:
+        """The answer; None when there is none. ``asked`` is a digest of the request.
+
+        Raises:
+            InvalidError: ``key-reused``: the key was for another request.
+        """
+        since_ms, was, reply = self._kept.get(key, (0, "", b""))
+        if not was or now_ms - since_ms >= self._life_ms:
+            return None
+        if was != asked:
+            raise InvalidError("Idempotency-Key: was for another request", code="key-reused")
+        return reply
+
+    def keep(self, key: tuple[str, ...], asked: str, reply: bytes, now_ms: int) -> None:
+        """Remember an answer."""
+        self._kept[key] = (now_ms, asked, reply)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._keys_max:
+            self._kept.popitem(last=False)

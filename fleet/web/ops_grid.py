@@ -77,7 +77,7 @@ async def versions(request: Request, q: Name = "") -> Response:
 
 async def _overview(request: Request, q: str = "", error: FleetError | None = None) -> Response:
     desk = grid_of(request)
-    state = await _state(desk)
+    state = await state_of(desk)
     wanted = q.strip().lower()
     feeders = [
         (each, state.grid.regions[each.region].name)
@@ -122,7 +122,7 @@ async def edit_form(request: Request, what: Name = "region", name: Name = "") ->
     """The form of one region, feeder, cabinet, or of the prices of shortage."""
     if what not in WHATS:
         raise NotFoundError(f"no form {what!r}: expected one of {', '.join(WHATS)}")
-    state = await _state(grid_of(request))
+    state = await state_of(grid_of(request))
     fields = _fields(state.last_grid, what, name.strip())
     return await _form(request, state, what, fields)
 
@@ -154,7 +154,7 @@ async def edit(  # noqa: PLR0917 - the fields of one form
         "valid_from": valid_from, "reason": " ".join(reason.split()), "staff": staff.strip(),
     }  # fmt: skip
     desk = grid_of(request)
-    state = await _state(desk)
+    state = await state_of(desk)
     changed: Grid | None = None
     try:
         if revision != state.revision:
@@ -260,7 +260,8 @@ async def _form(
     )
 
 
-async def _state(desk: GridDesk) -> State:
+async def state_of(desk: GridDesk) -> State:
+    """The versions as they stand; raise NotFoundError where there is none yet."""
     revision, known = await desk.history()
     now = in_force(known, desk.now_ms())
     if now is None:

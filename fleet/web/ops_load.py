@@ -12,9 +12,9 @@ from starlette.responses import Response
 from fleet.core.access import Permission
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.what_if import Change, WhatIfView
-from fleet.errors import FleetError, InvalidError, RefusedError
+from fleet.errors import FleetError, InvalidError, LimitedError, RefusedError
 from fleet.web.access import needs, permitted
-from fleet.web.api_balance import balance_of
+from fleet.web.api_balance import balance_of, spend_question
 from fleet.web.csv_out import Cell, csv_response, each_of
 from fleet.web.curve import HEIGHT, WIDTH, hourly, picture
 from fleet.web.ops_lists import link
@@ -51,8 +51,10 @@ async def balance(  # noqa: PLR0917 - the fields of one form
     asking = charts.asking if charts else None
     if asking is not None and any(asked.values()):
         try:
-            other = await asking.what_if(scope, change_of(asked))
-        except (InvalidError, RefusedError) as refusal:
+            change = change_of(asked)
+            await spend_question(request)
+            other = await asking.what_if(scope, change)
+        except (InvalidError, LimitedError, RefusedError) as refusal:
             error = refusal
     scopes = await asking.scopes() if asking is not None else None
     return page(

@@ -46,7 +46,7 @@ from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
 from fleet.web.i18n import Catalogue
-from fleet.web.limits import Once, Throttle
+from fleet.web.limits import Once, Replies, Throttle
 from fleet.web.present import slot_of_holder
 from fleet.web.sse import Streams
 
@@ -148,6 +148,7 @@ class Web:
     #: Apart from that of riders, whose many addresses must not push a guesser's count out.
     staff_throttle: Throttle = field(default_factory=Throttle)
     once: Once = field(default_factory=Once)
+    replies: Replies = field(default_factory=Replies)
 
     def catalogue(self, request: HTTPConnection) -> Catalogue:
         """The texts in the reader's language."""

@@ -233,6 +233,23 @@ async def test_what_if_draws_a_second_line_and_says_what_it_costs(operator: Asyn
     assert bad.status_code == 422
     assert "one limit for the whole day" in bad.text
     assert (await operator.get("/ops/balance?limit_kw=-3")).status_code == 422
+    where = "/api/v1/balance/what-if"
+    told = await operator.post(where, json={"scope": "region:east", "limit_w": 3_000})
+    assert told.status_code == 200, told.text
+    view = told.json()
+    assert view["scope"] == "region:east"
+    assert 90 <= len(view["points"]) <= 97
+    assert max(each["then_w"] for each in view["points"]) <= 3_000
+    assert view["then"]["cost"] >= view["now"]["cost"] - view["now"]["cost_error"]
+    for body in ({}, {"limit_w": -1}, {"limit": 3}, {"limit_w": 1, "start": "18:00"}):
+        assert (await operator.post(where, json=body)).status_code == 422, body
+    none = await operator.post(where, json={"scope": "region:none", "limit_w": 1})
+    assert none.status_code == 404
+    for _ in range(12):
+        last = await operator.post(where, json={"scope": "region:none", "limit_w": 1})
+    assert last.status_code == 429
+    assert int(last.headers["Retry-After"]) > 0
+    assert (await operator.get("/ops/balance?limit_kw=3&lang=en")).status_code == 429
 
 
 async def test_a_tariff_is_looked_at_then_kept_and_counts_at_its_time(
