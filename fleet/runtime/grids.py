@@ -74,6 +74,7 @@ class GridVersions:
         self._loaded: int | None = None
         self._fault = ""
         self._told = ""
+        self._unread = False  # the file has changed, and nothing has come of it yet
 
     async def open(self) -> None:
         """Take in what is stored, and the file first of all; raise InvalidError or StoreError."""
@@ -96,7 +97,7 @@ class GridVersions:
         self._told = self._fault
         if self._fault:
             raise InvalidError(self._fault)
-        version = in_force(self._known, self._day.wall_ms())
+        version = self._in_force()
         if version is None:
             raise InvalidError("grid: there is no version yet")
         self._loaded = version.version
@@ -107,24 +108,33 @@ class GridVersions:
 
     def changed(self) -> bool:
         """Whether another version counts by now, or there is something to be told."""
-        version = in_force(self._known, self._day.wall_ms())
+        version = self._in_force()
         other = version is not None and version.version != self._loaded
         return other or self._fault != self._told
 
     async def run(self) -> None:
         """Look for new versions, and at the file, until cancelled."""
+        said = ""
         while True:
             await self._real.sleep(LOOK_S)
             try:
                 await self.look()
+                said = ""
             except FleetError as error:
-                log.warning("balance: the grid's versions can't be read: %s", error)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("balance: the grid's versions: %s; trying again", said)
 
     async def look(self) -> None:
-        """Take in new versions and a changed file; raise StoreError."""
+        """Take in new versions and a changed file.
+
+        Raises:
+            StoreError, RefusedError: not now; the next look does what is left.
+        """
         if await self._rows.revision() != self._revision:
             await self._refresh()
-        if not self._file.changed():
+        self._unread = self._unread or self._file.changed()
+        if not self._unread:
             return
         try:
             text = self._file.text()
@@ -134,6 +144,14 @@ class GridVersions:
             self._fault = ""
         except InvalidError as error:
             self._fault = str(error)
+        self._unread = False
+
+    def _in_force(self) -> GridVersion | None:
+        """The version that counts. What has begun once goes on, though the clock was put back since."""
+        found = in_force(self._known, self._day.wall_ms())
+        if found is None or found.version in self._texts:
+            return found
+        return next(each for each in standing(self._known) if each.version in self._texts)
 
     def _by_file(self) -> bool:
         return all(each.source == FILE for each in self._known)

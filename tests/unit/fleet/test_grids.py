@@ -13,6 +13,7 @@ from fleet.core.balance.grid_edit import FeederEdit, edited
 from fleet.errors import InvalidError, RefusedError
 from fleet.runtime.desk import GridService
 from fleet.runtime.grids import GridVersions
+from fleet.store.engine import StoreError
 from fleet.stores import Stores, open_stores
 from tests.support.balance_rig import GRID
 from tests.support.fleet import ManualClock
@@ -146,3 +147,30 @@ async def test_what_is_to_come_can_be_withdrawn_and_two_editors_do_not_meet(loop
     await loop.grids.look()
     loop.clock.move(2 * HOUR_MS)
     assert loop.limit() == 5_000
+
+
+async def test_a_changed_file_is_not_forgotten_when_the_store_is_away(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = loop.stores.grids.add
+
+    async def away(_: object) -> int:
+        raise StoreError("store: gone")
+
+    monkeypatch.setattr(loop.stores.grids, "add", away)
+    loop.write(GRID.replace("limit_w = 5000\n\n", "limit_w = 4000\n\n"))
+    with pytest.raises(StoreError):
+        await loop.grids.look()
+    monkeypatch.setattr(loop.stores.grids, "add", real)
+    await loop.grids.look()
+    assert loop.limit() == 4_000
+
+
+async def test_a_clock_that_is_put_back_does_not_undo_what_has_begun(loop: Loop) -> None:
+    loop.clock.move(HOUR_MS)
+    await loop.change("3")
+    await loop.grids.look()
+    assert loop.limit() == 3_000
+    loop.clock.wall -= 2_000
+    assert not loop.grids.changed()
+    assert loop.limit() == 3_000
