@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from fleet.core.balance import horizon
-from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid
 from fleet.core.balance.horizon import Problem
 from fleet.core.balance.instance import Instance, Ints, Plan
@@ -119,11 +118,10 @@ class WhatIf:
         )
 
     def _problem(self, state: State, part: Grid, own: Rows, regions: list[int]) -> Problem:
-        forecast = state.forecast()
         return horizon.build(
             part,
             [state.sites[row] for row in own],
-            Forecast(forecast.mean[own], forecast.relative_variance[own]),
+            state.forecast().of(own),
             now_ms=state.now_ms,
             interval_s=self._planner.interval_s,
             zone=self._planner.zone,

@@ -49,6 +49,11 @@ class Forecast:
     relative_variance: Floats  # [C]: of the rate itself, common to all intervals of a cabinet
     socket_w: Floats | None = None  # [C,T]: what all sockets of a cabinet are expected to take
 
+    def of(self, cabinets: NDArray[np.int64]) -> Forecast:
+        """The same of some cabinets, in this order."""
+        sockets = None if self.socket_w is None else self.socket_w[cabinets]
+        return Forecast(self.mean[cabinets], self.relative_variance[cabinets], sockets)
+
     def variance(self) -> Floats:
         """Of the count of each interval [C,T]."""
         spread: Floats = self.mean + self.mean**2 * self.relative_variance[:, None]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fleet.adapters.clock import SystemClock
 from fleet.balancing import solve_alone, solve_within
+from fleet.core.balance import horizon
+from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.what_if import Change, as_if, check_change, part_of
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.runtime.balance import BalanceService
@@ -19,6 +24,9 @@ from fleet.runtime.what_if import WhatIf
 from tests.support.balance_rig import GRID, NoRows, Rig, grid, until
 
 pytestmark = pytest.mark.timeout(240)  # the first solve compiles
+
+#: What else of the horizon a question needs.
+FUNCTIONS = {name: getattr(horizon, name) for name in ("powers", "day_minutes")}
 
 TWO = """
 [[region]]
@@ -136,3 +144,30 @@ def test_a_part_is_the_grid_without_the_others_and_a_fleets_limit_is_shared() ->
     assert list(rows) == [3]
     held = as_if(whole, "fleet", Change(limit_w=6_000))
     assert [each.limit_w for each in held.regions] == [4_500, 1_500], "as 9 kW to 3 kW"
+
+
+async def test_what_sockets_take_counts_in_both_plans(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the forecast that the loop uses, and of the cabinets of that part."""
+    state = rig.planner.state()
+    known = state.forecast()
+    place = rig.planner.grid.ids.index("W-1")
+    sockets_w = np.zeros(known.mean.shape)
+    sockets_w[place] = 700.0
+    with_sockets = replace(state, forecast=lambda: replace(known, socket_w=sockets_w))
+    monkeypatch.setattr(rig.planner, "state", lambda: with_sockets)
+    planned_for: list[Forecast] = []
+
+    def build(*asked: Any, **more: Any) -> Any:
+        planned_for.append(asked[2])
+        return horizon.build(*asked, **more)
+
+    monkeypatch.setattr("fleet.runtime.what_if.horizon", SimpleNamespace(build=build, **FUNCTIONS))
+    await service(rig).what_if("feeder:W1", Change(limit_w=1_500))
+    assert len(planned_for) == 2
+    for each in planned_for:
+        assert each.socket_w is not None
+        assert each.socket_w.shape == each.mean.shape
+        assert (each.socket_w == 700.0).all()
+        assert (each.mean == known.mean[[place]]).all()
