@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select
@@ -26,11 +27,17 @@ TAKES = (Kind.SWAP.value, Kind.PICKUP.value)
 
 
 async def entitlement_of(
-    connection: AsyncConnection, rider: str, now_ms: int, *, to_spend: bool = True
+    connection: AsyncConnection,
+    rider: str,
+    now_ms: int,
+    *,
+    to_spend: bool = True,
+    without: Collection[str] = (),
 ) -> Entitlement:
     """The plan that counts for a rider now, and how much of it is used.
 
     ``to_spend``: the platform's row stays locked, so that its last swap is not given away twice.
+    Transactions in ``without`` are not counted.
     """
     plans = {row["id"]: plan_of(row) for row in (await connection.execute(select(rider_plan))).mappings()}  # fmt: skip
     if not plans:
@@ -42,17 +49,19 @@ async def entitlement_of(
     default = next((each for each in plans.values() if each.is_default), None)
     plan = plans[live.plan] if live else default
     facts: dict[str, Any] = {"any_plan": True, "had_one": bool(rows), "plan": plan}
-    facts["owed"] = await _is_owed(connection, rider)
+    facts["owed"] = await _is_owed(connection, rider, without)
     if plan is None:
         return Entitlement(**facts)
     since_ms = period_start_ms(live.from_ms if live else 0, plan.days, now_ms)
-    facts["used"] = await _count(connection, t.swap.c.rider == rider, since_ms)
+    facts["used"] = await _count(connection, t.swap.c.rider == rider, since_ms, without)
     if plan.quota_wh is not None:
         facts["used_wh"] = await _energy_wh(connection, rider, since_ms, now_ms)
     if live and live.until_ms is not None:
         facts["until_ms"] = live.until_ms
     if live and live.partner:
-        facts |= await _partner_facts(connection, live.partner, now_ms, lock=to_spend)
+        facts |= await _partner_facts(
+            connection, live.partner, now_ms, lock=to_spend, without=without
+        )
     return Entitlement(**facts)
 
 
@@ -95,7 +104,7 @@ def handed_out() -> ColumnElement[bool]:
 
 
 async def _partner_facts(
-    connection: AsyncConnection, name: str, now_ms: int, *, lock: bool
+    connection: AsyncConnection, name: str, now_ms: int, *, lock: bool, without: Collection[str]
 ) -> dict[str, Any]:
     query = select(partner).where(partner.c.id == name)
     query = query.with_for_update() if lock else query
@@ -105,7 +114,7 @@ async def _partner_facts(
     paid = exists().where(charge.c.swap_id == t.swap.c.id, charge.c.partner == name)
     used = 0
     if row["quota_day"] is not None:
-        used = await _count(connection, paid, now_ms - DAY_MS)
+        used = await _count(connection, paid, now_ms - DAY_MS, without)
     return {
         "partner": name,
         "partner_name": row["name"],
@@ -115,32 +124,46 @@ async def _partner_facts(
     }
 
 
-async def _count(connection: AsyncConnection, whose: ColumnElement[bool], since_ms: int) -> int:
-    """Transactions that count: those that handed a pack out, and those that still may."""
-    query = select(func.count()).where(
-        whose,
-        t.swap.c.kind.in_(TAKES),
-        t.swap.c.created_ms >= since_ms,
-        or_(t.swap.c.open, handed_out()),
-    )
+async def _count(
+    connection: AsyncConnection,
+    whose: ColumnElement[bool],
+    since_ms: int,
+    without: Collection[str],
+) -> int:
+    query = select(func.count()).where(whose, _counts(), t.swap.c.created_ms >= since_ms)
+    if without:
+        query = query.where(t.swap.c.id.not_in(without))
     return int((await connection.execute(query.select_from(t.swap))).scalar_one())
+
+
+async def counted(connection: AsyncConnection, swaps: Collection[str]) -> frozenset[str]:
+    """Those of these transactions that count against a plan."""
+    query = select(t.swap.c.id).where(t.swap.c.id.in_(swaps), _counts())
+    return frozenset((await connection.execute(query)).scalars())
+
+
+def _counts() -> ColumnElement[bool]:
+    """Of a row of ``swap``: it handed a pack out, or still may."""
+    return and_(t.swap.c.kind.in_(TAKES), or_(t.swap.c.open, handed_out()))
 
 
 async def _energy_wh(connection: AsyncConnection, rider: str, since_ms: int, now_ms: int) -> int:
     """What sessions in the plan took, those that may still give power with all that they may."""
     own = t.socket_session.c
-    wh = case((lasting(now_ms), own.limit_wh), else_=own.energy_wh)
+    # Of one that was not begun by us no limit is known: then what it took already counts.
+    may_take = lasting(now_ms) & (own.limit_wh > own.energy_wh)
+    wh = case((may_take, own.limit_wh), else_=own.energy_wh)
     query = select(func.coalesce(func.sum(wh), 0))
     query = query.where(own.rider == rider, own.included, own.created_ms >= since_ms)
     return int((await connection.execute(query)).scalar_one())
 
 
-async def _is_owed(connection: AsyncConnection, rider: str) -> bool:
+async def _is_owed(connection: AsyncConnection, rider: str, without: Collection[str]) -> bool:
     """Whether the rider's last transaction was a swap that took a pack in and gave none out."""
     leg = t.transfer.c
     given = exists().where(leg.swap_id == t.swap.c.id, leg.leg == "in", leg.state == "posted")
     query = select(t.swap.c.kind, t.swap.c.open, and_(given, ~handed_out()).label("owed"))
-    query = query.where(t.swap.c.rider == rider).order_by(
+    query = query.where(t.swap.c.rider == rider, t.swap.c.id.not_in(without)).order_by(
         t.swap.c.created_ms.desc(), t.swap.c.id.desc()
     )
     row = (await connection.execute(query.limit(1))).first()

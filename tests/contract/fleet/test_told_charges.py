@@ -124,6 +124,27 @@ async def test_beyond_the_quota_it_is_flagged_and_only_what_is_beyond(town: Stor
     assert (view.used, view.left, view.refusal) == (2, 0, "quota-exhausted")
 
 
+async def test_one_that_handed_nothing_out_hides_none_that_went_beyond_the_quota(
+    town: Stores,
+) -> None:
+    """All of it is told at once: the second swap is one too many, the third came to nothing."""
+    await give(town, MONTHLY)
+    a = Reporter(A)
+    who = await name_of(town)
+    await commit(town, a, a.swap_events("off-1", "P1", "P2", rider=who, authority="code"))
+    events = a.swap_events("off-2", "P2", "P3", rider=who, slot_in=2, slot_out=3, authority="code")
+    a.wall_ms += 60_000
+    events += [
+        a.step("off-3", Step.RESERVED, rider=who, authority="code"),
+        a.step("off-3", Step.CANCELLED, rider=who, authority="code", reason="rider"),
+    ]
+    await commit(town, a, events)
+    assert (await town.swaps.view("off-2")).flags == (OVER_QUOTA,)
+    assert (await town.swaps.view("off-3")).flags == ()
+    charged = [("off-1", 0, "charged"), ("off-2", 0, "charged"), ("off-3", 0, "void")]
+    assert await charges(town) == charged
+
+
 async def test_under_a_strange_number_nobody_is_billed_until_it_is_claimed(town: Stores) -> None:
     await give(town, SINGLE)
     a = Reporter(A)
@@ -248,6 +269,14 @@ async def test_a_session_nobody_knew_of_is_billed_by_the_riders_plan(area: Store
     await tell(area, Reporter(A), charging(SocketStep.ENDED, 100))
     session = await area.sockets.get("E1")
     assert (session.included, session.amount_minor, session.energy_wh) == (True, 0, 100)
+
+
+async def test_what_a_session_nobody_knew_of_takes_counts_while_it_runs(area: Stores) -> None:
+    await give(area, MONTHLY)
+    await tell(area, Reporter(A), charging(SocketStep.RUNNING, 300))
+    view = await area.plans.of_rider("R1", LATER_MS)
+    assert view is not None
+    assert view.left_wh == 500
 
 
 async def test_energy_that_is_no_energy_is_refused(town: Stores) -> None:
