@@ -170,7 +170,13 @@ class AlarmService:
     async def note(
         self, cabinet: CabinetView, code: str, slot: int | None, *, reason: str, actor: str
     ) -> None:
-        """Take note of one; raise InvalidError, NotFoundError when it does not stand."""
+        """Take note of one.
+
+        Raises:
+            InvalidError: no reason that says anything.
+            NotFoundError: it does not stand.
+            RefusedError: ``alarm-noted``: somebody has already.
+        """
         check_reason(reason)
         alarms, _ = await self.standing([cabinet])
         alarm = next((each for each in alarms if (each.code, each.slot) == (code, slot)), None)
@@ -179,18 +185,18 @@ class AlarmService:
         if alarm.note is not None:
             raise RefusedError(f"{alarm.note.actor} has taken note already", code="alarm-noted")
         now_ms = self._clock.wall_ms()
-        await self._rows.note(
-            AlarmNote(
-                cabinet=cabinet.id,
-                code=code,
-                slot=slot or 0,
-                epoch=alarm.raised.epoch if alarm.raised else 0,
-                seq=alarm.raised.seq if alarm.raised else now_ms,
-                at_ms=now_ms,
-                actor=actor,
-                reason=reason,
-            )
+        noted = AlarmNote(
+            cabinet=cabinet.id,
+            code=code,
+            slot=slot or 0,
+            epoch=alarm.raised.epoch if alarm.raised else 0,
+            seq=alarm.raised.seq if alarm.raised else now_ms,
+            at_ms=now_ms,
+            actor=actor,
+            reason=reason,
         )
+        if not await self._rows.note(noted):
+            raise RefusedError("somebody was quicker to take note of it", code="alarm-noted")
 
 
 def _filled(

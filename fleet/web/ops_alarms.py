@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from heapq import nsmallest
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Query, Request
@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
 from fleet.core.balance.versions import REASON_CHARS_MAX
-from fleet.core.console import Mark, read_query
+from fleet.core.console import GROUPS, PLACE_OF_MARK, Mark, Row, read_query
 from fleet.core.desk import OFFLINE, StandingAlarm
 from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
 from fleet.web.access import need_staff, needs
@@ -135,15 +135,28 @@ async def _standing(request: Request, asked: dict[str, str]) -> tuple[list[Stand
     await bounded(request)
     web, bound = web_of(request), (await need_staff(request)).scope.stations
     query = read_query({"q": asked.get("cabinet", "")})
-    rows = islice((r for r in web.console.rows(query, bound) if r.mark not in _WELL), CABINETS_MAX)
-    cabinets = [await web.cabinets.get(row.brief.id) for row in rows]
+    rows = [row for row in web.console.rows(query, bound) if row.mark not in _WELL]
+    # In a night when half of the fleet is silent, the one that burns must not stand beyond the end.
+    shown = nsmallest(CABINETS_MAX, rows, key=_gravity)
+    cabinets = [await web.cabinets.get(row.brief.id) for row in shown]
     found, left_out = await charts_of(request).alarms.standing(cabinets)
+    left_out += sum(map(_alarms_of, rows)) - sum(map(_alarms_of, shown))
     code, noted = asked.get("code", ""), asked.get("noted", "")
     if code:
         found = [each for each in found if each.code == code]
     if noted in _NOTED:
         found = [each for each in found if (each.note is not None) == (noted == "yes")]
     return found, left_out
+
+
+def _gravity(row: Row) -> tuple[bool, bool, int]:
+    """What keeps doors shut first, then whoever tells an alarm or told one before falling silent."""
+    return not row.brief.doors_shut, not row.brief.alarms, PLACE_OF_MARK[row.mark]
+
+
+def _alarms_of(row: Row) -> int:
+    """How many alarms a cabinet has, its silence among them."""
+    return len(row.brief.alarms) + (row.mark in GROUPS["silent"])
 
 
 def _cells(each: StandingAlarm) -> list[Cell]:

@@ -66,11 +66,12 @@ def day_ms(text: str, zone: ZoneInfo, what: str, *, end: bool = False) -> int | 
         return None
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=zone)
-    except ValueError:
+        day += timedelta(days=1 if end else 0)
+    except (ValueError, OverflowError):
         raise InvalidError(
             f"{what}: is {text[:20]!r}, expected a date such as 2026-03-04"
         ) from None
-    return int((day + timedelta(days=1 if end else 0)).timestamp() * 1_000)
+    return int(day.timestamp() * 1_000)
 
 
 def moment_ms(text: str, zone: ZoneInfo, what: str) -> int | None:

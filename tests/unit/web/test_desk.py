@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -14,13 +15,14 @@ from msgspec.structs import replace
 
 from fleet.core.access import Role, Scope, Who
 from fleet.core.records import LogFilter
+from fleet.errors import RefusedError
 from fleet.web.csv_out import safe_cell
 from fleet.web.i18n import LANGUAGES, catalogue
 from fleet.web.ops_alarms import advice_on
 from protocols.messages import AlarmBody
 from tests.support.balance_rig import NOW_MS
 from tests.support.desk import CABINET, HOUR_MS, NEW, OLD, RIDER, SWAP, DeskTown, desk_town
-from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
+from tests.support.fleet_fakes import OPERATOR_TOKEN, cabinet, serving
 
 #: With a plan, which compiles the planner.
 planned = pytest.mark.timeout(240)
@@ -139,7 +141,39 @@ async def test_a_swap_falls_step_by_step(operator: AsyncClient) -> None:
     assert [row[0] for row in rows[1:]] == [SWAP]
     assert len(table((await operator.get("/ops/swaps.csv?outcome=open")).text)) == 1
     assert len(table((await operator.get("/ops/swaps.csv?since=2099-01-01")).text)) == 1
-    assert (await operator.get("/ops/swaps?since=yesterday")).status_code == 422
+    for wrong in ("since=yesterday", "until=9999-12-31", "since=0000-00-00"):
+        assert (await operator.get(f"/ops/swaps?{wrong}")).status_code == 422
+
+
+async def test_of_two_who_take_note_at_once_one_is_told_that_he_was_late(desk: DeskTown) -> None:
+    assert desk.town.charts is not None
+    alarms = desk.town.charts.alarms
+    view = desk.change(alarms=("smoke:3",))
+    both = (
+        alarms.note(view, "smoke", 3, reason="on the way", actor=f"operator:{name}")
+        for name in ("li.na", "zhang.wei")
+    )
+    done = await asyncio.gather(*both, return_exceptions=True)
+    late = [each for each in done if each is not None]
+    assert [each.code for each in late if isinstance(each, RefusedError)] == ["alarm-noted"]
+    [smoke] = (await alarms.standing([view]))[0]
+    assert smoke.note is not None
+
+
+async def test_what_burns_is_shown_when_more_is_amiss_than_can_be(
+    desk: DeskTown, operator: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands last by its id, and one that told of fire fell silent itself."""
+    monkeypatch.setattr("fleet.web.ops_alarms.CABINETS_MAX", 2)
+    put = desk.town.cabinets.put
+    for number in range(1, 6):
+        put(cabinet(f"AA-{number:04d}", online=False))
+    put(cabinet("ZZ-0001", alarms=("smoke:1",)))
+    put(cabinet("ZZ-0002", alarms=("smoke:2",), online=False))
+    page = (await operator.get("/ops/alarms?lang=en")).text
+    shown = set(re.findall(r'href="/ops/cabinets/([A-Z]+-\d+)"', page))
+    assert shown == {"ZZ-0001", "ZZ-0002"}
+    assert "5 more are not shown" in page
 
 
 async def test_an_alarm_is_noted_once_and_stands_anew_when_raised_again(
