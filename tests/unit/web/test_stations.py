@@ -6,6 +6,7 @@ import pytest
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
+from fleet.core.access import EVERYWHERE, Role, Scope, Who
 from fleet.core.steering import StationView
 from tests.support.fleet_fakes import Town
 
@@ -90,3 +91,16 @@ async def test_who_finds_nothing_is_shown_where_there_is_something(
     assert f"/c/{here.id}" not in shown.split("Nearby cabinets")[1].split("</ul>")[0]
     town.cabinets.change(here.id, lat=None, full=0)
     assert "Nearby cabinets" not in (await stranger.get(f"/c/{here.id}?lang=en")).text
+
+
+async def test_who_is_bound_to_some_stations_sees_no_costs_of_the_others(
+    steering: FakeSteering, town: Town
+) -> None:
+    """The pages of the balance are closed to him as well: costs are of the whole fleet."""
+    assert steering.asked == []
+    for scope, seen in ((Scope(stations=frozenset({"BELL"})), False), (EVERYWHERE, True)):
+        who = Who("S1", "li.na", Role.OPERATOR, scope)
+        async with town.client(cookies={"yz_ops": town.staff.seat(who)}) as client:
+            [told] = (await client.get("/api/v1/stations?near=1,2")).json()
+            assert (told["cost"] is not None) is seen
+            assert (told["balance_cost"] is not None) is seen
