@@ -5,19 +5,17 @@
 Every route of the operator has such a line; a test looks for it. What the path names (a cabinet, a
 station, an order, a report) must lie in the scope of who asks. A route that names none is refused to
 those who are bound to some stations or partners, unless it says ``narrows=True``: then it cuts what
-it shows by itself, with ``in_scope``.
+it shows by itself, as by ``cabinets_known``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from fleet.core.access import AtStation, OfPartner, Permission, Place, Who, may, must
-from fleet.core.views import CabinetView
 from fleet.errors import DeniedError
 from fleet.web.pages import web_of
 from fleet.web.security import LoginRequiredError
@@ -85,12 +83,6 @@ async def need(request: HTTPConnection, permission: Permission, place: Place | N
     who = await need_staff(request)
     must(who, permission, place)
     return who
-
-
-async def in_scope(request: HTTPConnection, cabinets: Iterable[CabinetView]) -> list[CabinetView]:
-    """Those cabinets that who asks may know of; all for riders and for those who are not bound."""
-    known = await cabinets_known(request)
-    return [each for each in cabinets if known is None or each.id in known]
 
 
 async def cabinets_known(request: HTTPConnection) -> frozenset[str] | None:

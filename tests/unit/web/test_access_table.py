@@ -28,7 +28,7 @@ from fleet.core.access import (
     may,
 )
 from tests.support.area import AreaTown, area_town
-from tests.support.fleet_fakes import LOCAL_TOKEN, serving
+from tests.support.fleet_fakes import LOCAL_TOKEN, cabinet, serving
 from tests.support.fleet_fakes_staff import accounts_over
 from tests.support.routes import Way, ways_of, whole_app
 
@@ -251,6 +251,17 @@ async def test_lists_are_cut_to_the_scope(area: AreaTown) -> None:
                 assert ("DH-0001" in reply.text) is seen, path
             listed = (await client.get("/ops/stations")).text
             assert ("/ops/stations/DRUM" in listed) is seen
+
+
+async def test_a_bound_program_reads_all_its_cabinets_page_by_page(area: AreaTown) -> None:
+    """Others stand between them: a page that they leave short is not the last one."""
+    for number in range(1, 4):
+        area.town.cabinets.put(cabinet(f"AA-000{number}"))
+    who = Who("S1", "li.na", Role.VIEWER, Scope(stations=frozenset({"DRUM"})))
+    async with seated(area, who) as client:
+        first = (await client.get("/api/v1/cabinets?limit=1")).json()
+        assert [each["id"] for each in first] == ["DH-0001"]
+        assert (await client.get("/api/v1/cabinets?limit=1&after=DH-0001")).json() == []
 
 
 # --- orders: the order's own permission ------------------------------------------------------------
