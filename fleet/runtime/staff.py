@@ -157,6 +157,8 @@ class StaffService:
         hashed = ""
         if purpose is not LinkFor.SIGN_IN:
             name = rules.check_name(name) if account is None else account.name
+            if account is None and await self._rows.secrets(name) is not None:
+                raise InvalidError(f"staff {name}: exists; choose another name", code="name-taken")
             hashed = await self._passwords.hash(rules.check_password(password, name))
         taken = await self._rows.take_link(rules.secret_hash(token), self._clock.wall_ms())
         if taken is None:

@@ -100,6 +100,18 @@ async def test_the_first_administrator_comes_by_a_link_that_works_once(
     assert await service(town).first_link() is None
 
 
+async def test_a_first_link_outlives_a_name_that_is_taken(town: Town, client: AsyncClient) -> None:
+    """Nobody can come in any more: the link is the only way back."""
+    await member(town, "li.na", Role.ADMIN)
+    await service(town).reset("li.na", "test")
+    link = await service(town).first_link()
+    assert link is not None
+    taken = await join(client, link, "Li.Na")
+    assert taken.status_code == 422
+    assert "已经有同名账号" in taken.text
+    assert (await join(client, link, "zhang.wei")).headers["location"] == "/ops/me"
+
+
 async def test_a_newer_first_link_ends_the_older_and_each_expires(
     town: Town, client: AsyncClient
 ) -> None:
