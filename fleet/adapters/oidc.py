@@ -122,7 +122,8 @@ class OidcProvider:
         opened = self._box.open(kept, _OWNER) if kept else None
         left = msgspec.json.decode(opened, type=_Left) if opened is not None else None
         fresh = left is not None and 0 <= now_ms - left.at_ms <= LEFT_MS_MAX
-        if left is None or not fresh or not secrets.compare_digest(left.state, state):
+        same = left is not None and secrets.compare_digest(left.state.encode(), state.encode())
+        if left is None or not fresh or not same:
             raise SignInError("this browser did not begin this sign-in, or too long ago")
         return left
 

@@ -168,7 +168,12 @@ async def test_only_the_browser_that_left_comes_back_once_and_soon(
         await away(other)
         assert (await other.get(path)).status_code == 401, "another state"
     state = parse_qs(urlsplit(path).query)["state"][0]
-    for query in (f"state={state}", f"state={state}&error=access_denied&code=x", "state=x&code=y"):
+    for query in (
+        f"state={state}",
+        f"state={state}&error=access_denied&code=x",
+        "state=x&code=y",
+        "state=é&code=y",
+    ):
         await away(client)
         assert (await client.get(f"/ops/sso/back?{query}")).status_code == 401
     late = await away(client)
