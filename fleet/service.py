@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -26,9 +26,6 @@ from fleet.ready import write_ready
 from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
 from fleet.wiring import Fleet
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
