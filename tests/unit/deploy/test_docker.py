@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fleet import config as fleet_config
 from fleet.main import app as fleetd
@@ -239,3 +240,25 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     before = made
     subprocess.run(["sh", str(script)], check=True, timeout=60)
     assert {p.name: p.read_text() for p in (tmp_path / "secrets").iterdir()} == before
+
+
+async def test_callers_are_told_apart_behind_the_proxy_and_cannot_name_themselves() -> None:
+    """Limits count by address: with the proxy's own all riders of a city would share one."""
+    trusted = SERVICES["fleetd"]["environment"]["FORWARDED_ALLOW_IPS"]
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    behind = ProxyHeadersMiddleware(app, trusted_hosts=trusted)
+    for peer, told in (
+        ("172.18.0.1", b"203.0.113.7"),
+        ("192.168.16.1", b"198.51.100.1, 203.0.113.7"),
+        ("203.0.113.7", b"198.51.100.1"),
+    ):
+        scope = {"type": "http", "client": (peer, 1), "headers": [(b"x-forwarded-for", told)]}
+        await behind(scope, nothing, nothing)  # type: ignore[arg-type]
+    assert seen == ["203.0.113.7"] * 3
