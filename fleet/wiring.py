@@ -361,7 +361,9 @@ class Fleet:
         if self._broker is not None:
             await self._broker.reload(await self._stores.cabinets.credentials(), revoked)
         elif self._revocations is not None:  # an external broker that goes by our list
-            self._revocations.publish(*revoked)
+            known = await self._stores.cabinets.credentials()
+            shut_out = [each.username for each in known if each.enrolled is None]
+            self._revocations.publish(*revoked, shut_out)
 
     def _secrets_note(self) -> SecretsNote:
         return SecretsNote(self._keeper.version, self._keeper.secrets.id)

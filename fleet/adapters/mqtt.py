@@ -140,8 +140,11 @@ class MqttLink:
         )
 
 
-async def knock(address: BrokerAddress, identifier: str) -> None:
-    """Connect and leave again; a client of that identifier loses its connection. Never raises."""
+async def knock(address: BrokerAddress, identifier: str) -> bool:
+    """Connect and leave again; a client of that identifier loses its connection.
+
+    Returns whether that came about; it never raises.
+    """
     client = aiomqtt.Client(
         address.host,
         address.port,
@@ -156,6 +159,8 @@ async def knock(address: BrokerAddress, identifier: str) -> None:
             client.timeout = FAREWELL_TIMEOUT_S
     except (aiomqtt.MqttError, OSError) as error:
         log.warning("broker: %s could not be dropped: %s", identifier, error)
+        return False
+    return True
 
 
 def _cancelled() -> bool:
