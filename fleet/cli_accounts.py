@@ -123,7 +123,9 @@ def partner_add(
     link_key: Annotated[str, typer.Option(help="Its Ed25519 public key in base64, 32 bytes.")],
     *,
     plan: Annotated[str | None, typer.Option(help="What its riders get.")] = None,
-    quota_day: Annotated[int | None, typer.Option(help="Swaps in any 24 hours.")] = None,
+    quota_day: Annotated[
+        int | None, typer.Option(help="Swaps and sessions at sockets in any 24 hours.")
+    ] = None,
     webhook: Annotated[str, typer.Option(help="Where it wants to be told of swaps.")] = "",
     colour: Annotated[str, typer.Option(help="Of its brand, #rrggbb.")] = "",
     phone: Annotated[str, typer.Option(help="Its riders' help line.")] = "",

@@ -62,7 +62,7 @@ class SessionCharge(Struct, frozen=True, kw_only=True):
 
 
 class PartnerView(Struct, frozen=True, kw_only=True):
-    """A partner, as it sees itself."""
+    """A partner, as it sees itself; ``used_day``: swaps and sessions of the last 24 hours."""
 
     id: str
     name: str

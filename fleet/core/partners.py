@@ -42,7 +42,11 @@ class LinkError(DeniedError):
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A delivery platform. ``quota_day``: swaps of all its riders in any 24 hours, None for no limit."""
+    """A delivery platform.
+
+    ``quota_day``: what it pays for in any 24 hours, swaps and sessions at sockets of all its riders
+    together; None for no limit.
+    """
 
     id: str
     name: str

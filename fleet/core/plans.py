@@ -27,7 +27,7 @@ PLAN_REFUSALS: Final = {
     "plan-ended": "the rider's plan has ended",
     "quota-exhausted": "the plan's swaps of this period are used up",
     "partner-off": "the rider's platform takes no swaps here at present",
-    "partner-quota": "the platform's swaps of today are used up",
+    "partner-quota": "the platform's swaps and charging sessions of today are used up",
     "socket-quota": "the plan's energy from sockets of this period is used up",
 }
 
@@ -77,7 +77,7 @@ class Entitlement:
     partner_name: str = ""
     until_ms: int | None = None
     used: int = 0  # in the period
-    partner_used: int = 0  # in the last 24 hours, by all riders of the platform
+    partner_used: int = 0  # swaps and sessions of the last 24 hours, of all the platform's riders
     partner_quota: int | None = None
     partner_off: bool = False
     any_plan: bool = False  # whether the operator sells plans at all
@@ -103,10 +103,8 @@ def refuse_plan(held: Entitlement) -> str | None:
         if not held.any_plan:
             return None
         return "plan-ended" if held.had_one else "no-plan"
-    if held.partner_off:
-        return "partner-off"
-    if held.partner_quota is not None and held.partner_used >= held.partner_quota:
-        return "partner-quota"
+    if (code := _refuse_partner(held)) is not None:
+        return code
     if held.plan.quota is not None and held.used >= held.plan.quota:
         return "quota-exhausted"
     return None
@@ -115,14 +113,23 @@ def refuse_plan(held: Entitlement) -> str | None:
 def refuse_socket(held: Entitlement) -> str | None:
     """The code of why a rider's plan lets no session at a socket begin, or None.
 
-    The quotas of swaps do not count here, and those of energy do not count for swaps.
+    The plan's quota of swaps does not count here, nor that of energy for swaps; what the platform
+    pays for in a day is one number for both.
     """
     if held.plan is None and held.any_plan:
         return "plan-ended" if held.had_one else "no-plan"
-    if held.partner_off:
-        return "partner-off"
+    if (code := _refuse_partner(held)) is not None:
+        return code
     left_wh = held.left_wh
     return "socket-quota" if left_wh is not None and left_wh < ENERGY_WH_MIN else None
+
+
+def _refuse_partner(held: Entitlement) -> str | None:
+    if held.partner_off:
+        return "partner-off"
+    if held.partner_quota is not None and held.partner_used >= held.partner_quota:
+        return "partner-quota"
+    return None
 
 
 def period_start_ms(from_ms: int, days: int, now_ms: int) -> int:

@@ -111,10 +111,9 @@ async def _partner_facts(
     row = (await connection.execute(query)).mappings().first()
     if row is None:
         return {"partner": name, "partner_off": True}
-    paid = exists().where(charge.c.swap_id == t.swap.c.id, charge.c.partner == name)
     used = 0
     if row["quota_day"] is not None:
-        used = await _count(connection, paid, now_ms - DAY_MS, without)
+        used = await partner_used(connection, name, now_ms, without)
     return {
         "partner": name,
         "partner_name": row["name"],
@@ -122,6 +121,22 @@ async def _partner_facts(
         "partner_off": row["off"],
         "partner_used": used,
     }
+
+
+async def partner_used(
+    connection: AsyncConnection, name: str, now_ms: int, without: Collection[str] = ()
+) -> int:
+    """What a platform pays for of the last 24 hours: swaps and sessions, those under way included."""
+    since_ms = now_ms - DAY_MS
+    paid = exists().where(charge.c.swap_id == t.swap.c.id, charge.c.partner == name)
+    own = t.socket_session.c
+    sessions = select(func.count()).where(
+        own.partner == name,
+        own.created_ms >= since_ms,
+        or_(lasting(now_ms), own.energy_wh > 0, own.amount_minor > 0),
+    )
+    charged = await connection.execute(sessions.select_from(t.socket_session))
+    return await _count(connection, paid, since_ms, without) + int(charged.scalar_one())
 
 
 async def _count(

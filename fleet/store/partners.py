@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, delete, exists, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from fleet.core.account_views import ChargeView, Notice, PartnerView, SessionCharge
 from fleet.core.audit_log import DONE
 from fleet.core.partners import Partner, Visitor, check_partner
-from fleet.core.plans import DAY_MS, Subscription
+from fleet.core.plans import Subscription
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
-from fleet.store.entitlements import TAKES, handed_out
+from fleet.store.entitlements import partner_used
 from fleet.store.plans import charge_views, put_subscription
 from fleet.store.tables_accounts import (
     charge,
@@ -185,18 +185,8 @@ class PartnerStore:
             await connection.execute(change.values(tell_ms=later, tries=tries + 1))
 
     async def _view(self, row: Any, now_ms: int) -> PartnerView:
-        query = (
-            select(func.count())
-            .select_from(charge.join(t.swap, t.swap.c.id == charge.c.swap_id))
-            .where(
-                charge.c.partner == row["id"],
-                charge.c.created_ms >= now_ms - DAY_MS,
-                t.swap.c.kind.in_(TAKES),
-                or_(t.swap.c.open, handed_out()),
-            )
-        )
         async with self._database.read() as connection:
-            used = int((await connection.execute(query)).scalar_one())
+            used = await partner_used(connection, row["id"], now_ms)
         return PartnerView(
             id=row["id"],
             name=row["name"],

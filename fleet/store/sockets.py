@@ -53,7 +53,7 @@ class SocketStore:
                 raise NotFoundError(f"no rider {new.rider}")
             if (known := await _by_key(connection, new)) is not None:
                 return known
-            held = await entitlement_of(connection, new.rider, new.now_ms, to_spend=False)
+            held = await entitlement_of(connection, new.rider, new.now_ms)
             facts = await _facts(connection, new, held, denied=denied)
             if (code := decide(facts)) is not None:
                 raise RefusedError(REFUSALS[code], code=code)

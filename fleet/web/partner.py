@@ -29,7 +29,7 @@ class PlanBody(BaseModel):
 
 @router.get("", responses=answers("PartnerView"))
 async def myself(request: Request) -> Response:
-    """The partner itself: its plan, its quota, and what is used of it in the last 24 hours."""
+    """The partner itself: its plan, its quota, and the swaps and sessions of the last 24 hours."""
     return as_json(await _partner(request))
 
 

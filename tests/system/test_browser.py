@@ -136,7 +136,7 @@ def test_a_platforms_rider_comes_by_a_link_that_works_once(
 
         since = stack.last_seq()
         page.goto(stack.rider_url)
-        expect(page.locator("#why")).to_contain_text("今天的换电次数已用完")
+        expect(page.locator("#why")).to_contain_text("今天的换电和充电次数已用完")
         expect(page.locator("#do-swap")).to_be_disabled()
         ride.look("quota-exhausted")
         with pytest.raises(DemoError, match="partner-quota"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fleet.core.offline import OVER_QUOTA, UNBILLED, UNKNOWN_RIDER, number_name
 from fleet.core.partners import Partner
 from fleet.core.plans import DAY_MS, Plan, Subscription
+from fleet.core.records import NewSwap
 from fleet.core.sockets import ENDED, NewSession, SessionFacts
 from fleet.core.stations import StationRecord
 from fleet.errors import InvalidError, RefusedError
@@ -185,10 +187,17 @@ def charging(step: SocketStep, energy_wh: int = 0, session: str = "E1") -> Socke
     )
 
 
-async def ask(stores: Stores, number: int, limit_wh: int = 500, now_ms: int = T0_MS) -> int:
+async def ask(  # noqa: PLR0917 - the fields of one wish
+    stores: Stores,
+    number: int,
+    limit_wh: int = 500,
+    now_ms: int = T0_MS,
+    rider: str = "R1",
+    socket: int = 1,
+) -> int:
     """A session begun by the rider; what it may take at most."""
     new = NewSession(
-        f"E{number}", A, 1, "R1", f"key-{number}", limit_wh, 7_200, now_ms, now_ms + 20_000
+        f"E{number}", A, socket, rider, f"key-{number}", limit_wh, 7_200, now_ms, now_ms + 20_000
     )
 
     def decide(facts: SessionFacts) -> str | None:
@@ -262,6 +271,77 @@ async def test_a_plan_with_energy_has_it_and_no_more(area: Stores) -> None:
     assert view is not None
     assert (view.left_wh, view.socket_refusal, view.refusal) == (0, "socket-quota", None)
     assert await ask(area, 4, 500, now_ms=T0_MS + 30 * DAY_MS) == 500, "a new period"
+
+
+async def platform_of(stores: Stores, *riders: str, quota_day: int) -> None:
+    """A platform that pays for so much in a day, and riders of it."""
+    await stores.plans.add(SINGLE, T0_MS)
+    who = Partner("meituan", "美团", Platform().public_key, "single", quota_day=quota_day)
+    await stores.partners.add(who, "h" * 64, T0_MS)
+    for rider in riders:
+        if await stores.riders.get(rider) is None:
+            await stores.riders.add(rider, f"hash-{rider}", "8000", T0_MS)
+        await stores.partners.bind(who, f"courier-{rider}", rider, f"sub-{rider}", T0_MS)
+
+
+async def used_day(stores: Stores, now_ms: int = T0_MS) -> int:
+    (view,) = await stores.partners.all(now_ms)
+    return view.used_day
+
+
+async def test_a_session_is_of_the_platforms_quota_like_a_swap(area: Stores) -> None:
+    await platform_of(area, "R1", "R9", quota_day=1)
+    await ask(area, 1)
+    assert await used_day(area) == 1
+    with pytest.raises(RefusedError) as no_session:
+        await ask(area, 2, rider="R9", socket=2)
+    with pytest.raises(RefusedError) as no_swap:
+        await area.swaps.begin(
+            NewSwap("S9", "start-S9", A, "R9", Kind.PICKUP, "k9", T0_MS, T0_MS + 20_000),
+            lambda facts: facts.plan_refusal,
+        )
+    assert (no_session.value.code, no_swap.value.code) == ("partner-quota", "partner-quota")
+    waiting = await area.commands.waiting()
+    assert [each.type for each in waiting] == ["socket.start"], "one outlet, no door"
+    view = await area.plans.of_rider("R9", T0_MS)
+    assert view is not None
+    assert (view.refusal, view.socket_refusal) == ("partner-quota", "partner-quota")
+
+
+async def test_a_session_that_gave_nothing_is_void_and_one_that_gave_counts_for_a_day(
+    area: Stores,
+) -> None:
+    await platform_of(area, "R1", quota_day=1)
+    await ask(area, 1)
+    a = Reporter(A)
+    ended = SocketBody(
+        socket=1, step=SocketStep.ENDED, session="E1", rider_id="R1", reason="no-load"
+    )
+    await tell(area, a, ended)
+    assert await used_day(area) == 0
+    await ask(area, 2)
+    await tell(area, a, charging(SocketStep.ENDED, 400, session="E2"))
+    assert await used_day(area) == 1
+    with pytest.raises(RefusedError):
+        await ask(area, 3, now_ms=T0_MS + DAY_MS)
+    assert await ask(area, 4, now_ms=T0_MS + DAY_MS + 1) == 500
+
+
+async def test_of_a_swap_and_a_session_at_once_one_gets_what_is_left_of_the_day(
+    area: Stores,
+) -> None:
+    await platform_of(area, "R1", "R9", quota_day=1)
+
+    async def swap() -> None:
+        await area.swaps.begin(
+            NewSwap("S9", "start-S9", B, "R9", Kind.PICKUP, "k9", T0_MS, T0_MS + 20_000),
+            lambda facts: facts.plan_refusal,
+        )
+
+    outcomes = await asyncio.gather(ask(area, 1), swap(), return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, RefusedError)]
+    assert [each.code for each in refused] == ["partner-quota"]
+    assert len(await area.commands.waiting()) == 1
 
 
 async def test_a_session_nobody_knew_of_is_billed_by_the_riders_plan(area: Stores) -> None:
