@@ -75,12 +75,13 @@ class PartnerView(Struct, frozen=True, kw_only=True):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """One swap that a partner is to be told of, after so many tries."""
+    """What a partner is to be told of after so many tries: a swap or a session, one of the two."""
 
     partner: str
     url: str
-    swap: ChargeView
     tries: int
+    swap: ChargeView | None = None
+    session: SessionCharge | None = None
 
 
 class PackView(Struct, frozen=True, kw_only=True):

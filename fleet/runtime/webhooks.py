@@ -1,7 +1,8 @@
-"""Tells partners of their riders' swaps, signed, again and again until they say that they heard."""
+"""Tells partners of their riders' swaps and sessions, signed, until they say that they heard."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -29,10 +30,10 @@ class NoticeRows(Protocol):
     """Where it stands what is to be told."""
 
     async def due(self, now_ms: int, limit: int) -> list[Notice]:
-        """Swaps that have ended and were not told."""
+        """What has ended and was not told, so many of each partner's."""
         ...
 
-    async def told(self, swap_id: str, tries: int, now_ms: int, *, well: bool) -> None:
+    async def told(self, notice: Notice, now_ms: int, *, well: bool) -> None:
         """How telling went."""
         ...
 
@@ -56,20 +57,32 @@ class Webhooks:
             await self._clock.sleep(EVERY_S)
 
     async def turn(self) -> int:
-        """Tell what is due now; how many notices that were."""
-        notices = await self._rows.due(self._clock.wall_ms(), AT_ONCE)
-        for notice in notices:
-            body = msgspec.json.encode({"type": "swap.settled", "swap": notice.swap})
+        """Tell what is due now, every partner beside the others; how many notices were sent."""
+        queues: dict[str, list[Notice]] = {}
+        for notice in await self._rows.due(self._clock.wall_ms(), AT_ONCE):
+            queues.setdefault(notice.partner, []).append(notice)
+        return sum(await asyncio.gather(*(self._tell(queue) for queue in queues.values())))
+
+    async def _tell(self, queue: list[Notice]) -> int:
+        """One partner, up to the first notice that it did not take: the others wait for the next turn."""
+        for sent, notice in enumerate(queue, start=1):
+            body = msgspec.json.encode(document(notice))
             sealed = seal(webhook_secret(self._key, notice.partner), body, self._clock.wall_ms())
             headers = {"Content-Type": "application/json", SIGNATURE: sealed}
             status = await self._post(notice.url, body, headers)
             well = status is not None and 200 <= status < 300
+            await self._rows.told(notice, self._clock.wall_ms(), well=well)
             if not well:
                 log.warning("webhook of %s: %s", notice.partner, status or "no answer")
-            await self._rows.told(
-                notice.swap.swap_id, notice.tries, self._clock.wall_ms(), well=well
-            )
-        return len(notices)
+                return sent
+        return len(queue)
+
+
+def document(notice: Notice) -> dict[str, object]:
+    """What is sent: ``swap.settled`` or ``session.settled`` with what it costs."""
+    if notice.session is not None:
+        return {"type": "session.settled", "session": notice.session}
+    return {"type": "swap.settled", "swap": notice.swap}
 
 
 def seal(secret: str, body: bytes, now_ms: int) -> str:

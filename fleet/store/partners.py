@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import and_, delete, exists, insert, select, update
+from sqlalchemy import Select, and_, delete, exists, insert, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.account_views import ChargeView, Notice, PartnerView, SessionCharge
 from fleet.core.audit_log import DONE
 from fleet.core.partners import Partner, Visitor, check_partner
 from fleet.core.plans import Subscription
+from fleet.core.sockets import ENDED
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
@@ -150,37 +152,37 @@ class PartnerStore:
 
     async def sessions(self, partner_id: str, since_ms: int, limit: int) -> list[SessionCharge]:
         """The sessions at sockets of a partner's riders, newest first."""
-        own, known = t.socket_session.c, partner_rider.c
-        joined = t.socket_session.outerjoin(
-            partner_rider, and_(known.rider == own.rider, known.partner == own.partner)
-        )
-        query = select(t.socket_session, known.subject).select_from(joined)
-        query = query.where(own.partner == partner_id, own.created_ms >= since_ms)
+        own = t.socket_session.c
+        query = _sessions_of(partner_id).where(own.created_ms >= since_ms)
         query = query.order_by(own.created_ms.desc(), own.id.desc()).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
             return [_session_charge(row) for row in rows]
 
     async def due(self, now_ms: int, limit: int) -> list[Notice]:
-        """What partners are to be told now: swaps that have ended."""
-        ended = exists().where(t.swap.c.id == charge.c.swap_id, ~t.swap.c.open)
-        query = select(charge.c.swap_id, charge.c.tries, partner.c.id, partner.c.webhook_url)
-        query = query.join(partner, partner.c.id == charge.c.partner)
-        query = query.where(charge.c.tell_ms <= now_ms, partner.c.webhook_url != "", ended)
+        """What partners are to be told now, up to ``limit`` of each kind for each partner.
+
+        For each, so that one that does not listen keeps nobody waiting.
+        """
+        query = select(partner.c.id, partner.c.webhook_url).where(partner.c.webhook_url != "")
+        notices = []
         async with self._database.read() as connection:
-            rows = (await connection.execute(query.order_by(charge.c.tell_ms).limit(limit))).all()
-            notices = []
-            for row in rows:
-                (view,) = await charge_views(connection, charge.c.swap_id == row.swap_id, 1)
-                notices.append(
-                    Notice(partner=row.id, url=row.webhook_url, swap=view, tries=row.tries)
-                )
+            for name, url in (await connection.execute(query.order_by(partner.c.id))).all():
+                notices += await _swaps_due(connection, name, url, now_ms, limit)
+                notices += await _sessions_due(connection, name, url, now_ms, limit)
         return notices
 
-    async def told(self, swap_id: str, tries: int, now_ms: int, *, well: bool) -> None:
+    async def told(self, notice: Notice, now_ms: int, *, well: bool) -> None:
         """How telling went: done with it, or again later, or given up."""
+        tries = notice.tries
         later = None if well or tries >= len(TELL_AFTER_MS) else now_ms + TELL_AFTER_MS[tries]
-        change = update(charge).where(charge.c.swap_id == swap_id)
+        change = (
+            update(charge).where(charge.c.swap_id == notice.swap.swap_id)
+            if notice.swap
+            else update(t.socket_session).where(
+                t.socket_session.c.id == (notice.session.session_id if notice.session else None)
+            )
+        )
         async with self._database.write() as connection:
             await connection.execute(change.values(tell_ms=later, tries=tries + 1))
 
@@ -197,6 +199,43 @@ class PartnerStore:
             colour=row["colour"],
             support_phone=row["support_phone"],
         )
+
+
+async def _swaps_due(
+    connection: AsyncConnection, name: str, url: str, now_ms: int, limit: int
+) -> list[Notice]:
+    """Swaps that have ended and of which the partner has not heard."""
+    ended = exists().where(t.swap.c.id == charge.c.swap_id, ~t.swap.c.open)
+    query = select(charge.c.swap_id, charge.c.tries)
+    query = query.where(charge.c.partner == name, charge.c.tell_ms <= now_ms, ended)
+    notices = []
+    for row in (await connection.execute(query.order_by(charge.c.tell_ms).limit(limit))).all():
+        (view,) = await charge_views(connection, charge.c.swap_id == row.swap_id, 1)
+        notices.append(Notice(partner=name, url=url, swap=view, tries=row.tries))
+    return notices
+
+
+async def _sessions_due(
+    connection: AsyncConnection, name: str, url: str, now_ms: int, limit: int
+) -> list[Notice]:
+    """The same of sessions; what never gave power costs nothing and is not told."""
+    own = t.socket_session.c
+    query = _sessions_of(name).where(own.tell_ms <= now_ms, own.state == ENDED)
+    rows = (await connection.execute(query.order_by(own.tell_ms).limit(limit))).mappings()
+    return [
+        Notice(partner=name, url=url, session=_session_charge(row), tries=row["tries"])
+        for row in rows
+    ]
+
+
+def _sessions_of(partner_id: str) -> Select[Any]:
+    """A partner's sessions with its own name for each rider."""
+    own, known = t.socket_session.c, partner_rider.c
+    joined = t.socket_session.outerjoin(
+        partner_rider, and_(known.rider == own.rider, known.partner == own.partner)
+    )
+    query = select(t.socket_session, known.subject).select_from(joined)
+    return query.where(own.partner == partner_id)
 
 
 def _session_charge(row: RowMapping) -> SessionCharge:

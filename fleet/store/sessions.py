@@ -46,7 +46,7 @@ async def write_sessions(
             session = _unknown(cabinet, body, now_ms)
             if session is not None:
                 held = await entitlement_of(connection, session.rider, now_ms, to_spend=False)
-                terms = await terms_at(connection, cabinet, held)
+                terms = await terms_at(connection, cabinet, held, now_ms)
                 values = asdict(session) | terms | {"idempotency_key": f"told-{session.id}"}
                 row = {**values, "cabinet": cabinet}  # type: ignore[assignment]
                 await connection.execute(insert(own).values(**values))
@@ -75,13 +75,16 @@ def _unknown(cabinet: str, body: SocketBody, now_ms: int) -> SocketSession | Non
     )
 
 
-async def terms_at(connection: AsyncConnection, cabinet: str, held: Entitlement) -> dict[str, Any]:
-    """What a session of a rider with this plan will cost, and who pays."""
+async def terms_at(
+    connection: AsyncConnection, cabinet: str, held: Entitlement, now_ms: int
+) -> dict[str, Any]:
+    """What a session of a rider with this plan will cost, and who pays and is told."""
     plan = held.plan
     return {
         **await _prices_at(connection, cabinet),
         "plan": plan.id if plan else None,
         "partner": held.partner,
+        "tell_ms": now_ms if held.partner else None,
         "included": plan is not None and plan.quota_wh is not None,
     }
 

@@ -60,7 +60,7 @@ class SocketStore:
             if held.left_wh is not None:
                 new = replace(new, limit_wh=min(new.limit_wh, held.left_wh))
             command = await add_command(connection, _order(new))
-            terms = await terms_at(connection, new.cabinet, held)
+            terms = await terms_at(connection, new.cabinet, held, new.now_ms)
             await connection.execute(
                 insert(t.socket_session).values(
                     id=new.id,

@@ -368,8 +368,12 @@ socket_session = Table(
     Column("plan", String(32)),
     Column("partner", String(32)),
     Column("included", Boolean, nullable=False, server_default=false()),
+    # Telling the partner: when next, after how many tries; none when it is told or there is nobody.
+    Column("tell_ms", BigInteger, index=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
     UniqueConstraint("rider", "idempotency_key"),
     Index("ix_socket_session_cabinet_socket", "cabinet", "socket", "state"),
+    Index("ix_socket_session_partner_created_ms", "partner", "created_ms"),
     Index("ix_socket_session_rider_created_ms", "rider", "created_ms"),
 )
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import update
 
 from fleet.core.offline import OVER_QUOTA, UNBILLED, UNKNOWN_RIDER, number_name
 from fleet.core.partners import Partner
@@ -14,13 +18,14 @@ from fleet.core.records import NewSwap
 from fleet.core.sockets import ENDED, NewSession, SessionFacts
 from fleet.core.stations import StationRecord
 from fleet.errors import InvalidError, RefusedError
-from fleet.store.tables_accounts import charge
+from fleet.runtime.webhooks import SIGNATURE, Webhooks
+from fleet.store.tables_accounts import charge, partner
 from fleet.stores import Stores
 from protocols.messages import Event, Kind, Step
 from protocols.offline import rider_number
 from protocols.sockets import SocketBody, SocketStep
 from tests.contract.fleet.conftest import A, B
-from tests.support.fleet import T0_MS, Reporter
+from tests.support.fleet import T0_MS, ManualClock, Reporter
 from tests.support.partners import Platform
 
 LATER_MS = T0_MS + 3_600_000
@@ -394,3 +399,66 @@ async def test_a_partner_sees_the_sessions_of_its_own_riders_only(area: Stores) 
     assert (told.included, told.amount_minor, told.plan_id) == (True, 0, "monthly-1")
     assert await area.partners.sessions("other", 0, 9) == []
     assert await area.partners.sessions("meituan", T0_MS + 2, 9) == []
+
+
+async def test_a_partner_is_told_of_a_session_once_it_has_ended(area: Stores) -> None:
+    await platform_of(area, "R1", quota_day=9)
+    await hook(area, "meituan", "https://one.example/hook")
+    heard: list[tuple[str, dict[str, Any]]] = []
+
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int | None:
+        assert SIGNATURE in headers
+        heard.append((url, json.loads(body)))
+        return None if len(heard) == 1 else 200
+
+    clock = ManualClock()
+    hooks = Webhooks(rows=area.partners, post=post, key=b"k" * 32, clock=clock)
+    await ask(area, 1)
+    a = Reporter(A)
+    await tell(area, a, charging(SocketStep.STARTED))
+    assert await hooks.turn() == 0, "it is under way"
+    await tell(area, a, charging(SocketStep.ENDED, 400))
+    assert [await hooks.turn(), await hooks.turn()] == [1, 0]
+    clock.move(5_000)
+    assert [await hooks.turn(), await hooks.turn()] == [1, 0]
+    assert [url for url, _ in heard] == ["https://one.example/hook"] * 2
+    told = heard[-1][1]
+    assert told["type"] == "session.settled"
+    session = told["session"]
+    assert (session["session_id"], session["subject"]) == ("E1", "courier-R1")
+    assert (session["energy_wh"], session["amount_minor"]) == (400, 68)
+
+
+async def test_a_partner_that_does_not_listen_keeps_the_others_waiting_for_nothing(
+    area: Stores,
+) -> None:
+    await platform_of(area, "R1", quota_day=99)
+    other = Partner("taobao", "淘宝", Platform().public_key, "single")
+    await area.partners.add(other, "o" * 64, T0_MS)
+    await area.riders.add("R9", "hash-R9", "8000", T0_MS)
+    await area.partners.bind(other, "t-1", "R9", "sub-R9", T0_MS)
+    for name in ("meituan", "taobao"):
+        await hook(area, name, f"https://{name}.example/hook")
+    a = Reporter(A)
+    for number in range(1, 5):
+        await ask(area, number)
+        await tell(area, a, charging(SocketStep.ENDED, 10, session=f"E{number}"))
+    await ask(area, 99, rider="R9", socket=2)
+    ended = charging(SocketStep.ENDED, 10, session="E99")
+    await tell(area, a, msgspec.structs.replace(ended, rider_id="R9", socket=2))
+    heard: list[str] = []
+
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int | None:
+        heard.append(url)
+        return None if "meituan" in url else 200
+
+    hooks = Webhooks(rows=area.partners, post=post, key=b"k" * 32, clock=ManualClock())
+    assert await hooks.turn() == 2
+    assert sorted(heard) == ["https://meituan.example/hook", "https://taobao.example/hook"]
+
+
+async def hook(stores: Stores, name: str, url: str) -> None:
+    """Where a partner wants to be told."""
+    async with stores.database.write() as connection:
+        change = update(partner).where(partner.c.id == name).values(webhook_url=url)
+        await connection.execute(change)
