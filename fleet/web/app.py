@@ -65,7 +65,7 @@ from fleet.web import rollouts as rollout_pages
 from fleet.web import staff as staff_pages
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
-from fleet.web.security import SecurityMiddleware, content_policy
+from fleet.web.security import SecurityMiddleware, content_policy, strict_headers
 from fleet.web.sse import Streams
 
 __all__ = ["WebConfig", "create_app", "stop_streams"]
@@ -181,10 +181,13 @@ def create_app(
             app.include_router(part.router)
     api.publish_schemas(app, *api_grid.VIEWS)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
+    policy = content_policy((RIDER_CSS, OPS_CSS), [config.tiles.origin] if config.tiles else [])
+    app.state.headers = strict_headers(config.origin, policy)
     app.add_middleware(
         SecurityMiddleware,
         origin=config.origin,
-        policy=content_policy((RIDER_CSS, OPS_CSS), [config.tiles.origin] if config.tiles else []),
+        policy=policy,
+        refuse=errors.answer,
         bodies={report_pages.FILE_PATH: report_pages.FORM_BYTES_MAX},
     )
     return app

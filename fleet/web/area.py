@@ -18,9 +18,9 @@ from fleet.ports import Reports, Sockets, Stations
 from fleet.web import limits
 from fleet.web.access import permitted, place_of
 from fleet.web.drawing import is_live
-from fleet.web.finding import map_of, way_to
+from fleet.web.finding import Degrees, map_of, reader_at, stops_of, way_to
 from fleet.web.i18n import Catalogue
-from fleet.web.pages import Part, Web, in_page, page, part, web_of
+from fleet.web.pages import FIND_SCRIPT, Part, Web, in_page, page, part, web_of
 from fleet.web.present import point_of
 from fleet.web.rider import SEE_OTHER, check_key, fresh_key, notice_of, refused
 from fleet.web.security import LoginRequiredError
@@ -65,9 +65,19 @@ def reports_of(request: Request) -> Reports:
 
 
 @router.get("/stations")
-async def stations_page(request: Request) -> Response:
-    """All stations."""
-    return page(request, "stations.html", stations=await stations_of(request).all())
+async def stations_page(request: Request, lat: Degrees = None, lon: Degrees = None) -> Response:
+    """All stations, the nearest first where the reader told his place, and their map."""
+    here = reader_at(lat, lon)
+    stops = stops_of(await stations_of(request).all(), here)
+    places = [place for each in stops if each.number and (place := point_of(each.station))]
+    return page(
+        request,
+        "stations.html",
+        stops=stops,
+        here=here,
+        **map_of(web_of(request), places, here),
+        js_urls=[FIND_SCRIPT.url],
+    )
 
 
 @router.get("/st/{station_id}")

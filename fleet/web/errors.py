@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
-from fleet.web.pages import explained, page, web_of
-from fleet.web.security import LoginRequiredError
+from fleet.web.pages import explained, page, safe_next, web_of
+from fleet.web.security import LoginRequiredError, refused_with
 from fleet.web.signin import sign_in_page
 
 #: Where the phrase of a status is not the same in every version of Python.
@@ -38,13 +38,14 @@ def error_json(code: str, message: str, status: int) -> JSONResponse:
 
 async def _fleet_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FleetError)
-    response = _page_or_json(request, error)
+    response = answer(request, error)
     if isinstance(error, LimitedError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
-def _page_or_json(request: Request, error: FleetError) -> Response:
+def answer(request: Request, error: FleetError) -> Response:
+    """An error as JSON where a program asked, and for a person as a page with a way out."""
     path = request.url.path
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         LOG.warning("%s %s: %s: %s", request.method, path, error.code, error)
@@ -66,8 +67,17 @@ def _page_or_json(request: Request, error: FleetError) -> Response:
         reason=reason,
         advice_text=advice,
         code=error.code,
-        path="/",
+        path="/" if request.method != "GET" else path,
+        back=_came_from(request),
     )
+
+
+def _came_from(request: Request) -> str:
+    """The page of ours that led here, to go back to; empty when it was none."""
+    came = urlsplit(request.headers.get("referer", ""))
+    path = safe_next(came.path + (f"?{came.query}" if came.query else ""))
+    ours = came.netloc == request.headers.get("host")
+    return path if ours and came.path not in ("/", request.url.path) else ""
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -75,19 +85,16 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     found = "; ".join(
         f"{'.'.join(str(step) for step in each['loc'])}: {each['msg']}" for each in error.errors()
     )
-    return _page_or_json(request, InvalidError(found))
+    return answer(request, InvalidError(found))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return _page_or_json(request, NotFoundError(f"no {request.url.path}"))
+        return answer(request, NotFoundError(f"no {request.url.path}"))
     phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     code = _CODES.get(error.status_code, phrase)
-    if request.url.path.startswith("/api/"):
-        response: Response = error_json(code, str(error.detail), error.status_code)
-    else:
-        response = PlainTextResponse(f"{error.detail}\n", status_code=error.status_code)
+    response = answer(request, refused_with(error.status_code, code, str(error.detail)))
     response.headers.update(error.headers or {})
     return response
 
@@ -95,6 +102,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     """The server logs the traceback; the caller learns nothing of our inside."""
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    if request.url.path.startswith("/api/"):
-        return error_json("internal", "something went wrong on our side", 500)
-    return PlainTextResponse("something went wrong on our side (internal)\n", status_code=500)
+    trouble = refused_with(500, "internal", "something went wrong on our side")
+    try:
+        response = answer(request, trouble)
+    except Exception:  # noqa: BLE001 - what spoilt the first page may spoil this one
+        response = PlainTextResponse(f"{trouble} ({trouble.code})\n", status_code=500)
+    # This answer does not pass by the wall that puts them on all others.
+    response.headers.update(request.app.state.headers)
+    return response

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from fleet.core.distance import distance_m
 from fleet.core.geo import Point, gcj02, sketch
+from fleet.core.stations import RestStationView
 from fleet.core.swaps import refuse_cabinet
 from fleet.core.tiles import chart
 from fleet.core.views import CabinetView
@@ -33,7 +34,7 @@ _SOCKET_LINK: Final = re.compile(
     r"(?:https?://[^/\s]+)?/?p/([A-Za-z0-9-]{3,32})/([1-9][0-9]?)/?(?:[?#].*)?"
 )
 
-_Degrees = Annotated[float | None, Query(ge=-180, le=180)]
+Degrees = Annotated[float | None, Query(ge=-180, le=180)]
 _Text = Annotated[str, Query(max_length=QUERY_MAX)]
 
 
@@ -49,9 +50,9 @@ class Found:
 
 
 @router.get("/")
-async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: _Text = "") -> Response:  # fmt: skip
+async def home(request: Request, lat: Degrees = None, lon: Degrees = None, q: _Text = "") -> Response:  # fmt: skip
     """The cabinets, nearest first where the reader told his place; or those that a word names."""
-    here = Point(lat, lon) if lat is not None and lon is not None and abs(lat) <= 90 else None
+    here = reader_at(lat, lon)
     web, wanted = web_of(request), q.strip()
     if (exact := await code_in(wanted, web)) is not None:
         return RedirectResponse(f"/c/{exact.id}", SEE_OTHER)
@@ -73,6 +74,11 @@ async def home(request: Request, lat: _Degrees = None, lon: _Degrees = None, q: 
     )
 
 
+def reader_at(lat: float | None, lon: float | None) -> Point | None:
+    """Where the reader says that he is."""
+    return Point(lat, lon) if lat is not None and lon is not None and abs(lat) <= 90 else None
+
+
 @router.get("/scan")
 async def scan(request: Request, code: _Text = "") -> Response:
     """The camera where the browser can read codes, and a field to type the code into."""
@@ -86,6 +92,32 @@ async def scan(request: Request, code: _Text = "") -> Response:
     return page(
         request, "scan.html", typed=typed[:40], worker=QR_WORKER.url, js_urls=[FIND_SCRIPT.url]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One station of the list."""
+
+    station: RestStationView
+    full: int
+    distance_m: int | None
+    number: int  # on the map, 0 for none
+
+
+def stops_of(stations: list[RestStationView], here: Point | None) -> list[Stop]:
+    """The nearest first where the reader told his place, else by name."""
+    rows = []
+    for each in stations:
+        place = point_of(each)
+        away_m = distance_m(here.lat, here.lon, place.lat, place.lon) if here and place else None
+        rows.append((away_m is None, away_m or 0, each.name, away_m, each))
+    found, number = [], 0
+    for *_, away_m, station in sorted(rows, key=lambda row: row[:3]):
+        mapped = point_of(station) is not None and number < MAPPED_MAX
+        number += mapped
+        full = sum(each.full for each in station.cabinets if is_live(each))
+        found.append(Stop(station, full, away_m, number if mapped else 0))
+    return found
 
 
 async def code_in(text: str, web: Web) -> CabinetView | None:

@@ -95,12 +95,15 @@ def _service_worker(urls: list[str]) -> str:
 SCRIPT: Final = _static("yz.mjs", "text/javascript")
 OFFLINE_SCRIPT: Final = _static("offline.mjs", "text/javascript")
 FIND_SCRIPT: Final = _static("find.mjs", "text/javascript")
+PHOTO_SCRIPT: Final = _static("photo.mjs", "text/javascript")
 #: Fetched only by browsers that cannot read codes themselves.
 QR_WORKER: Final = _static("qr-worker.js", "text/javascript", vendor.qr_worker())
 OPS_SCRIPT: Final = _static("ops.mjs", "text/javascript")
 MAP_SCRIPT: Final = _static("map.mjs", "text/javascript")
 ICON: Final = _static("icon.svg", "image/svg+xml")
-STATIC: Final = (SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, QR_WORKER, OPS_SCRIPT, MAP_SCRIPT, ICON)
+STATIC: Final = (
+    SCRIPT, OFFLINE_SCRIPT, FIND_SCRIPT, PHOTO_SCRIPT, QR_WORKER, OPS_SCRIPT, MAP_SCRIPT, ICON,
+)  # fmt: skip
 SERVICE_WORKER: Final = _service_worker([SCRIPT.url, OFFLINE_SCRIPT.url, ICON.url])
 RIDER_CSS: Final = (FOLDER / "static" / "rider.css").read_text(encoding="utf-8")
 OPS_CSS: Final = (FOLDER / "static" / "ops.css").read_text(encoding="utf-8")

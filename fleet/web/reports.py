@@ -17,7 +17,7 @@ from fleet.errors import DeniedError, FleetError, InvalidError, LimitedError
 from fleet.web.access import need_staff, needs, permitted, place_of
 from fleet.web.area import picture, reports_of, stations_of
 from fleet.web.orders import STAFF_COOKIE, STAFF_COOKIE_AGE_S
-from fleet.web.pages import OPS_CSS, explained, page, web_of
+from fleet.web.pages import OPS_CSS, PHOTO_SCRIPT, explained, page, web_of
 from fleet.web.rider import SEE_OTHER
 from fleet.web.security import LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
@@ -77,6 +77,7 @@ def _form(request: Request, given: dict[str, str], error: FleetError | None = No
         text_max=TEXT_CHARS_MAX,
         place_max=PLACE_CHARS_MAX,
         notice=explained(texts, error) if error else None,
+        js_urls=[PHOTO_SCRIPT.url],
     )
 
 

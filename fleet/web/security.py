@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fleet.errors import DeniedError, InvalidError
+from fleet.errors import DeniedError, FleetError, InvalidError
 
 BODY_BYTES_MAX: Final = 16 * 1024
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -57,6 +58,22 @@ def content_policy(styles: Iterable[str], pictures: Iterable[str] = ()) -> str:
     )
 
 
+def strict_headers(origin: str, policy: str) -> dict[str, str]:
+    """What stands on every answer."""
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        # Not no-referrer: with that, browsers send "Origin: null" with our own forms.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(self), microphone=(), geolocation=(self)",
+    }
+    if origin.startswith("https:"):
+        headers["Strict-Transport-Security"] = HSTS
+    return headers
+
+
 def same_origin(method: str, headers: Headers, origin: str) -> bool:
     """Whether a request comes from our own page, from a person, or from a program.
 
@@ -78,22 +95,19 @@ class SecurityMiddleware:
     """Refuses foreign writes and large bodies; puts the security headers on every answer."""
 
     def __init__(
-        self, app: ASGIApp, *, origin: str, policy: str, bodies: Mapping[str, int] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        origin: str,
+        policy: str,
+        refuse: Callable[[Request, FleetError], Response],
+        bodies: Mapping[str, int] | None = None,
     ) -> None:
         self._app = app
         self._bodies = dict(bodies or {})  # paths whose bodies may be larger, and how large
         self._origin = origin
-        self._headers = {
-            "Content-Security-Policy": policy,
-            "X-Content-Type-Options": "nosniff",
-            "X-Frame-Options": "DENY",
-            # Not no-referrer: with that, browsers send "Origin: null" with our own forms.
-            "Referrer-Policy": "same-origin",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(self), microphone=(), geolocation=(self)",
-        }
-        if origin.startswith("https:"):
-            self._headers["Strict-Transport-Security"] = HSTS
+        self._headers = strict_headers(origin, policy)
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -110,20 +124,22 @@ class SecurityMiddleware:
                 out.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        if not same_origin(scope["method"], headers, self._origin):
-            refusal = _refusal(scope, 403, "cross-origin", "this request comes from another site")
-            await refusal(scope, receive, send_with_headers)
-            return
-        if not headers.get("content-length", "0").isdigit():
-            refusal = _refusal(scope, 400, "invalid", "header Content-Length: not a number")
-            await refusal(scope, receive, send_with_headers)
-            return
         most = self._bodies.get(scope["path"], BODY_BYTES_MAX)
-        if int(headers.get("content-length", "0")) > most:
-            refusal = _refusal(scope, 413, "too-large", f"at most {most} bytes")
+        if (error := self._wrong(scope["method"], headers, most)) is not None:
+            refusal = self._refuse(Request(scope), error)
             await refusal(scope, receive, send_with_headers)
             return
         await self._app(scope, _bounded(receive, most), send_with_headers)
+
+    def _wrong(self, method: str, headers: Headers, most: int) -> FleetError | None:
+        if not same_origin(method, headers, self._origin):
+            return DeniedError("this request comes from another site", code="cross-origin")
+        length = headers.get("content-length", "0")
+        if not length.isdigit():
+            return refused_with(400, "invalid", "header Content-Length: not a number")
+        if int(length) > most:
+            return refused_with(413, "too-large", f"at most {most} bytes")
+        return None
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
@@ -142,7 +158,8 @@ def _bounded(receive: Receive, most: int) -> Receive:
     return bounded
 
 
-def _refusal(scope: Scope, status: int, code: str, message: str) -> Response:
-    if scope["path"].startswith("/api/"):
-        return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
-    return PlainTextResponse(f"{message} ({code})\n", status_code=status)
+def refused_with(status: int, code: str, message: str) -> FleetError:
+    """An error of HTTP itself, in the shape of ours."""
+    error = FleetError(message, code=code)
+    error.status = status
+    return error

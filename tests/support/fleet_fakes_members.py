@@ -44,7 +44,9 @@ class FakeMembership:
 
     def __init__(self, riders: FakeRiders, clock: ShiftedClock) -> None:
         self.platform = Platform()
-        self.partner = Partner("meituan", "美团", self.platform.public_key, colour="#ffd000")
+        self.partner = Partner(
+            "meituan", "美团", self.platform.public_key, colour="#ffd000", support_phone="10109777"
+        )
         self.plan: PlanView | None = None
         self.told: dict[str, Any] = {"soc_pct": 97, "capacity_ah": 23.5, "cycles": 312}
         self.sessions: list[SessionCharge] = []
@@ -100,7 +102,7 @@ class FakeMembership:
             raise LinkError("used", code="link-used")
         self._used.add(visitor.jti)
         rider = self._riders.add(f"+00{len(self._used)}")
-        return Entered(rider.id, self.partner.name, self.partner.colour, "")
+        return Entered(rider.id, self.partner.name, self.partner.colour, self.partner.support_phone)
 
     async def partner_by_token(self, token: str) -> PartnerView:
         if token != API_TOKEN:

@@ -35,7 +35,7 @@ DONE_WITHIN_S: Final = 15.0
 @pytest.fixture(scope="module")
 def stack_options() -> Options:
     """Whatever a rider brings back may be handed out again at once."""
-    return Options(broker=BROKER, cabinet_values={"cabinet": {"target_soc_pct": 50}})
+    return Options(broker=BROKER, sockets=2, cabinet_values={"cabinet": {"target_soc_pct": 50}})
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,16 @@ def test_a_platforms_rider_comes_by_a_link_that_works_once(
         ride.look("quota-exhausted")
         with pytest.raises(DemoError, match="partner-quota"):
             ride.spy.start(stack.options.cabinet_id)
-        assert not [each for each in stack.sim.events(since) if each["kind"] == "door-opened"]
+        page.goto(f"{stack.fleet_url}/p/{stack.options.cabinet_id}/1")
+        expect(page.locator("main")).to_contain_text("今天的换电和充电次数已用完")
+        expect(page.locator("#start")).to_be_disabled()
+        ride.look("quota-exhausted-socket")
+        with pytest.raises(DemoError, match="partner-quota"):
+            ride.spy.charge(stack.options.cabinet_id, 1)
+        moved = [each["kind"] for each in stack.sim.events(since)]
+        assert "door-opened" not in moved
+        assert not any(each["relay_on"] for each in stack.sim.sockets())
+        page.goto(stack.rider_url)
         ride.ride_through(ride.tap("#do-return"), first)  # a return is never refused
     token = json.loads(added)["api_token"]
     told = httpx2.get(

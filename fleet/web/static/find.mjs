@@ -10,7 +10,7 @@ if (near && navigator.geolocation && window.isSecureContext) {
         const query = new URLSearchParams(location.search);
         query.set("lat", coords.latitude.toFixed(4)); // to ten metres: enough to find the way
         query.set("lon", coords.longitude.toFixed(4));
-        location.assign(`/?${query}`);
+        location.assign(`${location.pathname}?${query}`);
       },
       () => { near.disabled = false; near.querySelector("span").textContent = near.dataset.failed; },
       { timeout: 10000, maximumAge: 60000 });

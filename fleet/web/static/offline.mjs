@@ -67,7 +67,9 @@ if (window.crypto?.subtle) {
   addEventListener("online", renew);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) renew(); });
   setInterval(renew, RENEW_MS);
-  if (document.body.dataset.worker) navigator.serviceWorker?.register("/sw.js").catch(() => { /* then only while it is open */ });
+  // What a rider came for goes first: where a swap begins, the worker waits so many ms.
+  const { worker } = document.body.dataset;
+  if (worker) setTimeout(() => navigator.serviceWorker?.register("/sw.js").catch(() => { /* then only while it is open */ }), worker);
 } else if (box && !box.hidden) {
   setTimeout(() => location.reload(), 1000 * $("off-left").textContent); // plain http: the server makes the codes
 }

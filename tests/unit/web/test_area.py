@@ -18,6 +18,7 @@ from fleet.web.i18n import LANGUAGES, catalogue
 from protocols.sockets import SocketBody, SocketState, SocketStep
 from tests.support.area import DRUM, AreaTown, area_town, sockets
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
+from tests.support.fleet_fakes_members import FakeMembership, plan
 from tests.unit.fleet.test_photos import exif, jpeg
 
 PHONE = "+8613800138000"
@@ -82,6 +83,35 @@ async def test_a_station_whose_place_is_known_shows_the_way(area: AreaTown) -> N
     way = re.search(r'id="way" href="([^"]+)"', page)
     assert way is not None
     assert "uri.amap.com/navigation?to=116.39" in way[1], "in the degrees of Chinese maps"
+
+
+async def test_the_nearest_station_comes_first_with_its_number_on_the_map(area: AreaTown) -> None:
+    for name, lat in (("NEAR", 39.9465), ("FAR", 40.2365)):
+        await area.stores.stations.put(replace(DRUM, id=name, name=name, lat=lat, lon=116.3845), 1)
+    async with area.town.client() as client:
+        page = (await client.get("/stations?lat=39.9365&lon=116.3845")).text
+        plain = (await client.get("/stations?lat=200&lon=0")).status_code
+        nowhere = (await client.get("/stations?lat=95&lon=0")).text
+    assert re.findall(r'href="/st/([A-Z]+)"', page) == ["NEAR", "FAR", "DRUM"], (
+        "unknown places last"
+    )
+    assert "1.1 公里 · " in page
+    assert "33.4 公里 · " in page
+    assert page.count('class="pin-no"') == 2
+    assert 'class="me"' in page
+    assert "修车工具 · 优惠商店" in page
+    assert plain == 422
+    assert "公里 · " not in nowhere
+
+
+async def test_a_used_up_plan_is_told_before_the_tap(area: AreaTown, rider: AsyncClient) -> None:
+    town = area.town
+    members = FakeMembership(town.riders, town.clock)
+    members.plan = plan(socket_refusal="partner-quota")
+    town.app.state.web = replace(town.app.state.web, membership=members)
+    page = (await rider.get("/p/DH-0001/1")).text
+    assert "今天的换电和充电次数已用完" in page
+    assert '<button class="btn go" id="start" disabled>' in page
 
 
 async def test_a_station_stands_on_a_licensed_map(tmp_path: Path) -> None:

@@ -333,6 +333,8 @@ async def test_by_keyboard_alone(town: Town, browser: Browser) -> None:
         await page.keyboard.press("Tab")
         await expect(page.locator("#way")).to_be_focused()
         await page.keyboard.press("Tab")
+        await expect(page.locator("#call")).to_be_focused()
+        await page.keyboard.press("Tab")
         await expect(page.locator("#do-swap")).to_be_focused()
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/s/*")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +26,6 @@ from tests.support.browser import (
     path_of_chromium,
 )
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
-from tests.unit.fleet.test_photos import png
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -53,6 +55,20 @@ async def take_pictures(page: Page, area: AreaTown, receipt: str) -> None:
     for name, path in (("station", "/st/DRUM"), ("socket", f"/e/{session}")):
         await page.goto(f"{area.town.url}{path}?lang=zh")
         await page.screenshot(path=Path(README_PICTURES) / f"{name}.png")
+
+
+def noisy_png(side: int) -> bytes:
+    """A picture that no compression makes small, as a phone's photo."""
+    noise = random.Random(1)
+    rows = b"".join(b"\0" + noise.randbytes(3 * side) for _ in range(side))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = zlib.crc32(kind + body).to_bytes(4, "big")
+        return len(body).to_bytes(4, "big") + kind + body + check
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows, 1)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 async def check_for_thumbs(page: Page, name: str, language: str) -> None:
@@ -113,12 +129,15 @@ async def test_a_rider_charges_and_reports_on_a_phone(area: AreaTown, tmp_path: 
 
         # A report with a picture, and what axe says of every page, in both languages.
         picture = tmp_path / "picture.png"
-        picture.write_bytes(png())
+        picture.write_bytes(noisy_png(800))
         await live.goto(f"{town.url}/reports/new?topic=station&station=DRUM")
         await live.fill("#text", "水没了")
         await live.set_input_files("#photo", str(picture))
         await live.click("#send")
         await expect(live.locator("main")).to_contain_text("我们收到了")
+        sent = await phone.request.get(f"{live.url}/photo")
+        assert sent.headers["content-type"] == "image/jpeg", "the phone made it smaller"
+        assert len(await sent.body()) < picture.stat().st_size / 2
         await phone.request.get(f"{town.url}/ops/login?token={OPERATOR_TOKEN}")
         report = live.url.removeprefix(town.url)
         await take_pictures(live, area, path)
