@@ -48,6 +48,7 @@ async function ask() {
 
 const afresh = () => { failures = 0; open(); };
 addEventListener("online", afresh);
+addEventListener("offline", () => { if (live && !finished) fail(); }); // sooner than by the silence
 addEventListener("pageshow", (event) => { if (event.persisted && form) location.reload(); else afresh(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) afresh(); });
 
