@@ -24,7 +24,7 @@ SPOKEN: Final[Mapping[str, tuple[str, str]]] = {
                    "There is no battery in slot {slot}. Open it again and put it in."),
     "not-taken": ("{slot}号仓的电池还没取走。", "The full battery is still in slot {slot}."),
     "close-door": ("请关上{slot}号仓门。", "Please shut door {slot}."),
-    "done": ("换电完成，一路平安。", "All done. Ride safely."),
+    "done": ("完成了，一路平安。", "All done. Ride safely."),
     "cancelled": ("已取消，没有更换电池。", "It was cancelled. Nothing was exchanged."),
 }  # fmt: skip
 #: Said when something ended badly for a reason that has no words of its own.

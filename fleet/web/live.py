@@ -11,6 +11,7 @@ import msgspec
 
 from fleet.core.console_views import TURNED_AWAY
 from fleet.core.operations import TECHNICIAN_KINDS
+from fleet.core.plans import PLAN_REFUSALS
 from fleet.core.reservations import HELD, MINUTES_DEFAULT, REFUSED
 from fleet.core.steering import StationView
 from fleet.core.views import CabinetView, OrderView, RiderView, SwapView
@@ -97,6 +98,7 @@ async def cabinet_parts(
         "_cabinet_why.html",
         choices=() if open_swap else offered,
         nearby=others,
+        plan_says_no=refusal in PLAN_REFUSALS,
         why=_why(texts, cabinet, offered),
     )
     keep = part(

@@ -59,7 +59,7 @@ async def test_a_partners_link_logs_in_once_and_leaves_the_address(
     assert "do-pickup" in page
     assert "× 美团" in page
     assert 'fill="#ffd000"' in page
-    assert 'href="tel:10109777">打给美团 10109777' in page, "its own help line"
+    assert 'href="tel:10109777">打给美团 <span class="tel">10109777' in page, "its own help line"
     async with town.client() as thief:
         again = await thief.get(path)
         assert again.status_code == 403
@@ -109,6 +109,7 @@ async def test_a_used_up_plan_says_so_and_still_takes_batteries_back(
     assert 'id="do-swap" form="go" name="kind" value="swap" disabled' in page
     assert 'value="return" disabled' not in page
     assert 'id="reserve"' not in page
+    assert 'id="my-plan" href="/me#plan"' in page, "where it says until when"
     account = (await rider.get("/me")).text
     assert "60 次，共 60 次" in account
     assert "¥299.00" in account
