@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from fleet.core.account_views import PackView
@@ -17,12 +17,17 @@ from fleet.web.sessions import RIDER_COOKIE, log_out, need_rider
 
 router = APIRouter(include_in_schema=False)
 
-HISTORY_MAX: Final = 20
+HISTORY_FIRST: Final = 20
+HISTORY_MAX: Final = 100  # what is older stands in the file of one's own data
 
 
 @router.get("/me")
-async def account(request: Request) -> Response:
-    """The rider's batteries, plan and receipts."""
+async def account(
+    request: Request,
+    *,
+    all_: Annotated[bool, Query(alias="all")] = False,
+) -> Response:
+    """The rider's batteries, plan and receipts: the last ones, or all that are listed."""
     web = web_of(request)
     rider_id = await need_rider(request)
     rider = await web.riders.get(rider_id)
@@ -33,13 +38,16 @@ async def account(request: Request) -> Response:
     if web.membership is not None:
         packs = await web.membership.packs_of(rider_id)
         plan = await web.membership.plan_of(rider_id)
+    most = HISTORY_MAX if all_ else HISTORY_FIRST
+    swaps = await web.swaps.of_rider(rider_id, most)
     return page(
         request,
         "me.html",
         rider=rider,
         packs=packs,
         plan=plan,
-        swaps=await web.swaps.of_rider(rider_id, HISTORY_MAX),
+        swaps=swaps,
+        older=len(swaps) == HISTORY_FIRST and not all_,
         js_urls=[OFFLINE_SCRIPT.url],
         area=web.stations is not None,
         data=web.membership is not None,

@@ -168,6 +168,21 @@ async def test_a_receipt_tells_what_it_cost(
     assert text in (await rider.get(f"/s/{swap_id}")).text
 
 
+async def test_older_swaps_are_one_tap_away(town: Town, rider: AsyncClient) -> None:
+    for number in range(25):
+        swap = await town.swaps.start(
+            rider_id=town.riders.phones[PHONE],
+            cabinet_id="DH-0001",
+            kind=Kind.SWAP,
+            idempotency_key=f"key-{number:08}",
+        )
+        town.swaps.move(swap.id, Step.CANCELLED, reason="rider")
+    short, whole = [(await rider.get(path)).text for path in ("/me", "/me?all=1")]
+    assert (short.count('href="/s/'), whole.count('href="/s/')) == (20, 25)
+    assert 'href="/me?all=1#history"' in short
+    assert 'id="older"' not in whole
+
+
 async def test_my_data_can_be_taken_along_and_forgotten(town: Town, rider: AsyncClient) -> None:
     assert "/me/data.json" in (await rider.get("/me/data")).text
     file = await rider.get("/me/data.json")
