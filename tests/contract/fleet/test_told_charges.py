@@ -332,20 +332,22 @@ async def test_a_session_that_gave_nothing_is_void_and_one_that_gave_counts_for_
     assert await ask(area, 4, now_ms=T0_MS + DAY_MS + 1) == 500
 
 
-async def test_of_a_swap_and_a_session_at_once_one_gets_what_is_left_of_the_day(
+async def test_of_a_swap_and_sessions_at_once_one_gets_what_is_left_of_the_day(
     area: Stores,
 ) -> None:
-    await platform_of(area, "R1", "R9", quota_day=1)
+    riders = [f"R{number}" for number in range(11, 17)]
+    await platform_of(area, "R1", *riders, quota_day=1)
 
     async def swap() -> None:
         await area.swaps.begin(
-            NewSwap("S9", "start-S9", B, "R9", Kind.PICKUP, "k9", T0_MS, T0_MS + 20_000),
+            NewSwap("S1", "start-S1", B, "R1", Kind.PICKUP, "k1", T0_MS, T0_MS + 20_000),
             lambda facts: facts.plan_refusal,
         )
 
-    outcomes = await asyncio.gather(ask(area, 1), swap(), return_exceptions=True)
-    refused = [each for each in outcomes if isinstance(each, RefusedError)]
-    assert [each.code for each in refused] == ["partner-quota"]
+    sessions = [ask(area, n, rider=who, socket=n) for n, who in enumerate(riders, start=1)]
+    outcomes = await asyncio.gather(*sessions, swap(), return_exceptions=True)
+    refused = [each.code for each in outcomes if isinstance(each, RefusedError)]
+    assert refused == ["partner-quota"] * len(riders)
     assert len(await area.commands.waiting()) == 1
 
 
