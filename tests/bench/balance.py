@@ -2,8 +2,9 @@
 
 Each solver and size runs in a process of its own that reads the instance from a file, so that its peak
 memory is its own; building a model and compiling are not counted. What has been measured is noted in
-``.artifacts/bench-balance.jsonl``: ``--resume`` takes it from there after an interruption. Every peer gets the planner's threads and ``--limit`` seconds, and is not
-tried on larger instances once it ran out of them, nor where its model would not fit 24 GiB. The
+``.artifacts/bench-balance.jsonl``: ``--resume`` takes it from there after an interruption. Every peer
+gets the planner's threads and ``--limit`` seconds, and is not tried on larger instances once it ran
+out of them, nor where its model would not fit 24 GiB; ``--named`` leaves out all but some. The
 planner's figures are medians of ``--repeats``. A plot goes to ``.artifacts/bench-balance.png``.
 """
 
@@ -62,6 +63,9 @@ def main(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Solves of each kind.")] = 3,
     peer: Annotated[bool, typer.Option(help="Run other solvers too.")] = True,
+    named: Annotated[
+        str, typer.Option("--named", help="Only other solvers with this in their name: HiGHS.")
+    ] = "",
     of_policies: Annotated[
         bool,
         typer.Option(
@@ -89,9 +93,10 @@ def main(
     if not resume:
         NOTES.unlink(missing_ok=True)
     print(f"{os.cpu_count()} cores, {THREADS} threads for all; peers up to {limit_s:.0f} s each")
-    peers = [each for each in PEERS if peer and each.installed]
-    for each in PEERS:
-        if peer and not each.installed:
+    asked = [each for each in PEERS if peer and named.lower() in each.name.lower()]
+    peers = [each for each in asked if each.installed]
+    for each in asked:
+        if not each.installed:
             print(f"not installed, left out: {each.name} (pip install -e '.[bench]')")
     print(
         f"{'cabinets x T':>14}  {'solver':<26}{'time':>11}{'ratio':>9}{'memory':>10}{'gap':>10}"
