@@ -217,6 +217,7 @@ async def session_page(request: Request, session_id: str) -> Response:
         e=session,
         stage=in_page(session_part(web, web.catalogue(request), session)),
         settled=session.state not in OPEN,
+        stopping=request.query_params.get("stopping") == "1" and session.state in OPEN,
         notice=notice_of(request),
     )
 
@@ -230,7 +231,8 @@ async def stop_session(request: Request, session_id: str) -> Response:
     except (RefusedError, LimitedError) as error:
         if error.code != "done":
             return refused(f"/e/{session_id}", error)
-    return RedirectResponse(f"/e/{session_id}", SEE_OTHER)
+        return RedirectResponse(f"/e/{session_id}", SEE_OTHER)
+    return RedirectResponse(f"/e/{session_id}?stopping=1", SEE_OTHER)
 
 
 @router.get("/charging")

@@ -152,21 +152,25 @@ async def test_a_session_without_a_script_from_tap_to_receipt(
     assert "151 W" in shown
     assert "你正在充电" in (await rider.get("/p/DH-0001/2")).text
 
-    assert (await rider.post(f"{path}/stop")).headers["location"] == path
+    assert "最多 0.5 度" in shown
+    told = (await rider.post(f"{path}/stop")).headers["location"]
+    assert told == f"{path}?stopping=1"
+    assert "已通知电柜断电" in (await rider.get(told)).text
     assert [order.type for order in area.sent.orders] == ["socket.start", "socket.stop"]
     ended = SocketBody(
         step=SocketStep.ENDED, energy_wh=412, duration_s=9_000, reason="stopped", **common
     )
     await area.tell(ended)
-    receipt = (await rider.get(path)).text
+    receipt = (await rider.get(told)).text
+    assert "已通知电柜断电" not in receipt
     assert "¥0.99" in receipt  # 0.412 kWh at 1.20, two and a half hours at 0.20
     assert "你结束了充电" in receipt
     assert "¥0.99" in (await rider.get("/charging")).text
     # Telemetry is a few seconds old and still shows the ended session: that is no reason to wait.
     again = await rider.post("/p/DH-0001/1", data={"key": "the-next-tap"})
     assert again.headers["location"].startswith("/e/")
-    told = (await rider.get(f"/api/v1/sessions/{session}")).json()
-    assert (told["state"], told["amount_minor"]) == ("ended", 99)
+    view = (await rider.get(f"/api/v1/sessions/{session}")).json()
+    assert (view["state"], view["amount_minor"]) == ("ended", 99)
     async with area.town.client(headers=SAME) as other:
         await area.town.log_in(other, "+8613900139000")
         assert (await other.get(path)).status_code == 403
