@@ -65,6 +65,8 @@ if (window.crypto?.subtle) {
   if (box) { if (kept) show(); setInterval(show, 1000); }
   renew();
   addEventListener("online", renew);
+  // This page stands in for the one that was asked for: that one comes as soon as it can.
+  if (box && location.pathname !== "/offline") addEventListener("online", () => location.reload());
   document.addEventListener("visibilitychange", () => { if (!document.hidden) renew(); });
   setInterval(renew, RENEW_MS);
   // What a rider came for goes first: where a swap begins, the worker waits so many ms.

@@ -107,6 +107,31 @@ async def test_codes_go_on_when_the_network_is_gone(town: Town, page: Page) -> N
     await shows_the_right_code(town, page)
     number = town.riders.views[town.riders.phones[PHONE]].number
     await expect(page.locator("#off-number")).to_have_text(f"{number[:4]} {number[4:]}")
+    await expect(page.locator("#retry")).to_be_visible()
+    await page.context.set_offline(offline=False)
+    await expect(page.locator("#do-swap")).to_be_visible()  # what was asked for, by itself
+
+
+async def test_who_comes_by_the_code_on_the_cabinet_has_the_shell_too(
+    town: Town, browser: Browser
+) -> None:
+    context = await browser.new_context(locale="zh-CN")
+    context.set_default_timeout(30_000)
+    async with town.client() as client:
+        await town.log_in(client, PHONE)
+        cookies = [{"name": k, "value": v, "url": town.url} for k, v in client.cookies.items()]
+    await context.add_cookies(cookies)  # type: ignore[arg-type]
+    page = await context.new_page()
+    await page.clock.install()
+    await page.goto(f"{town.url}/c/DH-0001")
+    await kept(page)  # the script has begun
+    await page.clock.fast_forward(10_000)
+    await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    await context.set_offline(offline=True)
+    await page.goto(f"{town.url}/me")
+    await expect(page.locator("h1")).to_have_text("没网也能换电")
+    await shows_the_right_code(town, page)
+    await context.close()
 
 
 async def test_the_ticket_is_drawn_and_runs_out(town: Town, page: Page) -> None:
