@@ -103,7 +103,7 @@ class DeskStore:
             over = and_(~row.open, row.step == wanted.outcome)
             query = query.where(row.open if wanted.outcome == "open" else over)
         if wanted.flagged:
-            query = query.where(row.flags != "")
+            query = query.where(t.FLAGGED)
         if wanted.since_ms is not None:
             query = query.where(row.created_ms >= wanted.since_ms)
         if wanted.until_ms is not None:
@@ -111,7 +111,8 @@ class DeskStore:
         if wanted.before is not None:
             at_ms, last = wanted.before
             same = and_(row.created_ms == at_ms, row.id < last)
-            query = query.where(or_(row.created_ms < at_ms, same))
+            # The first condition says nothing new; an index can begin there.
+            query = query.where(row.created_ms <= at_ms, or_(row.created_ms < at_ms, same))
         if wanted.cabinets is not None:
             query = query.where(row.cabinet.in_(sorted(wanted.cabinets)))
         rows = await self._rows(query.limit(min(wanted.limit, ROWS_MAX)))

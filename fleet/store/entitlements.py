@@ -53,7 +53,7 @@ async def entitlement_of(
     if plan is None:
         return Entitlement(**facts)
     since_ms = period_start_ms(live.from_ms if live else 0, plan.days, now_ms)
-    facts["used"] = await _count(connection, t.swap.c.rider == rider, since_ms, without)
+    facts["used"] = await _used(connection, rider, since_ms, without)
     if plan.quota_wh is not None:
         facts["used_wh"] = await _energy_wh(connection, rider, since_ms, now_ms)
     if live and live.until_ms is not None:
@@ -128,7 +128,9 @@ async def partner_used(
 ) -> int:
     """What a platform pays for of the last 24 hours: swaps and sessions, those under way included."""
     since_ms = now_ms - DAY_MS
-    paid = exists().where(charge.c.swap_id == t.swap.c.id, charge.c.partner == name)
+    swaps = select(func.count()).select_from(charge.join(t.swap, t.swap.c.id == charge.c.swap_id))
+    swaps = swaps.where(charge.c.partner == name, charge.c.created_ms >= since_ms, _counts())
+    swaps = swaps.where(charge.c.swap_id.not_in(without))
     own = t.socket_session.c
     sessions = select(func.count()).where(
         own.partner == name,
@@ -136,19 +138,17 @@ async def partner_used(
         or_(lasting(now_ms), own.energy_wh > 0, own.amount_minor > 0),
     )
     charged = await connection.execute(sessions.select_from(t.socket_session))
-    return await _count(connection, paid, since_ms, without) + int(charged.scalar_one())
+    return int((await connection.execute(swaps)).scalar_one()) + int(charged.scalar_one())
 
 
-async def _count(
-    connection: AsyncConnection,
-    whose: ColumnElement[bool],
-    since_ms: int,
-    without: Collection[str],
+async def _used(
+    connection: AsyncConnection, rider: str, since_ms: int, without: Collection[str]
 ) -> int:
-    query = select(func.count()).where(whose, _counts(), t.swap.c.created_ms >= since_ms)
-    if without:
-        query = query.where(t.swap.c.id.not_in(without))
-    return int((await connection.execute(query.select_from(t.swap))).scalar_one())
+    own = t.swap.c
+    query = select(func.count()).select_from(t.swap)
+    query = query.where(own.rider == rider, own.created_ms >= since_ms, _counts())
+    query = query.where(own.id.not_in(without))
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def counted(connection: AsyncConnection, swaps: Collection[str]) -> frozenset[str]:

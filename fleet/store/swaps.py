@@ -84,13 +84,6 @@ class SwapStore:
             raise NotFoundError(f"no swap {swap_id}")
         return views[0]
 
-    async def completed_since(self, since_ms: int) -> int:
-        """How many swaps were completed at or after this moment."""
-        done = (t.swap.c.step == Step.COMPLETED.value) & (t.swap.c.updated_ms >= since_ms)
-        query = select(func.count()).select_from(t.swap).where(done)
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
-
     async def taken_by_interval(
         self, since_ms: int, until_ms: int, interval_ms: int
     ) -> list[tuple[str, int, int]]:
@@ -118,7 +111,7 @@ class SwapStore:
 
     async def flagged(self, limit: int) -> list[SwapView]:
         """Swaps that an operator should look into, newest first."""
-        query = select(t.swap).where(t.swap.c.flags != "")
+        query = select(t.swap).where(t.FLAGGED)
         query = query.order_by(t.swap.c.created_ms.desc(), t.swap.c.id.desc()).limit(limit)
         async with self._database.read() as connection:
             return await _views(connection, query)

@@ -184,14 +184,6 @@ async def test_a_riders_swaps_come_newest_first(town: Stores) -> None:
         steps = [a.arrival(a.step(f"S{number}", Step.CANCELLED))]
         await town.events.commit(steps, T0_MS + number)
     assert [view.id for view in await town.swaps.of_rider("R1", 2)] == ["S3", "S2"]
-    assert await town.swaps.completed_since(T0_MS) == 0
-
-
-async def test_swaps_completed_are_counted_from_a_moment(town: Stores) -> None:
-    a = Reporter(A)
-    await town.events.commit([a.arrival(e) for e in a.swap_events("S1", "P1", "P2")], T0_MS)
-    assert await town.swaps.completed_since(T0_MS) == 1
-    assert await town.swaps.completed_since(T0_MS + 1) == 0
 
 
 # --- commands -----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ KEPT = (
     t.cabinet, t.rider, t.battery, t.swap, t.transfer, t.movement, t.event, t.watermark,
     t.command_outbox, t.audit_log, t.session,
 )  # fmt: skip
-OLDER = ("0011", "0007", "0003")  # on the way up each passes those between
+OLDER = ("0013", "0011", "0007", "0003")  # on the way up each passes those between
 
 
 async def counts(stores: Stores) -> dict[str, int]:
