@@ -16,10 +16,12 @@ from fleet.parts import Pages, Parts
 from fleet.ports_charts import Charts
 from fleet.runtime.desk import AlarmService, DeskService, GridService
 from fleet.runtime.membership import MembershipService
+from fleet.runtime.saved_views import SavedViewService
 from fleet.runtime.staff import StaffService
 from fleet.store.accounts import AccountStore
 from fleet.store.alarms import AlarmStore
 from fleet.store.desk import DeskStore
+from fleet.store.saved_views import SavedViewStore
 from fleet.store.staff import StaffStore
 from fleet.store.tokens import TokenStore
 from fleet.web.app import create_app, stop_streams
@@ -75,6 +77,7 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
             audience=parts.public_url,
             clock=parts.clock,
         ),
+        views=SavedViewService(SavedViewStore(parts.stores.database), parts.clock),
         provider=provider_of(config, parts.public_url, seal),
         staff=StaffService(
             rows=StaffStore(parts.stores.database),

@@ -23,7 +23,7 @@ from fleet.core.enrolment import Peer
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
 from fleet.core.records import LogFilter
-from fleet.core.reports import Photo, ReportView
+from fleet.core.reports import Photo, ReportView, TicketFilter
 from fleet.core.station_views import SessionView
 from fleet.core.stations import AmenityState, RestStationView
 from fleet.core.steering import StationView
@@ -317,6 +317,10 @@ class Reports(Protocol):
 
     async def listed(self, *, waiting: bool) -> list[ReportView]:
         """For operators: those that wait, the oldest first; or all, the newest first."""
+        ...
+
+    async def tickets(self, wanted: TicketFilter) -> list[ReportView]:
+        """For operators: one page of those that fit."""
         ...
 
     async def answer(self, report_id: str, *, text: str, staff: str, close: bool) -> ReportView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,10 @@ from fleet.core.account_views import PartnerView
 from fleet.core.balance.curve import ScopesView
 from fleet.core.balance.versions import GridVersion
 from fleet.core.balance.what_if import Change, WhatIfView
+from fleet.core.console import Row
 from fleet.core.desk import (
+    AlarmFilter,
+    AlarmPage,
     PackFilter,
     PackRow,
     Passport,
@@ -21,7 +25,6 @@ from fleet.core.desk import (
     SwapRow,
 )
 from fleet.core.plans import Plan
-from fleet.core.views import CabinetView
 
 
 class Desk(Protocol):
@@ -67,12 +70,16 @@ class Desk(Protocol):
 class AlarmDesk(Protocol):
     """Alarms that stand."""
 
-    async def standing(self, cabinets: list[CabinetView]) -> tuple[list[StandingAlarm], int]:
-        """The gravest first, and how many were left out."""
+    async def page(self, rows: Iterable[Row], wanted: AlarmFilter) -> AlarmPage:
+        """One page of the alarms of these cabinets, the gravest first."""
+        ...
+
+    def every(self, rows: Iterable[Row], wanted: AlarmFilter) -> AsyncIterator[StandingAlarm]:
+        """All of them, in the same order."""
         ...
 
     async def note(
-        self, cabinet: CabinetView, code: str, slot: int | None, *, reason: str, actor: str
+        self, cabinet: Row, code: str, slot: int | None, *, reason: str, actor: str
     ) -> None:
         """Take note of one; raise InvalidError, NotFoundError when it does not stand."""
         ...

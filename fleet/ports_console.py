@@ -43,6 +43,10 @@ class Console(Protocol):
         """The whole list, for export; each row as it stands when it is reached."""
         ...
 
+    def unwell(self, query: Query, bound: frozenset[str] | None = None) -> list[Row]:
+        """Those of a list that have an alarm, a fault, or are silent."""
+        ...
+
     def row(self, cabinet_id: str) -> Row | None:
         """One cabinet's row; None when it is not registered."""
         ...

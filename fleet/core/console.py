@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from fleet.core.records import CabinetRecord
-from fleet.core.swaps import BLOCKING_ALARMS, TELEMETRY_AGE_MAX_MS, is_free_full
+from fleet.core.swaps import TELEMETRY_AGE_MAX_MS, is_free_full, keep_shut
 from fleet.errors import InvalidError
 from protocols.messages import SlotState, Status, Telemetry
 
+T = TypeVar("T")
 PAGE_ROWS: Final = 50
 PAGES_MAX: Final = 100_000
 TEXT_MAX: Final = 60
@@ -39,6 +40,8 @@ class Mark(StrEnum):
 
 MARKS: Final = tuple(Mark)
 PLACE_OF_MARK: Final = {mark: place for place, mark in enumerate(MARKS)}
+#: What stands on the page of alarms.
+UNWELL: Final = frozenset(MARKS) - {Mark.OK, Mark.SHORT}
 #: What may be asked for beside single marks.
 GROUPS: Final[Mapping[str, frozenset[Mark]]] = {
     "trouble": frozenset({Mark.ALARM, Mark.FAULT}),
@@ -106,7 +109,7 @@ def brief_of(
         temp_c=None if seen is None else seen.temp_c,
         alarms=alarms,
         broken=broken,
-        doors_shut=not BLOCKING_ALARMS.isdisjoint(alarms),
+        doors_shut=keep_shut(alarms),
     )
 
 
@@ -264,8 +267,8 @@ def _sorted(
     return [place for _, place in told] + unknown
 
 
-def one_page(places: Sequence[int], page: int) -> tuple[Sequence[int], int, int]:
-    """The places of one page, its number (the last one when there are fewer), and how many there are."""
+def one_page(places: Sequence[T], page: int) -> tuple[Sequence[T], int, int]:
+    """What stands on one page, its number (the last one when there are fewer), and how many there are."""
     pages = max(1, -(-len(places) // PAGE_ROWS))
     page = min(page, pages)
     return places[(page - 1) * PAGE_ROWS : page * PAGE_ROWS], page, pages

@@ -8,18 +8,24 @@ from typing import Final
 
 import msgspec
 
-from fleet.core.views import CabinetView, LifeView
+from fleet.core.console import GROUPS, Row
+from fleet.core.swaps import BLOCKING_ALARMS
+from fleet.core.views import LifeView
 from protocols.messages import AlarmBody, SlotTelemetry
 
 ROWS_DEFAULT: Final = 50
-#: Alarms of a fleet in such trouble that nobody reads on.
-STANDING_MAX: Final = 500
 OFFLINE: Final = "offline"
 PLACES: Final = (
     "slot", "rider", "depot", "transit", "workshop", "lost", "scrapped", "unknown",
 )  # fmt: skip
 OUTCOMES: Final = ("open", "completed", "rejected", "cancelled", "faulted")
 _SEVERITIES: Final = ("critical", "warning", "info")
+#: Where no event tells how grave an alarm is, by its code, as cabinets have it.
+CRITICAL: Final = BLOCKING_ALARMS - {"service-door"} | {
+    "slot-air-trip", "temperature-rise", "cell-hot", "cell-over-voltage", "charger-stray",
+    "over-power",
+}  # fmt: skip
+_INFO: Final = frozenset({"cell-warm", "cell-cold", "keypad-locked"})
 
 Cabinets = frozenset[str]
 
@@ -145,6 +151,26 @@ class StandingAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmFilter:
+    """Which alarms. ``noted``: only those that somebody has taken note of, or only the others."""
+
+    code: str = ""
+    noted: bool | None = None
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmPage:
+    """One page of the alarms, the gravest first; ``codes`` are all that stand, whatever is shown."""
+
+    rows: tuple[StandingAlarm, ...]
+    total: int
+    page: int
+    pages: int
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RiderFilter:
     """Which riders, by id."""
 
@@ -207,14 +233,14 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         return None if len(known) < 2 else 100 * known[-1] / max(known)
 
 
-def standing_alarms(cabinets: Iterable[CabinetView], stale_ms: int) -> list[StandingAlarm]:
+def standing_alarms(rows: Iterable[Row]) -> list[StandingAlarm]:
     """What every cabinet last told, and who is silent; silence ends no alarm."""
     found = []
-    for each in cabinets:
-        for alarm in each.alarms:
+    for each in rows:
+        for alarm in each.brief.alarms:
             code, _, slot = alarm.partition(":")
             found.append(_standing(each, code, int(slot) if slot.isdigit() else None))
-        if not each.online or each.age_ms is None or each.age_ms > stale_ms:
+        if each.mark in GROUPS["silent"]:
             found.append(_standing(each, OFFLINE, None))
     return found
 
@@ -233,13 +259,22 @@ def raised_at(
     return found
 
 
+def is_traced(
+    events: Sequence[tuple[AlarmRaised, AlarmBody]], code: str, slot: int | None, most: int
+) -> bool:
+    """Whether the last ``most`` events tell all that ``raised_at`` wants to know."""
+    ended = any((b.code, b.slot) == (code, slot) and not b.active for _, b in events)
+    return ended or len(events) < most
+
+
 def by_gravity(alarms: Iterable[StandingAlarm]) -> list[StandingAlarm]:
-    """The gravest first, and of those the ones that nobody has taken note of."""
+    """The gravest first; of those the ones that nobody has taken note of, and silence last."""
     return sorted(
         alarms,
         key=lambda each: (
             _SEVERITIES.index(each.severity) if each.severity in _SEVERITIES else 1,
             each.note is not None,
+            each.code == OFFLINE,
             each.cabinet_id,
             each.code,
             each.slot or 0,
@@ -247,13 +282,14 @@ def by_gravity(alarms: Iterable[StandingAlarm]) -> list[StandingAlarm]:
     )
 
 
-def _standing(cabinet: CabinetView, code: str, slot: int | None) -> StandingAlarm:
+def _standing(row: Row, code: str, slot: int | None) -> StandingAlarm:
+    severity = "critical" if code in CRITICAL else "info" if code in _INFO else "warning"
     return StandingAlarm(
-        cabinet_id=cabinet.id,
-        cabinet_name=cabinet.name,
+        cabinet_id=row.brief.id,
+        cabinet_name=row.brief.name,
         code=code,
         slot=slot,
-        severity="warning",
-        online=cabinet.online,
-        told_age_ms=cabinet.age_ms,
+        severity=severity,
+        online=row.brief.online,
+        told_age_ms=row.age_ms,
     )

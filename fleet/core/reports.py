@@ -61,6 +61,22 @@ class NewReport:
     photo: Photo | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketFilter:
+    """Which reports; what is empty does not restrict. ``places``: at these cabinets and stations only.
+
+    Those that wait stand with the oldest first, others with the newest first; ``after`` is where the
+    page before ended.
+    """
+
+    state: str = ""
+    topic: str = ""
+    cabinet: str = ""
+    places: tuple[frozenset[str], frozenset[str]] | None = None
+    after: tuple[int, str] | None = None
+    limit: int = 50
+
+
 class ReportView(Struct, frozen=True, kw_only=True):
     """A report and what became of it, for its rider and for operators."""
 

@@ -102,9 +102,14 @@ def refuse_cabinet(cabinet: CabinetFacts) -> str | None:
     """Why this cabinet serves nobody now, or None."""
     if not cabinet.online or cabinet.age_ms is None or cabinet.age_ms > TELEMETRY_AGE_MAX_MS:
         return "offline"
-    if BLOCKING_ALARMS.intersection(cabinet.alarms):
+    if keep_shut(cabinet.alarms):
         return "alarm"
     return None
+
+
+def keep_shut(alarms: Iterable[str]) -> bool:
+    """Whether one of these alarms keeps the doors shut, of the whole cabinet or of a slot (``smoke:3``)."""
+    return any(alarm.partition(":")[0] in BLOCKING_ALARMS for alarm in alarms)
 
 
 def is_free_full(slot: SlotTelemetry) -> bool:

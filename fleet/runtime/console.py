@@ -23,6 +23,7 @@ import msgspec
 from fleet.core.console import (
     MARKS,
     PLACE_OF_MARK,
+    UNWELL,
     Brief,
     Counts,
     Listing,
@@ -216,6 +217,13 @@ class Board:
         briefs, now_ms = self._briefs, self._clock.wall_ms()
         ids = [briefs[p].id for p in chosen(briefs, self._marks, query, now_ms, bound)]
         return (row for cabinet in ids if (row := self.row(cabinet)) is not None)
+
+    def unwell(self, query: Query, bound: frozenset[str] | None = None) -> list[Row]:
+        """Those of a list that have an alarm, a fault, or are silent."""
+        self._refresh()
+        now_ms = self._clock.wall_ms()
+        places = chosen(self._briefs, self._marks, query, now_ms, bound)
+        return [self._row(place, now_ms) for place in places if MARKS[self._marks[place]] in UNWELL]
 
     def row(self, cabinet_id: str) -> Row | None:
         """One cabinet's row; None when it is not registered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from fleet.core.account_views import PartnerView
 from fleet.core.balance.grid import parse_grid
 from fleet.core.balance.versions import GridVersion, NewVersion, check_reason
+from fleet.core.console import PAGE_ROWS, Row, one_page
 from fleet.core.desk import (
     OFFLINE,
-    STANDING_MAX,
+    AlarmFilter,
     AlarmNote,
+    AlarmPage,
     AlarmRaised,
     PackFilter,
     PackRow,
@@ -26,13 +28,12 @@ from fleet.core.desk import (
     SwapFilter,
     SwapRow,
     by_gravity,
+    is_traced,
     raised_at,
     standing_alarms,
 )
 from fleet.core.ids import is_rider, is_slot
 from fleet.core.plans import Plan
-from fleet.core.swaps import TELEMETRY_AGE_MAX_MS
-from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError, RefusedError
 from fleet.ports import Cabinets, Clock
 from fleet.runtime.desk_rows import (
@@ -51,7 +52,11 @@ LIFE_MAX: Final = 5_000
 #: For how long a note counts on an alarm that no event tells of, and by how much two looks may differ.
 UNNAMED_MS: Final = 86_400_000
 SLACK_MS: Final = 2_000
+#: How many of a cabinet's alarms are read to see since when one stands; then, for one that flaps.
+EVENTS_FIRST: Final = 12
+EVENTS_MAX: Final = 200
 _NoteKey: TypeAlias = tuple[str, str, int, int, int]
+_Events: TypeAlias = Mapping[str, Sequence[tuple[AlarmRaised, AlarmBody]]]
 
 
 class DeskService:
@@ -143,32 +148,38 @@ class DeskService:
 
 
 class AlarmService:
-    """Implements ``fleet.ports_charts.AlarmDesk``."""
+    """Implements ``fleet.ports_charts.AlarmDesk``.
+
+    What stands is in memory; the store is asked who has taken note of what, since that stands after
+    the rest of its gravity, and for the rest only of the alarms that are shown.
+    """
 
     def __init__(self, rows: AlarmRows, clock: Clock) -> None:
         self._rows = rows
         self._clock = clock
 
-    async def standing(self, cabinets: list[CabinetView]) -> tuple[list[StandingAlarm], int]:
-        """The gravest first, and how many were left out."""
-        found = standing_alarms(cabinets, TELEMETRY_AGE_MAX_MS)
-        # Of a fleet in trouble, those that tell something before those that are silent.
-        found.sort(key=lambda each: each.code == OFFLINE)
-        shown = found[:STANDING_MAX]
-        telling = {each.cabinet_id for each in shown}
-        events = await self._rows.events(
-            {each.cabinet_id for each in shown if each.code != OFFLINE}
+    async def page(self, rows: Iterable[Row], wanted: AlarmFilter) -> AlarmPage:
+        """One page of the alarms of these cabinets, the gravest first."""
+        standing = standing_alarms(rows)
+        found = await self._ordered(standing, wanted)
+        shown, page, pages = one_page(found, wanted.page)
+        return AlarmPage(
+            rows=tuple(by_gravity(await self._filled(shown))),
+            total=len(found),
+            page=page,
+            pages=pages,
+            codes=tuple(sorted({each.code for each in standing})),
         )
-        notes: dict[_NoteKey, AlarmNote] = {}
-        for each in sorted(await self._rows.notes(telling), key=lambda note: note.at_ms):
-            seq = each.seq if each.epoch else 0
-            notes[each.cabinet, each.code, each.slot, each.epoch, seq] = each
-        now_ms = self._clock.wall_ms()
-        full = [_filled(each, events.get(each.cabinet_id, []), notes, now_ms) for each in shown]
-        return by_gravity(full), len(found) - len(shown)
+
+    async def every(self, rows: Iterable[Row], wanted: AlarmFilter) -> AsyncIterator[StandingAlarm]:
+        """All of them, in the same order."""
+        found = await self._ordered(standing_alarms(rows), wanted)
+        for start in range(0, len(found), PAGE_ROWS):
+            for each in by_gravity(await self._filled(found[start : start + PAGE_ROWS])):
+                yield each
 
     async def note(
-        self, cabinet: CabinetView, code: str, slot: int | None, *, reason: str, actor: str
+        self, cabinet: Row, code: str, slot: int | None, *, reason: str, actor: str
     ) -> None:
         """Take note of one.
 
@@ -178,15 +189,15 @@ class AlarmService:
             RefusedError: ``alarm-noted``: somebody has already.
         """
         check_reason(reason)
-        alarms, _ = await self.standing([cabinet])
+        alarms = await self._filled(standing_alarms([cabinet]))
         alarm = next((each for each in alarms if (each.code, each.slot) == (code, slot)), None)
         if alarm is None:
-            raise NotFoundError(f"{cabinet.id}: the alarm {code} does not stand any more")
+            raise NotFoundError(f"{cabinet.brief.id}: the alarm {code} does not stand any more")
         if alarm.note is not None:
             raise RefusedError(f"{alarm.note.actor} has taken note already", code="alarm-noted")
         now_ms = self._clock.wall_ms()
         noted = AlarmNote(
-            cabinet=cabinet.id,
+            cabinet=cabinet.brief.id,
             code=code,
             slot=slot or 0,
             epoch=alarm.raised.epoch if alarm.raised else 0,
@@ -197,6 +208,54 @@ class AlarmService:
         )
         if not await self._rows.note(noted):
             raise RefusedError("somebody was quicker to take note of it", code="alarm-noted")
+
+    async def _ordered(
+        self, standing: list[StandingAlarm], wanted: AlarmFilter
+    ) -> list[StandingAlarm]:
+        """Those asked for, in order."""
+        found = [each for each in standing if wanted.code in ("", each.code)]
+        notes: dict[tuple[str, str, int], AlarmNote] = {}
+        for note in await self._rows.noted():
+            notes.setdefault((note.cabinet, note.code, note.slot), note)
+        if notes:
+            found = [
+                replace(each, note=notes.get((each.cabinet_id, each.code, each.slot or 0)))
+                for each in found
+            ]
+            # No event names these: whether the note is of this time is seen by the time itself.
+            unnamed = [each for each in found if each.note is not None and not each.note.epoch]
+            full = iter(await self._filled(unnamed))
+            found = [
+                next(full) if each.note is not None and not each.note.epoch else each
+                for each in found
+            ]
+        if wanted.noted is not None:
+            found = [each for each in found if (each.note is not None) is wanted.noted]
+        return by_gravity(found)
+
+    async def _filled(self, alarms: Sequence[StandingAlarm]) -> list[StandingAlarm]:
+        """With since when each stands, and who has taken note of that."""
+        if not alarms:
+            return []
+        events = await self._traced(alarms)
+        notes: dict[_NoteKey, AlarmNote] = {}
+        known = await self._rows.notes({each.cabinet_id for each in alarms})
+        for each in sorted(known, key=lambda note: note.at_ms):
+            seq = each.seq if each.epoch else 0
+            notes[each.cabinet, each.code, each.slot, each.epoch, seq] = each
+        now_ms = self._clock.wall_ms()
+        return [_filled(each, events.get(each.cabinet_id, []), notes, now_ms) for each in alarms]
+
+    async def _traced(self, alarms: Sequence[StandingAlarm]) -> _Events:
+        """The events of these alarms, as far back as is needed: most stand since a few of them."""
+        telling = [each for each in alarms if each.code != OFFLINE]
+        events = await self._rows.events({each.cabinet_id for each in telling}, EVENTS_FIRST)
+        deeper = {
+            each.cabinet_id
+            for each in telling
+            if not is_traced(events[each.cabinet_id], each.code, each.slot, EVENTS_FIRST)
+        }
+        return {**events, **await self._rows.events(deeper, EVENTS_MAX)} if deeper else events
 
 
 def _filled(

@@ -102,9 +102,13 @@ class AlarmRows(Protocol):
     """Alarms among the events, and notes on them."""
 
     async def events(
-        self, cabinets: Collection[str]
+        self, cabinets: Collection[str], most: int
     ) -> dict[str, list[tuple[AlarmRaised, AlarmBody]]]:
-        """By cabinet, the newest first."""
+        """By cabinet, the newest first, at most so many each."""
+        ...
+
+    async def noted(self) -> list[AlarmNote]:
+        """The last notes whose alarms have not ended since, the newest first."""
         ...
 
     async def notes(self, cabinets: Collection[str]) -> list[AlarmNote]:

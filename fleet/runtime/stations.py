@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fleet.core import photos, reports
 from fleet.core.operations import check_staff
-from fleet.core.reports import NewReport, Photo, ReportView, Topic
+from fleet.core.reports import NewReport, Photo, ReportView, TicketFilter, Topic
 from fleet.core.stations import AmenityKind, AmenityState, RestStationView, check_text
 from fleet.errors import DeniedError, NotFoundError
 from fleet.ports import Clock
@@ -60,6 +60,10 @@ class ReportRows(Protocol):
 
     async def listed(self, state: str | None, limit: int) -> list[ReportView]:
         """Those in a state, or all."""
+        ...
+
+    async def tickets(self, wanted: TicketFilter) -> list[ReportView]:
+        """One page of those that fit."""
         ...
 
     async def answer(
@@ -208,6 +212,10 @@ class ReportService:
     async def listed(self, *, waiting: bool) -> list[ReportView]:
         """For operators: those that wait, the oldest first; or all, the newest first."""
         return await self._rows.listed(reports.OPEN if waiting else None, LIST_MAX)
+
+    async def tickets(self, wanted: TicketFilter) -> list[ReportView]:
+        """For operators: one page of those that fit."""
+        return await self._rows.tickets(wanted)
 
     async def answer(self, report_id: str, *, text: str, staff: str, close: bool) -> ReportView:
         """Answer a report; raise InvalidError, NotFoundError."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.engine import RowMapping
 
 from fleet.core.reports import (
@@ -17,11 +17,14 @@ from fleet.core.reports import (
     NewReport,
     Photo,
     ReportView,
+    TicketFilter,
     Topic,
 )
 from fleet.errors import LimitedError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.engine import Database
+
+ROWS_MAX: Final = 1_000  # in one answer
 
 
 class ReportStore:
@@ -93,6 +96,30 @@ class ReportStore:
         order = own.created_ms.asc() if state == OPEN else own.created_ms.desc()
         async with self._database.read() as connection:
             rows = (await connection.execute(query.order_by(order).limit(limit))).mappings()
+            return [_view(row) for row in rows]
+
+    async def tickets(self, wanted: TicketFilter) -> list[ReportView]:
+        """One page of those that fit."""
+        own = t.report.c
+        query = select(t.report)
+        for column, value in (
+            (own.state, wanted.state), (own.topic, wanted.topic), (own.cabinet, wanted.cabinet),
+        ):  # fmt: skip
+            if value:
+                query = query.where(column == value)
+        if wanted.places is not None:
+            cabinets, stations = wanted.places
+            there = or_(own.cabinet.in_(sorted(cabinets)), own.station.in_(sorted(stations)))
+            query = query.where(there)
+        oldest_first = wanted.state == OPEN
+        if wanted.after is not None:
+            last = tuple_(*wanted.after)
+            place = tuple_(own.created_ms, own.id)
+            query = query.where(place > last if oldest_first else place < last)
+        order = (own.created_ms, own.id)
+        query = query.order_by(*order if oldest_first else (each.desc() for each in order))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query.limit(min(wanted.limit, ROWS_MAX)))).mappings()
             return [_view(row) for row in rows]
 
     async def answer(

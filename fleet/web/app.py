@@ -29,6 +29,7 @@ from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
 from fleet.ports_console import Console, Records
 from fleet.ports_orders import Asks, Quarantines, Rollouts
+from fleet.ports_views import SavedViews
 from fleet.web import (
     account,
     api,
@@ -50,6 +51,7 @@ from fleet.web import (
     ops_packs,
     ops_people,
     ops_swaps,
+    ops_views,
     orders,
     partner,
     rider,
@@ -101,6 +103,7 @@ def create_app(
     rollouts: Rollouts | None = None,
     staff: Staff | None = None,
     provider: Provider | None = None,
+    views: SavedViews | None = None,
 ) -> FastAPI:
     """The whole web side of the fleet.
 
@@ -143,6 +146,7 @@ def create_app(
         rollouts=rollouts,
         staff=staff,
         provider=provider,
+        views=views,
     )
     errors.install(app)
     for part in (
@@ -166,6 +170,7 @@ def create_app(
         ops_packs,
         ops_people,
         ops_swaps,
+        ops_views,
         console_pages,
         console_cabinet,
         api_console,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +19,11 @@ from fastapi import Query as Parameter
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from fleet.core.access import Permission
-from fleet.core.console import GROUPS, MARKS, TEXT_MAX, Query, Row, read_query
+from fleet.core.console import GROUPS, MARKS, PLACE_OF_MARK, TEXT_MAX, Query, Row, read_query
 from fleet.core.console_views import Find
 from fleet.web.access import need_staff, needs, permitted
 from fleet.web.i18n import Catalogue
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import MAP_SCRIPT, OPS_CSS, Part, Web, in_page, page, part, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -41,6 +43,7 @@ COLUMNS: Final = (
     "id", "name", "station", "station_name", "state", "age_s", "full", "empty", "slots", "power_w",
     "limit_w", "temp_c", "alarms", "lat", "lon",
 )  # fmt: skip
+_AT: Final = re.compile(r"-?[0-9]{1,2}\.[0-9]{1,5},-?[0-9]{1,3}\.[0-9]{1,5},[0-9]{1,8}")
 #: A spreadsheet would take a cell that begins so for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -59,22 +62,34 @@ async def overview(request: Request) -> Response:
     """The fleet in figures, on a map, and what wants attention first."""
     web, bound = web_of(request), await bound_of(request)
     texts, whole = web.catalogue(request), (await need_staff(request)).scope.whole
+    only = read_query({"state": request.query_params.get("state", "")}).state
     worst = web.console.listed(Query(state="trouble", sort="state"), bound)
     flagged = await web.swaps.flagged(FLAGGED_MAX) if whole else []
     return page(
         request,
         "ops.html",
+        view_bar=await view_bar(request, "map"),
         css=OPS_CSS,
         js_urls=[MAP_SCRIPT.url],
         operator=True,
         whole=whole,
         counts=web.console.counts(bound),
         marks=MARKS,
+        groups=GROUPS,
+        only=only,
+        shown=[PLACE_OF_MARK[each] for each in MARKS if each in GROUPS.get(only, MARKS)],
+        at=_viewport(request.query_params.get("at", "")),
+        tiles=web.config.tiles,
         day_part=in_page(await day_part(web, texts)) if whole else None,
         flagged=[(swap, [texts.flag(each) for each in swap.flags]) for swap in flagged],
         worst=worst.rows[:WORST_MAX],
         worst_total=worst.total,
     )
+
+
+def _viewport(text: str) -> str:
+    """Where the map is opened: latitude, longitude and scale; empty for all of it."""
+    return text if _AT.fullmatch(text) else ""
 
 
 async def day_part(web: Web, texts: Catalogue) -> Part:
@@ -114,10 +129,12 @@ async def cabinets(request: Request) -> Response:
     return page(
         request,
         "ops_cabinets.html",
+        view_bar=await view_bar(request, "cabinets"),
         css=OPS_CSS,
         operator=True,
         query=query,
         listing=listing,
+        counted=web.console.counts(bound).total,
         rows=[(row, in_page(row_part(web, web.catalogue(request), row))) for row in listing.rows],
         sortings=sortings(query),
         stations=stations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -10,16 +11,17 @@ from typing import Final
 from fleet.core.balance.curve import CurvePoint, CurveView
 from fleet.core.balance.what_if import WhatIfPoint, WhatIfView
 
-WIDTH: Final = 720
-HEIGHT: Final = 330
-LEFT: Final = 70
-TOP: Final = 12
-POWER_H: Final = 170  # of the power's part; the prices stand below it, and below them the swaps
-PRICE_TOP: Final = 200
-PRICE_H: Final = 36
-SWAPS_TOP: Final = 258
-SWAPS_H: Final = 40
+WIDTH: Final = 1_180
+HEIGHT: Final = 450
+LEFT: Final = 88
+TOP: Final = 26
+POWER_H: Final = 220  # of the power's part; the prices stand below it, and below them the swaps
+PRICE_TOP: Final = 290
+PRICE_H: Final = 40
+SWAPS_TOP: Final = 374
+SWAPS_H: Final = 36
 HOURS_MARKED: Final = 6
+TICKS_MAX: Final = 4  # lines across the power's part
 HOUR_MS: Final = 3_600_000
 #: The picture's top, above the highest of plan and measured power; a limit far above is left out.
 HEADROOM: Final = 1.15
@@ -42,6 +44,7 @@ class CurvePicture:
     actual: str
     limit: str
     price: str
+    grid: str  # lines across, at round powers
     now_x: int
     marks: tuple[Mark, ...]
     shortage: str = ""
@@ -105,7 +108,9 @@ def picture(view: CurveView, zone: tzinfo, other: WhatIfView | None = None) -> C
     def limited(limits: Iterable[int | None]) -> list[float | None]:
         return [None if each is None or each > top_w else y(each) for each in limits]
 
+    ticks = _ticks(top_w)
     return CurvePicture(
+        grid="".join(f"M{LEFT} {y(each):.1f}H{WIDTH}" for each in ticks),
         plan=steps([_scaled(each.plan_w, y) for each in points]),
         actual=steps([_scaled(each.actual_w, y) for each in points]),
         limit=steps(limited(each.limit_w for each in points)),
@@ -116,10 +121,11 @@ def picture(view: CurveView, zone: tzinfo, other: WhatIfView | None = None) -> C
         then=steps([None if each is None else y(each.then_w) for each in thens]),
         then_limit=steps(limited(None if each is None else each.limit_w for each in thens)),
         marks=(
-            Mark(LEFT - 6, TOP + 8, f"{top_w / 1_000:.1f} kW"),
-            Mark(LEFT - 6, TOP + POWER_H, "0"),
-            Mark(LEFT - 6, PRICE_TOP + 8, f"{high:g}"),
-            Mark(LEFT - 6, SWAPS_TOP + 8, f"{most:.3g}"),
+            *(Mark(LEFT - 8, round(y(each)) + 5, f"{each / 1_000:,g} kW") for each in ticks),
+            Mark(LEFT - 8, PRICE_TOP + 8, f"{high:g}"),
+            Mark(LEFT - 8, PRICE_TOP + PRICE_H + 4, f"{low:g}"),
+            Mark(LEFT - 8, SWAPS_TOP + 8, f"{most:.3g}"),
+            Mark(LEFT - 8, SWAPS_TOP + SWAPS_H + 4, "0"),
             *_hours(begin, end, zone, x),
         ),
     )
@@ -190,5 +196,13 @@ def _hours(begin: int, end: int, zone: tzinfo, x: Callable[[int], float]) -> lis
     for at_ms in range(begin - begin % HOUR_MS + HOUR_MS, end, HOUR_MS):
         local = datetime.fromtimestamp(at_ms / 1_000, zone)
         if local.hour % HOURS_MARKED == 0 and local.minute == 0:
-            found.append(Mark(round(x(at_ms)), HEIGHT - 4, f"{local:%H:%M}"))
+            text = f"{local:%H:%M}" if local.hour else f"{local:%m-%d}"
+            found.append(Mark(round(x(at_ms)), HEIGHT - 8, text))
     return found
+
+
+def _ticks(top_w: float) -> list[float]:
+    """Round powers from zero up to the picture's top."""
+    power = 10.0 ** math.floor(math.log10(top_w / TICKS_MAX))
+    step = next(n * power for n in (1, 2, 5, 10) if top_w / (n * power) <= TICKS_MAX)
+    return [step * n for n in range(int(top_w / step) + 1)]

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
-from fleet.web.pages import explained, page, safe_next, web_of
+from fleet.web.pages import OPS_CSS, explained, page, safe_next, web_of
 from fleet.web.security import LoginRequiredError, refused_with
-from fleet.web.signin import sign_in_page
+from fleet.web.signin import sign_in_page, signed_in
 
 #: Where the phrase of a status is not the same in every version of Python.
 _CODES: Final = {413: "too-large", 422: "invalid"}
@@ -60,6 +60,17 @@ def answer(request: Request, error: FleetError) -> Response:
             return sign_in_page(request, status=401, notice=notice, onwards=onwards)
         if request.method == "GET":
             return RedirectResponse(f"/login?next={quote(path)}", status_code=303)
+    if path.startswith("/ops"):
+        return page(
+            request,
+            "ops_error.html",
+            status=error.status,
+            css=OPS_CSS,
+            operator=signed_in(request),
+            reason=reason,
+            advice_text=texts.text("console.lost") if error.code == "not-found" else advice,
+            detail=str(error) if isinstance(error, InvalidError) else "",
+        )
     return page(
         request,
         "error.html",

@@ -21,6 +21,8 @@ TYPES: Final = ("normal", "large")
 CHOICES: Final = (("lang", LANG_COOKIE, LANGUAGES), ("type", TYPE_COOKIE, TYPES))
 #: Alarms of sockets that are out of use end in their numbers.
 SOCKET_FAULT: Final = "socket-fault-"
+#: So do alarms of devices that do not answer.
+DEVICE_SILENT: Final = "offline-"
 _FOLDER: Final = Path(__file__).parent / "locales"
 
 
@@ -58,6 +60,11 @@ class Catalogue:
     def alarm(self, code: str) -> str:
         """The name of an alarm or a slot's flag; a code without a text is shown as it is."""
         key = f"alarm.{code}"
+        name, _, slot = code.partition(":")
+        if slot:
+            return self.text("console.alarm-slot", alarm=self.alarm(name), n=slot)
+        if code.startswith(DEVICE_SILENT):
+            return self.text("desk.device-offline", device=code.removeprefix(DEVICE_SILENT))
         if code.startswith(SOCKET_FAULT):
             return self.text("area.alarm", n=code.removeprefix(SOCKET_FAULT))
         return self.text(key) if self.has(key) else code

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from heapq import nsmallest
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Query, Request
@@ -10,22 +11,21 @@ from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
 from fleet.core.balance.versions import REASON_CHARS_MAX
-from fleet.core.console import GROUPS, PLACE_OF_MARK, Mark, Row, read_query
-from fleet.core.desk import OFFLINE, StandingAlarm
+from fleet.core.console import PAGES_MAX, Row, read_query
+from fleet.core.desk import OFFLINE, AlarmFilter, StandingAlarm
 from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
-from fleet.web.access import need_staff, needs
-from fleet.web.csv_out import Cell, csv_response, each_of
+from fleet.web.access import need_staff, needs, permitted
+from fleet.web.csv_out import Cell, csv_response
 from fleet.web.i18n import Catalogue
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link
+from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, pager
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
 Text = Annotated[str, Query(max_length=SHORT)]
 SEE_OTHER: Final = 303
-CABINETS_MAX: Final = 2_000  # of which alarms are worked out for one page
-_WELL: Final = frozenset({Mark.OK, Mark.SHORT})
-_NOTED: Final = ("yes", "no")
+_NOTED: Final = {"yes": True, "no": False}
 #: What to do about an alarm, by what it is about.
 _ADVICE: Final = {
     "fire": ("smoke", "fire", "heat", "smoke-unknown"),
@@ -49,32 +49,43 @@ _ADVICE_OF: Final = {code: key for key, codes in _ADVICE.items() for code in cod
 
 @router.get("/alarms", dependencies=[needs(Permission.SEE_ALARMS, narrows=True)])
 async def alarms(
-    request: Request, code: Text = "", cabinet: Text = "", noted: Text = ""
+    request: Request,
+    code: Text = "",
+    cabinet: Text = "",
+    noted: Text = "",
+    page_no: Annotated[int, Query(alias="page", ge=1, le=PAGES_MAX)] = 1,
 ) -> Response:
-    """What stands, the gravest first."""
-    return await _page(request, {"code": code, "cabinet": cabinet, "noted": noted})
+    """What stands, the gravest first, a page at a time."""
+    return await _page(request, {"code": code, "cabinet": cabinet, "noted": noted}, page_no)
 
 
 async def _page(
-    request: Request, asked: dict[str, str], error: FleetError | None = None
+    request: Request, asked: dict[str, str], page_no: int = 1, error: FleetError | None = None
 ) -> Response:
     web = web_of(request)
     texts = web.catalogue(request)
-    found, left_out = await _standing(request, asked)
-    everything = found if not asked["code"] else (await _standing(request, {}))[0]
+    rows = await _rows(request, asked)
+    found = await charts_of(request).alarms.page(rows, replace(_wanted(asked), page=page_no))
+    codes = {each: alarm_name(texts, each) for each in (*found.codes, asked["code"]) if each}
     return page(
         request,
         "ops_alarms.html",
+        view_bar=await view_bar(request, "alarms"),
         status=error.status if error else 200,
         css=OPS_CSS,
         operator=True,
-        rows=[(each, alarm_name(texts, each.code), advice_on(texts, each.code)) for each in found],
-        left_out=left_out,
-        codes=sorted({each.code for each in everything} | ({asked["code"]} - {""})),
+        rows=[
+            (each, alarm_name(texts, each.code), advice_on(texts, each.code)) for each in found.rows
+        ],
+        total=found.total,
+        codes=sorted(codes.items()),
         asked=asked,
+        filtered=any(asked.values()),
         now_ms=web.clock.wall_ms(),
         csv_url=link("/ops/alarms.csv", asked),
+        pager=pager("/ops/alarms", asked, found.page, found.pages),
         by_link=(await need_staff(request)).shared,
+        may_note=await permitted(request, Permission.NOTE_ALARMS),
         reason_max=REASON_CHARS_MAX,
         notice=explained(texts, error) if error else None,
     )
@@ -84,13 +95,18 @@ async def _page(
 async def alarms_csv(
     request: Request, code: Text = "", cabinet: Text = "", noted: Text = ""
 ) -> Response:
-    """The same as a table."""
+    """The same, all of them, as a table."""
     asked = {"code": code, "cabinet": cabinet, "noted": noted}
-    found, _ = await _standing(request, asked)
+    every = charts_of(request).alarms.every(await _rows(request, asked), _wanted(asked))
+
+    async def rows() -> AsyncIterator[list[Cell]]:
+        async for each in every:
+            yield _cells(each)
+
     header = (
         "cabinet", "code", "slot", "severity", "since_ms", "online", "noted_by", "noted_ms", "note",
     )  # fmt: skip
-    return csv_response("alarms", header, each_of([_cells(each) for each in found]))
+    return csv_response("alarms", header, rows())
 
 
 @router.post(
@@ -107,22 +123,20 @@ async def note(  # noqa: PLR0917 - the fields of one form
     """Say that it is being looked after."""
     try:
         actor = await actor_of(request, staff)
-        view = await web_of(request).cabinets.get(cabinet_id)
+        row = web_of(request).console.row(cabinet_id)
+        if row is None:
+            raise NotFoundError(f"no cabinet {cabinet_id}")  # noqa: TRY301 - as of the alarm
         number = int(slot) if slot.isdigit() else None
         text = " ".join(reason.split())
-        await charts_of(request).alarms.note(view, code, number, reason=text, actor=actor)
+        await charts_of(request).alarms.note(row, code, number, reason=text, actor=actor)
     except (InvalidError, NotFoundError, RefusedError) as error:
-        return await _page(request, {"code": "", "cabinet": "", "noted": ""}, error)
+        return await _page(request, {"code": "", "cabinet": "", "noted": ""}, error=error)
     return RedirectResponse("/ops/alarms", SEE_OTHER)
 
 
 def alarm_name(texts: Catalogue, code: str) -> str:
-    """An alarm in words; of a silent device, which."""
-    if code == OFFLINE:
-        return texts.text("desk.offline")
-    if code.startswith("offline-"):
-        return texts.text("desk.device-offline", device=code.removeprefix("offline-"))
-    return texts.alarm(code)
+    """An alarm in words; of a cabinet that is silent, that it is."""
+    return texts.text("desk.offline") if code == OFFLINE else texts.alarm(code)
 
 
 def advice_on(texts: Catalogue, code: str) -> str:
@@ -131,32 +145,14 @@ def advice_on(texts: Catalogue, code: str) -> str:
     return texts.text(f"desk.advice-{kind}")
 
 
-async def _standing(request: Request, asked: dict[str, str]) -> tuple[list[StandingAlarm], int]:
+async def _rows(request: Request, asked: dict[str, str]) -> list[Row]:
     await bounded(request)
-    web, bound = web_of(request), (await need_staff(request)).scope.stations
-    query = read_query({"q": asked.get("cabinet", "")})
-    rows = [row for row in web.console.rows(query, bound) if row.mark not in _WELL]
-    # In a night when half of the fleet is silent, the one that burns must not stand beyond the end.
-    shown = nsmallest(CABINETS_MAX, rows, key=_gravity)
-    cabinets = [await web.cabinets.get(row.brief.id) for row in shown]
-    found, left_out = await charts_of(request).alarms.standing(cabinets)
-    left_out += sum(map(_alarms_of, rows)) - sum(map(_alarms_of, shown))
-    code, noted = asked.get("code", ""), asked.get("noted", "")
-    if code:
-        found = [each for each in found if each.code == code]
-    if noted in _NOTED:
-        found = [each for each in found if (each.note is not None) == (noted == "yes")]
-    return found, left_out
+    bound = (await need_staff(request)).scope.stations
+    return web_of(request).console.unwell(read_query({"q": asked["cabinet"]}), bound)
 
 
-def _gravity(row: Row) -> tuple[bool, bool, int]:
-    """What keeps doors shut first, then whoever tells an alarm or told one before falling silent."""
-    return not row.brief.doors_shut, not row.brief.alarms, PLACE_OF_MARK[row.mark]
-
-
-def _alarms_of(row: Row) -> int:
-    """How many alarms a cabinet has, its silence among them."""
-    return len(row.brief.alarms) + (row.mark in GROUPS["silent"])
+def _wanted(asked: dict[str, str]) -> AlarmFilter:
+    return AlarmFilter(code=asked["code"], noted=_NOTED.get(asked["noted"]))
 
 
 def _cells(each: StandingAlarm) -> list[Cell]:

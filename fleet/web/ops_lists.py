@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
@@ -35,6 +36,29 @@ def link(path: str, asked: dict[str, str], **more: str) -> str:
     """An address with these filters; what is empty is left out."""
     kept = {key: value for key, value in (asked | more).items() if value}
     return f"{path}?{urlencode(kept)}" if kept else path
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Where in a list a page stands, and the ways on; an empty one leads nowhere."""
+
+    page: int
+    pages: int
+    before_url: str
+    after_url: str
+
+
+def pager(path: str, asked: dict[str, str], page: int, pages: int) -> Pager:
+    """The ways from one page of a list to the next."""
+    before = link(path, asked, page=str(page - 1) if page > 2 else "") if page > 1 else ""
+    after = link(path, asked, page=str(page + 1)) if page < pages else ""
+    return Pager(page, pages, before, after)
+
+
+def place_of_row(text: str) -> tuple[int, str] | None:
+    """The row at which a page ended, as it stands in the address: its time and its id."""
+    at_ms, _, row_id = text.partition(".")
+    return (int(at_ms), row_id) if at_ms.isdigit() and len(at_ms) < 16 and row_id else None
 
 
 async def bounded(request: Request) -> frozenset[str] | None:

@@ -16,8 +16,9 @@ from fleet.errors import FleetError, InvalidError, LimitedError, RefusedError
 from fleet.web.access import needs, permitted
 from fleet.web.api_balance import balance_of, spend_question
 from fleet.web.csv_out import Cell, csv_response, each_of
-from fleet.web.curve import HEIGHT, WIDTH, hourly, picture
+from fleet.web.curve import HEIGHT, LEFT, PRICE_TOP, SWAPS_TOP, WIDTH, hourly, picture
 from fleet.web.ops_lists import link
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -60,6 +61,7 @@ async def balance(  # noqa: PLR0917 - the fields of one form
     return page(
         request,
         "ops_balance.html",
+        view_bar=await view_bar(request, "load"),
         status=error.status if error else 200,
         css=OPS_CSS,
         operator=True,
@@ -71,6 +73,9 @@ async def balance(  # noqa: PLR0917 - the fields of one form
         summary=_summary(view),
         width=WIDTH,
         height=HEIGHT,
+        left=LEFT,
+        price_top=PRICE_TOP,
+        swaps_top=SWAPS_TOP,
         scopes=scopes,
         feeders=scopes.feeders[:FEEDERS_SHOWN_MAX] if scopes else (),
         asks=asking is not None,

@@ -14,8 +14,9 @@ from fleet.core.ids import in_cabinet, is_slot
 from fleet.errors import DeniedError
 from fleet.web.access import needs
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, paged
-from fleet.web.lifeline import WIDTH, lifeline
+from fleet.web.lifeline import LEFT, WIDTH, lifeline
 from fleet.web.ops_lists import SHORT, bounded, charts_of, link
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -42,6 +43,7 @@ async def packs(  # noqa: PLR0917 - the filters of one list
     return page(
         request,
         "ops_packs.html",
+        view_bar=await view_bar(request, "packs"),
         css=OPS_CSS,
         operator=True,
         rows=rows,
@@ -91,6 +93,7 @@ async def passport(request: Request, serial: str) -> Response:
         shown=found.life[-LIFE_SHOWN:][::-1],
         drawn=lifeline(found.life, web_of(request).clock.wall_ms()),
         width=WIDTH,
+        left=LEFT,
     )
 
 

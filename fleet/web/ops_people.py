@@ -11,21 +11,24 @@ from starlette.responses import RedirectResponse, Response
 from fleet.core.access import Permission
 from fleet.core.balance.moves import MoveView
 from fleet.core.balance.versions import REASON_CHARS_MAX
+from fleet.core.console import PAGES_MAX, one_page
 from fleet.core.desk import RiderFilter, RiderRow, SwapFilter
 from fleet.core.phones import check_phone
-from fleet.core.reports import ReportView, Topic
+from fleet.core.reports import ANSWERED, CLOSED, OPEN, ReportView, TicketFilter, Topic
 from fleet.errors import FleetError, InvalidError
-from fleet.web.access import cabinets_known, need_staff, needs
+from fleet.web.access import need_staff, needs
 from fleet.web.api_balance import balance_of
 from fleet.web.area import reports_of
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, each_of, paged
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link
+from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, pager, place_of_row
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
 
 SEE_OTHER: Final = 303
 SWAPS_SHOWN: Final = 20
+STATES: Final = (OPEN, ANSWERED, CLOSED)
 TOPICS: Final = tuple(topic.value for topic in Topic)
 Text = Annotated[str, Query(max_length=SHORT)]
 Reason = Annotated[str, Form(max_length=2 * REASON_CHARS_MAX)]
@@ -197,19 +200,26 @@ async def plans_csv(request: Request) -> Response:
 
 @router.get("/tickets", dependencies=[needs(Permission.SEE_REPORTS, narrows=True)])
 async def tickets(
-    request: Request, state: Text = "open", topic: Text = "", cabinet: Text = ""
+    request: Request, state: Text = "open", topic: Text = "", cabinet: Text = "", after: Text = ""
 ) -> Response:
-    """What riders reported, with filters."""
+    """What riders reported, with filters, a page at a time."""
     asked = {"state": state, "topic": topic, "cabinet": cabinet}
+    wanted = replace(await _tickets(request, asked), after=place_of_row(after))
+    rows = await reports_of(request).tickets(wanted)
+    more = len(rows) == wanted.limit
     return page(
         request,
         "ops_tickets.html",
+        view_bar=await view_bar(request, "tickets"),
         css=OPS_CSS,
         operator=True,
-        rows=await _tickets(request, asked),
+        rows=rows,
         asked=asked,
         topics=TOPICS,
         csv_url=link("/ops/tickets.csv", asked),
+        next_url=link("/ops/tickets", asked, after=f"{rows[-1].created_ms}.{rows[-1].id}")
+        if more
+        else "",
     )
 
 
@@ -217,48 +227,61 @@ async def tickets(
 async def tickets_csv(
     request: Request, state: Text = "open", topic: Text = "", cabinet: Text = ""
 ) -> Response:
-    """The same as a table."""
+    """The same, all of them, as a table."""
     asked = {"state": state, "topic": topic, "cabinet": cabinet}
-    rows: list[list[Cell]] = [
-        [each.id, each.created_ms, each.topic.value, each.state, each.place, each.cabinet_id,
-         each.station_id, each.swap_id, each.text, each.answered_by, each.answered_ms, each.answer]
-        for each in await _tickets(request, asked)
-    ]  # fmt: skip
+    wanted, port = replace(await _tickets(request, asked), limit=PAGE_ROWS), reports_of(request)
+
+    async def fetch(last: ReportView | None) -> list[ReportView]:
+        after = None if last is None else (last.created_ms, last.id)
+        return await port.tickets(replace(wanted, after=after))
+
     header = (
         "id", "created_ms", "topic", "state", "place", "cabinet", "station", "swap", "text",
         "answered_by", "answered_ms", "answer",
     )  # fmt: skip
-    return csv_response("tickets", header, each_of(rows))
+    return csv_response("tickets", header, paged(fetch, _ticket_cells))
 
 
-async def _tickets(request: Request, asked: dict[str, str]) -> list[ReportView]:
-    await bounded(request)
-    known, who = await cabinets_known(request), await need_staff(request)
-    stations = who.scope.stations
+def _ticket_cells(row: ReportView) -> list[Cell]:
     return [
-        each
-        for each in await reports_of(request).listed(waiting=asked["state"] == "open")
-        if (known is None or each.cabinet_id in known or each.station_id in (stations or ()))
-        and asked["state"] in ("", "open", "all", each.state)
-        and asked["topic"] in ("", each.topic.value)
-        and asked["cabinet"].strip() in ("", each.cabinet_id)
-    ]
+        row.id, row.created_ms, row.topic.value, row.state, row.place, row.cabinet_id,
+        row.station_id, row.swap_id, row.text, row.answered_by, row.answered_ms, row.answer,
+    ]  # fmt: skip
+
+
+async def _tickets(request: Request, asked: dict[str, str]) -> TicketFilter:
+    known, who = await bounded(request), await need_staff(request)
+    return TicketFilter(
+        state=asked["state"] if asked["state"] in STATES else "",
+        topic=asked["topic"] if asked["topic"] in TOPICS else "",
+        cabinet=asked["cabinet"].strip(),
+        places=None if known is None else (known, who.scope.stations or frozenset()),
+    )
 
 
 @router.get("/moves", dependencies=[needs(Permission.SEE_BALANCE)])
-async def moves(request: Request, cabinet: Text = "", why: Text = "") -> Response:
-    """Batteries to carry, by the plan that holds."""
+async def moves(
+    request: Request,
+    cabinet: Text = "",
+    why: Text = "",
+    page_no: Annotated[int, Query(alias="page", ge=1, le=PAGES_MAX)] = 1,
+) -> Response:
+    """Batteries to carry, by the plan that holds, a page at a time."""
     asked = {"cabinet": cabinet, "why": why}
     view = await balance_of(request).moves()
+    found = _chosen(view.moves, asked)
+    rows, page_no, pages = one_page(found, page_no)
     return page(
         request,
         "ops_moves.html",
         css=OPS_CSS,
         operator=True,
         carried=view,
-        rows=_chosen(view.moves, asked),
+        rows=rows,
+        total=len(found),
         asked=asked,
         csv_url=link("/ops/moves.csv", asked),
+        pager=pager("/ops/moves", asked, page_no, pages),
     )
 
 

@@ -13,8 +13,9 @@ from fleet.core.desk import OUTCOMES, SwapFilter, SwapRow
 from fleet.errors import FleetError, NotFoundError
 from fleet.web.access import needs, permitted
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, paged
-from fleet.web.lifeline import WIDTH, waterfall
-from fleet.web.ops_lists import SHORT, bounded, charts_of, day_ms, link, zone_of
+from fleet.web.lifeline import LEFT, WIDTH, waterfall
+from fleet.web.ops_lists import SHORT, bounded, charts_of, day_ms, link, place_of_row, zone_of
+from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, page, web_of
 from protocols.messages import Kind
 
@@ -48,12 +49,13 @@ async def swaps(  # noqa: PLR0917 - the filters of one list
         "reason": reason, "flagged": flagged, "since": since, "until": until,
     }  # fmt: skip
     wanted = await _filter(request, asked)
-    rows = await charts_of(request).desk.swaps(replace(wanted, before=_place(before)))
+    rows = await charts_of(request).desk.swaps(replace(wanted, before=place_of_row(before)))
     more = len(rows) == wanted.limit
     texts = web_of(request).catalogue(request)
     return page(
         request,
         "ops_swaps.html",
+        view_bar=await view_bar(request, "swaps"),
         css=OPS_CSS,
         operator=True,
         rows=[(each, [texts.flag(flag) for flag in each.flags]) for each in rows],
@@ -122,6 +124,7 @@ async def swap(request: Request, swap_id: str) -> Response:
         charge=charge,
         names_riders=await permitted(request, Permission.SEE_RIDERS),
         width=WIDTH,
+        left=LEFT,
     )
 
 
@@ -139,11 +142,6 @@ async def _filter(request: Request, asked: dict[str, str]) -> SwapFilter:
         until_ms=day_ms(asked["until"], zone, "until", end=True),
         cabinets=await bounded(request),
     )
-
-
-def _place(text: str) -> tuple[int, str] | None:
-    at_ms, _, swap_id = text.partition(".")
-    return (int(at_ms), swap_id) if at_ms.isdigit() and len(at_ms) < 16 and swap_id else None
 
 
 def _cells(row: SwapRow) -> list[Cell]:

@@ -42,6 +42,7 @@ from fleet.ports_access import Provider, Staff
 from fleet.ports_charts import Charts
 from fleet.ports_console import Console, Records
 from fleet.ports_orders import Asks, Quarantines, Rollouts
+from fleet.ports_views import SavedViews
 from fleet.web import i18n, vendor
 from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
@@ -147,6 +148,7 @@ class Web:
     rollouts: Rollouts | None = None
     staff: Staff | None = None
     provider: Provider | None = None
+    views: SavedViews | None = None
     throttle: Throttle = field(default_factory=Throttle)
     #: Apart from that of riders, whose many addresses must not push a guesser's count out.
     staff_throttle: Throttle = field(default_factory=Throttle)
@@ -288,6 +290,8 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "num": _number,
         "money": _money,
         "slot_of": slot_of_holder,
+        "place_text": partial(_place_text, texts),
+        "named": partial(_named, texts),
         "state_mark": _state_mark,
         "looks": LOOKS,
         "stale_ms": TELEMETRY_AGE_MAX_MS,
@@ -319,6 +323,22 @@ def _action_text(texts: Catalogue, action: str) -> str:
         what = texts.text(f"order.{type_}")
         return f"{what}: {texts.alarm(more)}" if more else what
     return texts.text(f"order.{more}") if texts.has(f"order.{more}") else action
+
+
+def _place_text(texts: Catalogue, holder: str) -> str:
+    """Who or what holds a pack, in words."""
+    kind, _, name = holder.partition(":")
+    if kind == "slot":
+        cabinet, _, slot = name.rpartition(":")
+        return texts.text("console.at-slot", cabinet=cabinet, n=slot)
+    word = _named(texts, "desk.place", kind)
+    return texts.text("console.at-place", kind=word, name=name) if name else word
+
+
+def _named(texts: Catalogue, family: str, code: str) -> str:
+    """The text of a code out of a family of texts; a code without one is shown as it is."""
+    key = f"{family}-{code}" if family.startswith(("console", "desk")) else f"{family}.{code}"
+    return texts.text(key) if texts.has(key) else code
 
 
 def _distance(texts: Catalogue, distance_m: int) -> str:

@@ -34,6 +34,11 @@ async def staff_of(request: HTTPConnection) -> Who | None:
     return (await _asker(request))[0]
 
 
+def signed_in(request: HTTPConnection) -> bool:
+    """Whether it is known by now that somebody of the staff asks."""
+    return request.scope.get(_ASKER, (None, ""))[0] is not None
+
+
 async def session_of(request: HTTPConnection) -> str:
     """The id of the session that asks; empty for a program."""
     return (await _asker(request))[1]

@@ -40,6 +40,16 @@ WITHIN_S: Final = 240.0
 WITHIN_MS: Final = 60_000
 #: What operators look for; each is asked with every kind of order.
 FILTERS: Final = ("", "state=trouble", "state=silent", "q=DH-01", "q=%E7%AB%99+7", "state=ok&q=9", "station=ST-0042", "age=5", "state=short&page=3")  # fmt: skip
+#: The desk's other lists, each with what operators ask of it; 200,000 swaps and packs, 50,000 riders.
+DESK_LISTS: Final = {
+    "alarms": ("", "?code=smoke", "?noted=no", "?noted=yes", "?cabinet=DH-01", "?page=5"),
+    "swaps": ("", "?outcome=faulted", "?outcome=open", "?cabinet=DH-00100", "?reason=door-stuck"),
+    "packs": ("", "?q=YZ48-1", "?place=rider", "?cabinet=DH-00100"),
+    "riders": ("", "?q=0007", "?blocked=1"),
+    "tickets": ("", "?state=all", "?topic=battery"),
+    "moves": ("", "?page=40", "?cabinet=DH-00100"),
+}  # fmt: skip
+DESK_REQUESTS: Final = 60  # of each list
 SORTS: Final = ("id", "-full", "state", "-age", "temp", "name")
 
 
@@ -52,6 +62,7 @@ class Figures:
     applied_worst_ms: float
     list_p95_ms: float
     list_median_ms: float
+    desk: dict[str, tuple[float, float]]  # p95 and median of each list
     csv_s: float
     core_pct: float
     base_pct: float
@@ -66,6 +77,7 @@ async def measure(cabinets: int = CABINETS, streams: int = STREAMS) -> Figures:
             async with _client(url) as client:
                 assert (await client.get("/bench/steady?on=1")).is_success
                 times = await _lists(client)
+                desk = {name: await _desk(client, name) for name in DESK_LISTS}
                 began = time.perf_counter()
                 await client.get("/ops/cabinets.csv")
                 csv_s = time.perf_counter() - began
@@ -77,6 +89,7 @@ async def measure(cabinets: int = CABINETS, streams: int = STREAMS) -> Figures:
         applied_worst_ms=max(applied),
         list_p95_ms=statistics.quantiles(times, n=20)[-1],
         list_median_ms=statistics.median(times),
+        desk=desk,
         csv_s=csv_s,
         core_pct=with_pct - base_pct,
         base_pct=base_pct,
@@ -155,6 +168,18 @@ async def _lists(client: httpx2.AsyncClient) -> list[float]:
     return times
 
 
+async def _desk(client: httpx2.AsyncClient, name: str) -> tuple[float, float]:
+    """p95 and median of one list, in milliseconds."""
+    times: list[float] = []
+    asked = DESK_LISTS[name]
+    for turn in range(DESK_REQUESTS):
+        began = time.perf_counter()
+        reply = await client.get(f"/ops/{name}{asked[turn % len(asked)]}")
+        times.append((time.perf_counter() - began) * 1_000)
+        assert reply.status_code == 200, reply.text
+    return statistics.quantiles(times, n=20)[-1], statistics.median(times)
+
+
 async def _cores(url: str, pid: int, streams: int, cookies: dict[str, str]) -> tuple[float, float]:
     """Per cent of a core that the server takes with so many open consoles, and kB/s to each."""
     stop = asyncio.Event()
@@ -196,6 +221,10 @@ def report(figures: Figures, cabinets: int, streams: int) -> int:
         ("map ready, empty browser", figures.ready_s, READY_TARGET_S, "s", ""),
         ("500 changes applied and painted", figures.applied_ms, APPLIED_TARGET_MS, "ms", f"worst {figures.applied_worst_ms:.1f}"),
         ("list with filter and order, p95", figures.list_p95_ms, LIST_TARGET_MS, "ms", f"median {figures.list_median_ms:.1f}; whole CSV {figures.csv_s:.1f} s"),
+        *(
+            (f"{name}, p95", p95_ms, LIST_TARGET_MS, "ms", f"median {median_ms:.1f}")
+            for name, (p95_ms, median_ms) in figures.desk.items()
+        ),
         (f"{streams} open consoles", figures.core_pct, CORE_TARGET_PCT, "%", f"of a core, beside {figures.base_pct:.1f} % without; {figures.stream_kb_s:.1f} kB/s each"),
     )  # fmt: skip
     print(f"\nthe console over {cabinets} cabinets on SQLite, 3,000 reports/s, 500 changes/s; {os.cpu_count()} cores, load average {load}")  # fmt: skip

@@ -26,9 +26,11 @@ from fleet.console import ConsoleSide
 from fleet.runtime.cabinets import CabinetService
 from fleet.runtime.hub import Hub
 from fleet.runtime.live import LivePicture
+from fleet.runtime.stations import ReportService, StationService
 from fleet.store import tables as t
 from fleet.stores import Stores, open_stores
 from protocols.messages import SlotState, Status, Telemetry, encode
+from tests.bench.web_fleet_desk import Moves, charts_of, seed_desk
 from tests.support.fleet_fakes import Town, slot
 
 CABINETS_PER_STATION: Final = 20
@@ -138,6 +140,12 @@ async def main(folder: Path, count: int) -> None:
         await seed(stores, fleet)
         live, hub = LivePicture(stores.cabinets, clock), Hub()
         await live.load()
+        troubled = {
+            cabinet: last.telemetry.alarms[0]
+            for cabinet in fleet.ids
+            if (last := live.last(cabinet)) and last.telemetry and last.telemetry.alarms
+        }
+        await seed_desk(stores, fleet.ids, troubled, fleet.now_ms)
         for cabinet in fleet.ids:
             if fleet.random.random() > 0.02:  # the others are offline
                 live.take_status(cabinet, Status(online=True, session=2, boot_id="boot", epoch=1, software="0.1.0", slots=12))  # fmt: skip
@@ -145,8 +153,14 @@ async def main(folder: Path, count: int) -> None:
         bench = Bench(fleet, live, hub)
         town = Town()
         town.cabinets = CabinetService(live=live, hub=hub)  # type: ignore[assignment]
+        town.charts = charts_of(stores, town.cabinets, clock)
+        town.balance = Moves(fleet.ids)
+        stations = StationService(rows=stores.stations, live=live, clock=clock)
+        reports = ReportService(rows=stores.reports, stations=stations, clock=clock)
         app = town.make_app()
-        app.state.web = dc_replace(app.state.web, console=side.board, records=side.records)
+        app.state.web = dc_replace(
+            app.state.web, console=side.board, records=side.records, reports=reports
+        )
         _controls(app, bench)
         config = uvicorn.Config(app, port=0, log_level="warning", access_log=False, lifespan="off")
         server = uvicorn.Server(config)

@@ -46,6 +46,7 @@ from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
 from tests.support.fleet_fakes_console import FakeRecords
 from tests.support.fleet_fakes_orders import FakeOperations, FakeReservations
 from tests.support.fleet_fakes_staff import OPERATOR_TOKEN, MemoryStaff
+from tests.support.fleet_fakes_views import memory_views
 from tests.support.fleet_fakes_whole import FakeAsks, FakeQuarantines, FakeRollouts
 
 __all__ = ["OPERATOR_TOKEN", "Town", "WebConfig", "cabinet", "serving", "slot"]
@@ -311,6 +312,7 @@ class Town:
     url: str = ""
     app: Any = None
     balance: Any = None
+    views: Any = field(default_factory=memory_views)
     area: Any = None  # sockets, stations, reports
     membership: Any = None
     charts: Any = None
@@ -378,6 +380,7 @@ class Town:
             rollouts=self.rollouts,
             staff=self.staff,
             provider=self.provider,
+            views=self.views,
         )
 
     def client(self, **values: Any) -> httpx2.AsyncClient:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fleet.adapters.clock import SystemClock
 from fleet.core.console import Brief
-from fleet.core.swaps import BLOCKING_ALARMS
+from fleet.core.swaps import keep_shut
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
 from fleet.runtime.hub import Hub
@@ -95,7 +95,7 @@ def brief_of_view(view: CabinetView, now_ms: int, station: tuple[str, str]) -> B
         temp_c=view.temp_c,
         alarms=view.alarms,
         broken=sum(each.state in broken for each in view.slots),
-        doors_shut=not BLOCKING_ALARMS.isdisjoint(view.alarms),
+        doors_shut=keep_shut(view.alarms),
     )
 
 

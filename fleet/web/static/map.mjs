@@ -6,7 +6,10 @@ const MARKS = ["alarm", "fault", "offline", "stale", "never", "short", "ok"], NA
 const TROUBLE = 1, SILENT = 4; // marks up to TROUBLE are trouble, above it up to SILENT no report
 const [WORD_CABINETS, WORD_FULL, WORD_KM, WORD_M] = box.dataset.words.split("|");
 const CELL = 64, SINGLE_MAX = 400, NEAR = 14, SILENCE_MS = 5000, DAY_MS = 30000, EARTH_M = 40075017, ZOOM_MAX = 2 ** 26;
-const ZERO = 48;
+const ZERO = 48, TILE = 256, ZOOM_TILES = 17, TILES_KEPT = 256, AT_MS = 400;
+/** Which marks are shown at all, where the map was opened, and the licensed tiles below, if any. */
+const only = MARKS.map((_, mark) => box.dataset.only.split(",").includes(String(mark)));
+const layer = box.dataset.tiles;
 
 let version = "", ids = [], names = [], stations = [], count = 0;
 let xs = new Float64Array(0), ys = new Float64Array(0), marks = new Uint8Array(0), full = new Uint8Array(0), placed = new Int32Array(0);
@@ -39,11 +42,37 @@ async function fetchPlaces() {
   const off = count - placed.length;
   note.hidden = !off;
   note.textContent = note.dataset.text.replace("#", off);
-  if (home) fit();
+  if (home && !opened()) fit();
+}
+
+/** To where the address says; once. */
+let wanted = box.dataset.at;
+function opened() {
+  if (!wanted || !width) return false;
+  const [lat, lon, size] = wanted.split(",").map(Number);
+  scale = Math.min(ZOOM_MAX, Math.max(128, size)); left = toX(lon) - width / 2 / scale; top = toY(lat) - height / 2 / scale;
+  wanted = ""; home = false;
+  draw();
+  return true;
+}
+
+/** The address and what would be saved follow the map, so that a link shows the same part. */
+let following;
+function follow() {
+  clearTimeout(following);
+  following = setTimeout(() => {
+    const at = home ? "" : [latOf(top + height / 2 / scale).toFixed(5), ((left + width / 2 / scale - 0.5) * 360).toFixed(5), Math.round(scale)].join(",");
+    const url = new URL(location.href);
+    if (at) url.searchParams.set("at", at); else url.searchParams.delete("at");
+    history.replaceState(history.state, "", url);
+    const saved = document.getElementById("view-query"), asked = document.getElementById("map-at");
+    if (saved) saved.value = url.search.slice(1);
+    if (asked) asked.value = at;
+  }, AT_MS);
 }
 
 function fit() {
-  home = true;
+  home = true; wanted = ""; follow();
   if (!placed.length || !width) return draw();
   let x0 = 1, x1 = 0, y0 = 1, y1 = 0;
   for (const i of placed) { x0 = Math.min(x0, xs[i]); x1 = Math.max(x1, xs[i]); y0 = Math.min(y0, ys[i]); y1 = Math.max(y1, ys[i]); }
@@ -54,10 +83,10 @@ function fit() {
 
 function zoom(factor, px = width / 2, py = height / 2) {
   const next = Math.min(ZOOM_MAX, Math.max(128, scale * factor)), x = left + px / scale, y = top + py / scale;
-  scale = next; left = x - px / scale; top = y - py / scale; home = false;
+  scale = next; left = x - px / scale; top = y - py / scale; home = false; follow();
   draw();
 }
-function pan(dx, dy) { left -= dx / scale; top -= dy / scale; home = false; draw(); }
+function pan(dx, dy) { left -= dx / scale; top -= dy / scale; home = false; follow(); draw(); }
 
 /** The cabinets in view, as indices: a range of the sorted columns, then by row. */
 function inView(margin = 0) {
@@ -65,7 +94,7 @@ function inView(margin = 0) {
   let low = 0, high = order.length;
   while (low < high) { const mid = (low + high) >> 1; if (xs[order[mid]] < x0) low = mid + 1; else high = mid; }
   const seen = [];
-  for (; low < order.length && xs[order[low]] <= x1; low++) { const i = order[low]; if (ys[i] >= y0 && ys[i] <= y1) seen.push(i); }
+  for (; low < order.length && xs[order[low]] <= x1; low++) { const i = order[low]; if (ys[i] >= y0 && ys[i] <= y1 && only[marks[i]]) seen.push(i); }
   return seen;
 }
 
@@ -94,15 +123,39 @@ function dress() {
   });
 }
 
+// --- tiles: only where they are configured, and only of their one host ----------------------------------
+const tiles = new Map(); // by address; the longest unused first
+function tile(url) {
+  let image = tiles.get(url);
+  tiles.delete(url);
+  if (!image) {
+    image = new Image();
+    image.onload = draw;
+    image.src = url;
+    if (tiles.size >= TILES_KEPT) tiles.delete(tiles.keys().next().value);
+  }
+  tiles.set(url, image);
+  return image;
+}
+function ground() {
+  const level = Math.max(0, Math.min(ZOOM_TILES, Math.round(Math.log2(scale / TILE)))), n = 2 ** level, size = scale / n;
+  for (let x = Math.floor(left * n); (x / n - left) * scale < width; x++)
+    for (let y = Math.max(0, Math.floor(top * n)); y < n && (y / n - top) * scale < height; y++) {
+      const image = tile(layer.replace("{z}", level).replace("{x}", ((x % n) + n) % n).replace("{y}", y));
+      if (image.complete && image.naturalWidth) pen.drawImage(image, (x / n - left) * scale, (y / n - top) * scale, size + 0.5, size + 0.5);
+    }
+}
+
 function grid() {
   const metre = (EARTH_M * Math.cos((latOf(top + height / 2 / scale) * Math.PI) / 180)) / scale; // of one pixel
   const want = metre * 110, power = 10 ** Math.floor(Math.log10(want)), step = [1, 2, 5, 10].find((n) => n * power >= want) * power;
-  const gap = step / metre, world = gap / scale;
+  const gap = step / metre, world = gap / scale, text = step >= 1000 ? `${step / 1000} ${WORD_KM}` : `${step} ${WORD_M}`;
+  if (layer) { ground(); return { gap, text }; }
   pen.strokeStyle = colours.line; pen.lineWidth = 1; pen.beginPath();
   for (let x = Math.ceil(left / world) * world; (x - left) * scale < width; x += world) { const px = Math.round((x - left) * scale) + 0.5; pen.moveTo(px, 0); pen.lineTo(px, height); }
   for (let y = Math.ceil(top / world) * world; (y - top) * scale < height; y += world) { const py = Math.round((y - top) * scale) + 0.5; pen.moveTo(0, py); pen.lineTo(width, py); }
   pen.stroke();
-  return { gap, text: step >= 1000 ? `${step / 1000} ${WORD_KM}` : `${step} ${WORD_M}` };
+  return { gap, text };
 }
 
 /** Groups by cells of the screen that stay where they are while the map is moved. */
@@ -165,7 +218,7 @@ function resize() {
   width = room.width; height = room.height;
   canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);
   dress();
-  if (home) fit(); else draw();
+  if (!home || !opened()) { if (home) fit(); else draw(); }
 }
 
 // --- picking -----------------------------------------------------------------------------------------

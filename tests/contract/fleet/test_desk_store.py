@@ -6,13 +6,17 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as changed
 
 from fleet.core.balance.versions import NewVersion
 from fleet.core.desk import AlarmNote, PackFilter, RiderFilter, SwapFilter, raised_at
 from fleet.core.records import LogFilter
-from fleet.errors import FleetError, RefusedError
+from fleet.core.reports import OPEN, NewReport, TicketFilter, Topic
+from fleet.core.saved_views import VIEWS_MAX, SavedView
+from fleet.errors import FleetError, NotFoundError, RefusedError
 from fleet.store.alarms import AlarmStore
 from fleet.store.desk import DeskStore
+from fleet.store.saved_views import SavedViewStore
 from fleet.stores import Stores
 from protocols.messages import AlarmBody, Step
 from tests.contract.fleet.conftest import A, B
@@ -117,6 +121,14 @@ async def test_an_alarm_stands_since_its_first_telling_and_is_noted_once(town: S
     assert await alarms.note(note)
     assert not await alarms.note(note)
     assert await alarms.notes({A}) == [note]
+    assert await alarms.noted() == [note]
+    assert [raised.seq for raised, _ in (await alarms.events({A, B}, 2))[A]] == [4, 3]
+    other = AlarmBody(code="smoke", active=False, slot=4)
+    ended = AlarmBody(code="smoke", active=False, slot=3)
+    await town.events.commit([at.arrival(at.event("alarm", other))], at.wall_ms)
+    assert await alarms.noted() == [note], "another slot's end is none of it"
+    await town.events.commit([at.arrival(at.event("alarm", ended))], at.wall_ms)
+    assert await alarms.noted() == []
     rows = await town.audit_log.rows(LogFilter(action="alarm."))
     assert [(each.cabinet_id, each.slot, each.subject) for each in rows] == [(A, 3, "smoke")]
 
@@ -130,3 +142,49 @@ async def test_what_a_pack_told_comes_in_order(town: Stores) -> None:
     await town.events.commit([at.arrival(event) for event in events], at.wall_ms)
     told = await DeskStore(town.database).told("P1")
     assert [(each.cycles, each.capacity_ah) for each in told] == [(40, 20.0), (41, 19.0)]
+
+
+async def test_views_are_kept_by_name_per_account(town: Stores) -> None:
+    rows = SavedViewStore(town.database)
+    view = SavedView(id="V1", staff="S1", name="夜班", page="map", query="", created_ms=T0_MS)
+    assert await rows.put(view) == view
+    newer = await rows.put(changed(view, id="V2", query="state=ok"))
+    assert newer == changed(view, query="state=ok"), "the same name, the newer query, its old link"
+    await rows.put(changed(view, id="V3", staff="S2"))
+    await rows.put(changed(view, id="V4", name="day"))
+    assert {each.id for each in await rows.of("S1")} == {"V1", "V4"}
+    with pytest.raises(RefusedError, match="has this name"):
+        await rows.rename("S1", "V4", "夜班")
+    with pytest.raises(NotFoundError):
+        await rows.rename("S2", "V4", "evening")
+    assert (await rows.rename("S1", "V4", "evening")).name == "evening"
+    with pytest.raises(NotFoundError):
+        await rows.delete("S2", "V4")
+    await rows.delete("S1", "V4")
+    with pytest.raises(NotFoundError):
+        await rows.get("V4")
+    for number in range(VIEWS_MAX - 1):
+        await rows.put(changed(view, id=f"W{number}", name=f"w{number}"))
+    with pytest.raises(RefusedError) as full:
+        await rows.put(changed(view, id="W", name="w"))
+    assert full.value.code == "views-full"
+
+
+async def test_tickets_come_by_pages_and_only_of_the_places_asked_for(town: Stores) -> None:
+    for number in range(5):
+        at_ms = T0_MS + number // 2 * 90_000_000  # two pairs of the same time
+        new = NewReport(id=f"rep-{number}", rider="R1", topic=Topic.CABINET, place="", text="x", now_ms=at_ms, cabinet=A if number % 2 else B)  # fmt: skip
+        await town.reports.file(new)
+    wanted = TicketFilter(state=OPEN, limit=2)
+    seen: list[str] = []
+    while page := await town.reports.tickets(wanted):
+        seen += [each.id for each in page]
+        wanted = replace(wanted, after=(page[-1].created_ms, page[-1].id))
+    assert seen == [f"rep-{number}" for number in range(5)], "the oldest first, each once"
+    newest = await town.reports.tickets(TicketFilter(limit=2))
+    assert [each.id for each in newest] == ["rep-4", "rep-3"]
+    there = TicketFilter(places=(frozenset({A}), frozenset()))
+    assert {each.cabinet_id for each in await town.reports.tickets(there)} == {A}
+    nowhere = TicketFilter(places=(frozenset(), frozenset()))
+    assert await town.reports.tickets(nowhere) == []
+    assert await town.reports.tickets(TicketFilter(topic="battery")) == []

@@ -13,7 +13,7 @@ from fleet.core.balance.curve import CurvePoint, CurveView
 from fleet.core.balance.moves import MovesView, MoveView
 from fleet.errors import NotFoundError
 from fleet.runtime.balance_metrics import ALARMS
-from fleet.web.curve import WIDTH, picture
+from fleet.web.curve import LEFT, WIDTH, picture
 from fleet.web.i18n import LANGUAGES, catalogue
 from tests.support.fleet_fakes import Town
 
@@ -79,7 +79,7 @@ async def test_the_page_draws_it_in_both_languages(town: Town, operator: AsyncCl
     assert "/ops/balance" in (await operator.get("/ops")).text
     english = (await operator.get("/ops/balance?lang=en")).text
     assert "Planning takes too long" in english
-    assert 'class="plan" d="M70.0' in english
+    assert f'class="plan" d="M{LEFT}.0' in english
     assert "计划" in (await operator.get("/ops/balance?lang=zh")).text
     assert (await operator.get("/ops/balance?scope=x")).status_code == 404
 

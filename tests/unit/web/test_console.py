@@ -159,7 +159,7 @@ async def test_search_over_everything(town: Town, operator: AsyncClient) -> None
     ]
     page = (await operator.get("/ops/search?q=YZ&lang=en")).text
     assert '<span class="mono">YZ48-000001</span>' in page
-    assert "slot:DH-0001:1" in page
+    assert "slot 1 of DH-0001" in page
     assert 'href="/s/YZ01JD"' in page
     assert "number 12345678, phone …8000" in page
     exact = await operator.get("/ops/search?q=dh-0001")

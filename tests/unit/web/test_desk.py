@@ -14,6 +14,7 @@ from httpx2 import AsyncClient
 from msgspec.structs import replace
 
 from fleet.core.access import Role, Scope, Who
+from fleet.core.desk import AlarmFilter
 from fleet.core.records import LogFilter
 from fleet.errors import RefusedError
 from fleet.web.csv_out import safe_cell
@@ -108,7 +109,7 @@ async def test_a_passport_says_what_is_known_and_what_is_not(
     desk: DeskTown, operator: AsyncClient
 ) -> None:
     page = (await operator.get(f"/ops/packs/{OLD}?lang=en")).text
-    assert f"slot:{CABINET}:4" in page
+    assert f"slot 4 of {CABINET}" in page
     assert "<dd>412</dd>" in page
     assert "23.4 Ah" in page
     assert "not known yet: told once" in page
@@ -132,8 +133,8 @@ async def test_a_swap_falls_step_by_step(operator: AsyncClient) -> None:
     assert page.count("<rect class=") == 8
     steps = re.findall(r'<tr><th scope="row">([^<]+)</th>', page)
     assert steps == [
-        "reserved", "opening-return", "await-return", "battery in", "verifying", "await-pickup",
-        "battery out", "completed",
+        "slots reserved", "opening for the old one", "waiting for the old one", "battery in",
+        "checking it", "waiting for the pick-up", "battery out", "completed",
     ]  # fmt: skip
     assert f"/ops/packs/{NEW}" in page
     assert (await operator.get("/ops/swaps/NONE")).status_code == 404
@@ -148,32 +149,37 @@ async def test_a_swap_falls_step_by_step(operator: AsyncClient) -> None:
 async def test_of_two_who_take_note_at_once_one_is_told_that_he_was_late(desk: DeskTown) -> None:
     assert desk.town.charts is not None
     alarms = desk.town.charts.alarms
-    view = desk.change(alarms=("smoke:3",))
+    desk.change(alarms=("smoke:3",))
+    row = desk.town.board.row(CABINET)
+    assert row is not None
     both = (
-        alarms.note(view, "smoke", 3, reason="on the way", actor=f"operator:{name}")
+        alarms.note(row, "smoke", 3, reason="on the way", actor=f"operator:{name}")
         for name in ("li.na", "zhang.wei")
     )
     done = await asyncio.gather(*both, return_exceptions=True)
     late = [each for each in done if each is not None]
     assert [each.code for each in late if isinstance(each, RefusedError)] == ["alarm-noted"]
-    [smoke] = (await alarms.standing([view]))[0]
+    [smoke] = (await alarms.page([row], AlarmFilter())).rows
     assert smoke.note is not None
 
 
-async def test_what_burns_is_shown_when_more_is_amiss_than_can_be(
-    desk: DeskTown, operator: AsyncClient, monkeypatch: pytest.MonkeyPatch
+async def test_what_burns_stands_first_however_much_is_amiss(
+    desk: DeskTown, operator: AsyncClient
 ) -> None:
     """It stands last by its id, and one that told of fire fell silent itself."""
-    monkeypatch.setattr("fleet.web.ops_alarms.CABINETS_MAX", 2)
     put = desk.town.cabinets.put
-    for number in range(1, 6):
+    for number in range(1, 61):
         put(cabinet(f"AA-{number:04d}", online=False))
     put(cabinet("ZZ-0001", alarms=("smoke:1",)))
-    put(cabinet("ZZ-0002", alarms=("smoke:2",), online=False))
+    put(cabinet("ZZ-0002", alarms=("over-temperature:2",), online=False))
     page = (await operator.get("/ops/alarms?lang=en")).text
-    shown = set(re.findall(r'href="/ops/cabinets/([A-Z]+-\d+)"', page))
-    assert shown == {"ZZ-0001", "ZZ-0002"}
-    assert "5 more are not shown" in page
+    shown = re.findall(r'href="/ops/cabinets/([A-Z]+-\d+)"', page)
+    assert shown[:2] == ["ZZ-0001", "ZZ-0002"]
+    assert len(shown) == 50
+    assert "63 alarms" in page
+    rest = (await operator.get("/ops/alarms?lang=en&page=2")).text
+    assert len(re.findall(r'href="/ops/cabinets/([A-Z]+-\d+)"', rest)) == 13
+    assert len(table((await operator.get("/ops/alarms.csv")).text)) == 64
 
 
 async def test_an_alarm_is_noted_once_and_stands_anew_when_raised_again(
