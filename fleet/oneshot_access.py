@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.local import running_url
 from fleet.adapters.staff_secrets import Argon2, seal_of
+from fleet.adapters.typist import os_user
 from fleet.config import FleetConfig
 from fleet.core.access import EVERYWHERE, GRANTS, Role, Scope
 from fleet.core.staff import Account, ApiToken, check_grants, check_name, check_role, check_scope
@@ -53,8 +54,8 @@ async def _service(config: FleetConfig) -> AsyncIterator[StaffService]:
 def _by() -> str:
     """Who runs the command, for the log of orders."""
     try:
-        return check_name(f"cli.{getpass.getuser()}"[:32])
-    except (InvalidError, OSError, KeyError):
+        return check_name(f"cli.{os_user() or os.getuid()}"[:32])
+    except InvalidError:
         return "cli"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.secret_files import phone_key
+from fleet.adapters.typist import typist
 from fleet.config import FleetConfig
 from fleet.core.account_views import ExportView, PartnerView
 from fleet.core.partners import Partner
@@ -89,6 +88,5 @@ async def forget(config: FleetConfig, name: str) -> str:
     """Delete what tells who a rider is; the id. Raise NotFoundError or RefusedError."""
     async with open_stores(config.store_url) as stores:
         rider = await stores.riders.named(name)
-        actor = f"cli:{getpass.getuser()}"[:64]
-        await stores.privacy.forget(rider.id, actor, SystemClock().wall_ms())
+        await stores.privacy.forget(rider.id, typist(), SystemClock().wall_ms())
         return rider.id

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.grid_file import GridFile
+from fleet.adapters.typist import typist
 from fleet.config import FleetConfig
 from fleet.core.balance.versions import IMPORTED, GridVersion, in_force, standing
 from fleet.errors import ConfigError, InvalidError, NotFoundError
@@ -49,7 +49,7 @@ async def import_file(
             text,
             valid_from_ms=None if begin is None else _moment_ms(config, begin),
             reason=reason,
-            actor=_actor(),
+            actor=typist(),
             source=IMPORTED,
             revision=revision,
         )
@@ -64,7 +64,7 @@ async def withdraw(config: FleetConfig, reason: str) -> int:
             raise NotFoundError("the grid has no version yet")
         desk = GridService(stores.grids, _day(config), SystemClock())
         last = kept[-1].version
-        await desk.withdraw(last, reason=reason, actor=_actor(), revision=revision)
+        await desk.withdraw(last, reason=reason, actor=typist(), revision=revision)
         return last
 
 
@@ -90,8 +90,3 @@ def _zone(config: FleetConfig) -> ZoneInfo:
 
 def _day(config: FleetConfig) -> DayClock:
     return DayClock(FastClock(config.clock_rate, config.clock_origin_ms))
-
-
-def _actor() -> str:
-    """Who types, for the log."""
-    return f"cli:{getpass.getuser()}"[:64]

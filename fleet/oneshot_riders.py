@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Final
 
 from fleet.adapters.clock import SystemClock
@@ -18,6 +17,7 @@ from fleet.adapters.secret_files import (
 from fleet.adapters.secret_files import (
     rotate_group_key as rotate,
 )
+from fleet.adapters.typist import typist
 from fleet.config import FleetConfig
 from fleet.core.views import OfflineView, RiderView
 from fleet.enrol_oneshot import require_fetched
@@ -70,7 +70,7 @@ async def judge(config: FleetConfig, name: str, reason: str, *, denied: bool) ->
     async with open_stores(config.store_url) as stores:
         rider = await stores.riders.named(name)
         change = stores.riders.deny if denied else stores.riders.allow
-        await change(rider.id, reason, _actor(), SystemClock().wall_ms())
+        await change(rider.id, reason, typist(), SystemClock().wall_ms())
         return await stores.riders.named(rider.id)
 
 
@@ -81,7 +81,7 @@ async def set_number(config: FleetConfig, name: str, number: str) -> int:
     async with open_stores(config.store_url) as stores:
         rider = await stores.riders.named(name)
         now_ms = SystemClock().wall_ms()
-        return await stores.riders.set_number(rider.id, number, _actor(), now_ms)
+        return await stores.riders.set_number(rider.id, number, typist(), now_ms)
 
 
 async def issue_ticket(config: FleetConfig, name: str, cabinet: str | None) -> OfflineView:
@@ -103,7 +103,7 @@ async def issue_ticket(config: FleetConfig, name: str, cabinet: str | None) -> O
         )
         view = await offline.passes(rider.id, cabinet)
         text = f"{view.ticket_kind.value} at {cabinet or 'any cabinet'}"
-        await stores.riders.log_ticket(rider.id, text, _actor(), clock.wall_ms())
+        await stores.riders.log_ticket(rider.id, text, typist(), clock.wall_ms())
         return view
 
 
@@ -134,8 +134,3 @@ def _ids(keys: GroupKeys) -> dict[str, str | None]:
         "previous": key_id(keys.previous) if keys.previous else None,
         "codes": key_id(keys.codes),
     }
-
-
-def _actor() -> str:
-    """Who types, for the audit log."""
-    return f"cli:{getpass.getuser()}"[:64]

@@ -279,10 +279,6 @@ State: TypeAlias = (
     | Completed | Rejected | Cancelled | Faulted
 )  # fmt: skip
 Opening: TypeAlias = OpeningReturn | OpeningBack | OpeningPickup
-ActiveState: TypeAlias = (
-    OpeningReturn | AwaitReturn | ReturnShut | Verifying | OpeningBack | AwaitBack
-    | OpeningPickup | AwaitPickup | PickupHeld | AwaitClose | Cancelling
-)  # fmt: skip
 Terminal: TypeAlias = Completed | Rejected | Cancelled | Faulted
 
 ACTIVE: tuple[type, ...] = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import logging
 import os
 import shutil
@@ -29,6 +28,7 @@ from fleet.adapters.mqtt import BrokerAddress, knock
 from fleet.adapters.passwords import mosquitto_hash, nats_hash, new_password
 from fleet.adapters.pki import Authority
 from fleet.adapters.secret_files import write_private
+from fleet.adapters.typist import os_user
 from fleet.core.records import Credential
 from fleet.errors import ConfigError, FleetError
 from fleet.ports import Clock
@@ -89,7 +89,8 @@ class EmbeddedBroker:
         tls = None
         if authority is not None:
             tls = TlsFiles(authority.ca_file, authority.server_file, authority.crl_file)
-        self._place = BrokerPlace(host, port or _free_port(host), folder, getpass.getuser(), tls)
+        user = os_user() or "mosquitto"  # only root has to give up its rights, and root has a name
+        self._place = BrokerPlace(host, port or _free_port(host), folder, user, tls)
         self._clock = clock
         self._authority = authority
         self._reloading = asyncio.Lock()

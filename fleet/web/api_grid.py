@@ -12,7 +12,7 @@ import hashlib
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -35,7 +35,7 @@ from fleet.errors import InvalidError, RefusedError
 from fleet.web import rider
 from fleet.web.access import need_staff, needs
 from fleet.web.api import Key, answers, as_json
-from fleet.web.ops_grid import State, grid_of, state_of
+from fleet.web.ops_grid import NUMBER_MAX, State, Version, grid_of, state_of
 from fleet.web.ops_lists import actor_of, moment_ms, zone_of
 from fleet.web.pages import web_of
 
@@ -51,7 +51,6 @@ Time = Annotated[str, Field(pattern=_CLOCK, examples=["08:00"])]
 Watts = Annotated[int, Field(ge=0, le=POWER_MAX_W)]
 Price = Annotated[float, Field(ge=0, le=PRICE_MAX, allow_inf_nan=False)]
 Rows = Annotated[int, Query(ge=1, le=ROWS_MAX)]
-Version = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Start = Annotated[int, Query(ge=0, le=1_000_000, description="How many to leave out.")]
 
 
@@ -198,7 +197,7 @@ class GridChangeBody(Strict):
 class WithdrawBody(Strict):
     """Why a version is taken back."""
 
-    revision: Annotated[int, Field(ge=0)]
+    revision: Annotated[int, Field(ge=0, le=NUMBER_MAX)]
     reason: str = Field(min_length=3, max_length=REASON_CHARS_MAX)
     staff: str = Field(default="", max_length=32)
 

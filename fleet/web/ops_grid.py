@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
@@ -46,6 +46,8 @@ WHATS: Final = ("region", "feeder", "cabinet", "prices")
 Area = Annotated[str, Form(max_length=8_000)]
 Line = Annotated[str, Form(max_length=SHORT)]
 Name = Annotated[str, Query(max_length=SHORT)]
+NUMBER_MAX: Final = 2**31 - 1  # of a version, of a revision
+Version = Annotated[int, Path(ge=0, le=NUMBER_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ async def _overview(request: Request, q: str = "", error: FleetError | None = No
 
 
 @router.get("/{version}.toml", dependencies=[needs(Permission.SEE_BALANCE)])
-async def download(request: Request, version: int) -> Response:
+async def download(request: Request, version: Version) -> Response:
     """One version, as a file that can be imported."""
     name = f'attachment; filename="grid-{version}.toml"'
     text = await grid_of(request).text(version)
@@ -181,8 +183,8 @@ async def edit(  # noqa: PLR0917 - the fields of one form
 @router.post("/{version}/withdraw", dependencies=[needs(Permission.EDIT_GRID)])
 async def withdraw(
     request: Request,
-    version: int,
-    revision: Annotated[int, Form()],
+    version: Version,
+    revision: Annotated[int, Form(ge=0, le=NUMBER_MAX)],
     reason: Annotated[str, Form(max_length=2 * REASON_CHARS_MAX)] = "",
     staff: Line = "",
 ) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,16 @@ def test_a_grid_goes_in_comes_out_and_is_withdrawn(config: Path, tmp_path: Path)
     fleetd(config, "import", str(file), "--reason", "a typo", code=2)
     fleetd(config, "withdraw", "--reason", "begun already", code=1)
     assert "the first" in fleetd(config, "history")
+
+
+def test_a_number_without_a_name_is_written_down_as_it_is(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unnamed() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", unnamed)
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID)
+    fleetd(config, "import", str(file), "--reason", "from a container")
+    assert f"cli:{os.getuid()}" in fleetd(config, "history", "--json")

@@ -326,6 +326,10 @@ async def test_a_tariff_is_looked_at_then_kept_and_counts_at_its_time(
     desk.rig.clock.move(HOUR_MS)
     late_now = await operator.post("/ops/grid/1/withdraw", data={**gone, "revision": "3"})
     assert late_now.status_code == 409
+    huge = str(2**64)  # more than a database takes
+    assert (await operator.get(f"/ops/grid/{huge}.toml")).status_code == 422
+    beyond = await operator.post("/ops/grid/1/withdraw", data={**gone, "revision": huge})
+    assert beyond.status_code == 422
 
 
 async def test_who_is_bound_elsewhere_sees_nothing_of_this_place(
