@@ -208,7 +208,6 @@ swap = Table(
     UniqueConstraint("rider", "idempotency_key"),
     Index("ix_swap_cabinet_open", "cabinet", "open"),
     Index("ix_swap_updated_ms", "updated_ms"),
-    Index("ix_swap_created_ms_id", "created_ms", "id"),
     Index("ix_swap_rider_open", "rider", "open"),
     Index("ix_swap_created_ms", "created_ms", "id"),  # lists go by it, page by page
 )

@@ -1,12 +1,12 @@
-"""Addresses that staff keep under a name; swaps by the time they began, for their list."""
+"""Addresses that staff keep under a name."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
@@ -24,10 +24,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_saved_view"),
     )
     op.create_index("ix_saved_view_staff_name", "saved_view", ["staff", "name"], unique=True)
-    op.create_index("ix_swap_created_ms_id", "swap", ["created_ms", "id"])
 
 
 def downgrade() -> None:
     """Without it."""
-    op.drop_index("ix_swap_created_ms_id", "swap")
     op.drop_table("saved_view")
