@@ -91,4 +91,9 @@ def kept_query(page: str, text: str) -> str:
         for name, value in pairs
         if name in fields and len(value) <= VALUE_CHARS_MAX and value.isprintable()
     }
-    return urlencode(sorted(kept.items()))
+    query = urlencode(sorted(kept.items()))
+    if len(query) > QUERY_CHARS_MAX:  # what is no ASCII takes up to nine characters for one
+        raise InvalidError(
+            f"query: comes to {len(query)} characters, expected at most {QUERY_CHARS_MAX}"
+        )
+    return query

@@ -48,8 +48,10 @@ async def view_bar(request: Request, name: str) -> ViewBar | None:
     if views is None:
         return None
     own = await views.of((await need_staff(request)).id)
-    asked = request.url.query
-    query = kept_query(name, asked) if len(asked) <= QUERY_CHARS_MAX else ""
+    try:
+        query = kept_query(name, request.url.query)
+    except InvalidError:
+        query = ""
     return ViewBar(name, query, tuple(each for each in own if each.page == name))
 
 

@@ -44,7 +44,14 @@ def test_a_name_says_something_in_one_line(name: str) -> None:
 
 
 def test_too_long_an_address_and_an_unknown_page_are_refused() -> None:
-    for page, text in (("map", "x" * 501), ("map", "&".join(["a=1"] * 21)), ("riders", "")):
+    long = "q=" + "换" * 70  # nine characters each in an address
+    texts = (
+        ("map", "x" * 501),
+        ("cabinets", long),
+        ("map", "&".join(["a=1"] * 21)),
+        ("riders", ""),
+    )
+    for page, text in texts:
         with pytest.raises(InvalidError):
             kept_query(page, text)
 
@@ -134,6 +141,8 @@ async def test_the_map_is_opened_as_its_address_says(operator: AsyncClient) -> N
     assert 'data-at=""' in (await operator.get("/ops?at=%22onload%3Dx")).text
     assert "data-tiles" not in page
     assert (await operator.get("/ops?state=nonsense")).status_code == 422
+    many = "&".join(["a=1"] * 21)
+    assert (await operator.get(f"/ops?{many}")).status_code == 200, "only no view to be saved"
 
 
 async def test_licensed_tiles_lie_under_the_map_where_they_are_configured() -> None:
