@@ -43,6 +43,8 @@ class CabinetConfig:
     data_dir: Path
     breaker_w: int
     power_default_w: int
+    power_max_w: int  # of its feeder; above the breaker it says nothing
+    utc_offset_min: int  # of the hours in settings: the local time
     target_soc_pct: int
     offer_soc_pct: int
     columns: int  # of doors as they stand; 0: by their number

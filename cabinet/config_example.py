@@ -28,6 +28,8 @@ slots = {slots}
 data_dir = "{data_dir}"     # journal and outbox
 breaker_w = 3500            # charging never takes more than this
 power_default_w = 2000      # without a plan, or with a stale one
+power_max_w = 100000        # whatever the plan says: what its feeder allows
+utc_offset_min = 480        # of the local time, for the quiet hours: China, UTC+8
 target_soc_pct = 100        # packs are charged up to this
 offer_soc_pct = 90          # and offered to riders from this
 columns = 0                 # of doors on the kiosk page; 0 = by their number

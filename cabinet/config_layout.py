@@ -39,6 +39,8 @@ CABINET: Final = Table(
         "data_dir": Text(),
         "breaker_w": Number(100, 100_000, default=3_500, unit="W"),
         "power_default_w": Number(0, 100_000, default=2_000, unit="W"),
+        "power_max_w": Number(0, 100_000, default=100_000, unit="W"),
+        "utc_offset_min": Number(-720, 840, default=480, unit="min"),
         "target_soc_pct": Number(50, 100, default=100, unit="%"),
         "offer_soc_pct": Number(20, 100, default=90, unit="%"),
         "columns": Number(0, 8, default=0),

@@ -57,6 +57,8 @@ CLOCK_FILE: Final = "clock-synced"
 #: From a decision to a charger that has followed it, in real time.
 PLAN_LEAD_MS: Final = 3_000
 WEB_STOP_S: Final = 1
+#: Of a cabinet without a fleet, which tells nobody.
+TELEMETRY_S: Final = 5.0
 
 
 class _QuietServer(uvicorn.Server):
@@ -136,7 +138,7 @@ class _Daemon:
             day=FastClock(config.cabinet.clock_rate, config.cabinet.clock_origin_ms),
         )
         self._renewal: Renewal | None = None
-        self._uplink = self._make_uplink(store, restored)
+        self._uplink = self._make_uplink(engine, store, restored)
         self._kiosk = self._make_kiosk(engine)
         self._notifier = Notifier()
         turns = {name: _turn_of(bus) for name, bus in self._wires.buses.items()}
@@ -224,16 +226,15 @@ class _Daemon:
             columns=cabinet.columns,
             codes=bool(engine.group_keys),
             tickets=self._link is not None and self._link.signed,
-            limits=engine.config.offline,
+            running=lambda: engine.running(self._pump.state),
             pump=self._pump,
             clock=self._clock,
             network=lambda: self._uplink is not None and self._uplink.status.connected,
             scanner=LineScanner(scanner.port, scanner.baud, self._clock) if scanner else None,
         )
 
-    def _make_uplink(self, store: Store, restored: Restored) -> Uplink | None:
-        fleet = self._config.fleet
-        if fleet is None or self._link is None:
+    def _make_uplink(self, engine: Engine, store: Store, restored: Restored) -> Uplink | None:
+        if self._link is None:
             return None
         broker = self._link.broker()
         self._renewal = self._link.renewal(self._clock, self._software, broker)
@@ -250,7 +251,7 @@ class _Daemon:
             clock=self._clock,
             sender=sender_of(restored, self._pump.state.durable),
             next_session=SessionFile(cabinet.data_dir / SESSION_FILE).next,
-            telemetry_s=fleet.telemetry_s,
+            running=lambda: engine.running(self._pump.state),
         )
 
     def snapshot(self) -> Snapshot:
@@ -325,6 +326,10 @@ def _engine_config(config: Config, software: str, epoch: int) -> EngineConfig:
         pack=pack_limits,
         breaker_w=cabinet.breaker_w,
         power_default_w=cabinet.power_default_w,
+        power_max_w=min(cabinet.power_max_w, cabinet.breaker_w),
+        quiet_power_w=cabinet.breaker_w,
+        utc_offset_min=cabinet.utc_offset_min,
+        telemetry_s=config.fleet.telemetry_s if config.fleet else TELEMETRY_S,
         target_soc_pct=cabinet.target_soc_pct,
         offer_soc_pct=cabinet.offer_soc_pct,
         safety=limits,

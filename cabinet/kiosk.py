@@ -67,6 +67,8 @@ class KioskView(Struct, frozen=True, kw_only=True):
     slots: tuple[KioskSlot, ...]
     scan: KioskScan | None = None
     sockets: tuple[KioskSocket, ...] = ()
+    language: str = ""  # to begin with; "" is the screen's own
+    note: dict[str, str] = {}  # a line of the operator's, by language
 
 
 class Kiosk(Protocol):

@@ -34,6 +34,8 @@ Percent = Annotated[int, Meta(ge=0, le=100)]
 Millis: TypeAlias = fields.Millis
 Count: TypeAlias = fields.Count
 Text: TypeAlias = fields.Text
+#: A setting as text; longer than any that may be set.
+Line = Annotated[str, Meta(max_length=120)]
 TempC: TypeAlias = fields.TempC
 
 
@@ -134,6 +136,7 @@ class Status(Struct, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=0, le=SLOTS_MAX)] = 0
     acked_seq: Count = 0  # of this epoch, when this was sent, by the ledger of that incarnation
     acked_incarnation: Id | None = None
+    settings: Annotated[dict[Id, int | Line], Meta(max_length=64)] = {}  # as they are in force
     schema: Literal[1] = 1
 
 

@@ -29,6 +29,7 @@ from cabinet.core import (
     engine_offline,
     engine_orders,
     engine_report,
+    engine_running,
     engine_service,
     engine_settings,
     engine_sockets,
@@ -91,7 +92,7 @@ __all__ = [
 _FIRST_READ_AGE_MS: Final = 5_000
 
 
-def _any_settings(_values: Mapping[str, int]) -> None:
+def _any_settings(_values: Mapping[str, object]) -> None:
     return None
 
 
@@ -109,6 +110,14 @@ class Engine:
     token: Token
     group_keys: Sequence[bytes] = field(default=(), repr=False)
     fits: engine_settings.Fits = _any_settings
+    _running: engine_running.Running = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_running", engine_running.Running(self.config))
+
+    def running(self, state: State) -> EngineConfig:
+        """What it goes by now: its own configuration, and the settings of the fleet's."""
+        return self._running.by(state.durable.config)
 
     def initial(self, restored: Restored, boot_id: str) -> State:
         """The state to start from; raises msgspec.MsgspecError for a snapshot it cannot read."""
@@ -160,7 +169,7 @@ class Engine:
 
     def step(self, state: State, event: Input, now: Now) -> Outcome:
         """Decide. Never raises for anything that comes from outside."""
-        draft = Draft(state, now, self.config)
+        draft = Draft(state, now, self.running(state))
         match event:
             case Observed(image):
                 first_ms = now.mono_ms if state.first_image_ms is None else state.first_image_ms
@@ -178,7 +187,7 @@ class Engine:
             case ChallengeReceived(challenge):
                 engine_commands.challenged(draft, challenge, self.token)
             case DocumentReceived(document):
-                engine_commands.documented(draft, document, self.verify, self.fits)
+                engine_commands.documented(draft, document, self.verify, self._unfit)
             case OrderUnfit(reason):
                 draft.refused(reason)
             case JournalOutrun(ack, acked):
@@ -192,7 +201,11 @@ class Engine:
 
     def telemetry(self, state: State, now: Now, extra_alarms: tuple[str, ...] = ()) -> Telemetry:
         """The cabinet as it stands, for the uplink and the status page."""
-        return engine_report.telemetry(state, self.config, now, extra_alarms)
+        return engine_report.telemetry(state, self.running(state), now, extra_alarms)
+
+    def _unfit(self, values: Mapping[str, object]) -> str | None:
+        """Its own limits first, then all that ``check-config`` would say."""
+        return engine_running.unfit(self.config, values) or self.fits(values)
 
     # --- one pass over an image -----------------------------------------------------------------
 
@@ -227,7 +240,7 @@ class Engine:
             image,
             engine_orders.charging(draft),
             draft.now_ms,
-            self.config.safety,
+            draft.config.safety,
         )
         draft.put(safety=judged, verdict=verdict)
         if judged.latched != draft.durable.safety:
@@ -256,6 +269,7 @@ class Engine:
 
     def _recover(self, draft: Draft, sight: Sight) -> None:
         draft.put(ready=True)
+        engine_settings.recheck(draft, self._unfit)
         draft.event("boot", BootBody(software=self.config.software, resumed=resume_id(draft)))
         if not draft.durable.adopted:
             engine_inventory.adopt(draft, sight)

@@ -35,6 +35,7 @@ from protocols.messages import (
     Kind,
     Result,
 )
+from protocols.settings import POWER_MAX_W
 
 #: Answers to commands kept at hand; older commands are refused by their sequence number.
 RESULTS_MAX: Final = 256
@@ -70,6 +71,7 @@ class EngineConfig:
     pack: PackLimits
     breaker_w: int
     power_default_w: int
+    power_max_w: int = POWER_MAX_W  # whatever the plan says: what its feeder allows
     target_soc_pct: int = 90  # charged up to here
     offer_soc_pct: int = 90  # offered from here, or from the target where that is lower
     epoch: int = 1  # for a new journal; minted by the fleet
@@ -83,6 +85,14 @@ class EngineConfig:
     second_scan_ms: int = 300_000  # for so long a faulted transaction can be gone on with
     plan_lead_ms: int = 3_000  # a lower step is obeyed from then: what chargers need to follow
     hold_leave_full: int = 1  # so many full packs are never kept for riders on the way
+    utc_offset_min: int = 0  # of the hours below
+    quiet_from_h: int = 0  # from then nothing is said aloud …
+    quiet_until_h: int = 0  # … until then; the same hour twice is never
+    quiet_power_w: int = POWER_MAX_W  # and so long it takes no more than this
+    kiosk_language: str = ""  # the first one; "" is the screen's own
+    kiosk_note_zh: str = ""  # a line of the operator's
+    kiosk_note_en: str = ""
+    telemetry_s: float = 5.0
     sockets: tuple[SocketLimits, ...] = ()  # of the charging area beside it
     probed_sockets: frozenset[int] = frozenset()  # those whose temperature is watched
 

@@ -16,10 +16,10 @@ from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Refusal, State
 from cabinet.core.swap_model import is_active
 from protocols.messages import DesiredConfig
-from protocols.settings import BESIDE, faults, settings_of
+from protocols.settings import BESIDE
 
-#: What the cabinet's own file says of these settings: None, or why check-config would not pass.
-Fits: TypeAlias = Callable[[Mapping[str, int]], str | None]
+#: What the cabinet's own file says of the values of a document: None, or why it does not take them.
+Fits: TypeAlias = Callable[[Mapping[str, object]], str | None]
 
 #: Of a document that holds nothing but what the settings' refusal left over; below every other.
 NO_VERSION: Final = 1
@@ -35,10 +35,7 @@ def take(draft: Draft, config: DesiredConfig, fits: Fits) -> None:
         return
     if config == newest:
         return
-    why = "; ".join(faults(config.values, draft.config.breaker_w)) or fits(
-        settings_of(config.values)
-    )
-    if why:
+    if why := fits(config.values):
         _refuse(draft, config, why[:WHY_CHARS_MAX])
         return
     draft.keep(config_next=config, config_refused=None)
@@ -52,6 +49,15 @@ def settle(draft: Draft) -> None:
         return
     draft.keep(config=wanted, config_next=None)
     draft.journal("config", version=wanted.version, values=dict(wanted.values))
+
+
+def recheck(draft: Draft, fits: Fits) -> None:
+    """After a start: what was taken over once may not fit the file as it is now."""
+    for held in (draft.durable.config_next, draft.durable.config):
+        if held is not None and (why := fits(held.values)):
+            draft.keep(config_next=None, config=None)
+            _refuse(draft, held, why[:WHY_CHARS_MAX])
+            return
 
 
 def _engaged(state: State) -> bool:

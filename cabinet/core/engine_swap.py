@@ -6,6 +6,7 @@ from cabinet.core import engine_claims, engine_holds, engine_service, offline, s
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_inventory import book_in, book_out, latch
 from cabinet.core.engine_model import RECENT_SWAPS_MAX, Owner, Standing
+from cabinet.core.engine_plan import is_quiet
 from cabinet.core.model import Indicate, Unlock
 from cabinet.core.swap_back import OWN
 from cabinet.core.swap_model import (
@@ -172,7 +173,8 @@ def _act(draft: Draft, action: Action) -> None:
         case Alarm(slot, code):
             latch(draft, code, slot)
         case Prompt(slot, light, prompt):
-            draft.effect(Indicate(slot, light, prompt))
+            aloud = "" if is_quiet(draft.config, draft.now) else prompt
+            draft.effect(Indicate(slot, light, aloud))
         case Accepted() | Refused():
             raise AssertionError("answered by the caller")
 

@@ -123,7 +123,7 @@ def _sight(seen: dict[int, SlotView], state: State, config: EngineConfig, now: N
     reserved = reserved_slots(durable.swap)
     mine = None if job is None else job.slot_out
     # A pack a little below the target that still charges is worth more to a rider than none.
-    target = min(target_soc_pct(state, config, now), offer_soc_pct(state, config))
+    target = min(target_soc_pct(state, config, now), offer_soc_pct(config))
     ready = []
     empty = []
     newcomers = []

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Final
 
 from cabinet.core.engine_model import (
+    EngineConfig,
     OfflineAnswer,
     OfflineCode,
     OfflineTicket,
     Outcome,
     Wish,
 )
-from cabinet.core.offline import KEYPAD, OfflineLimits
+from cabinet.core.offline import KEYPAD
 from cabinet.core.prompts import of_swap
 from cabinet.core.swap_model import (
     AwaitPickup,
@@ -52,7 +53,7 @@ class KioskDesk:
         columns: int,
         codes: bool,
         tickets: bool,
-        limits: OfflineLimits,
+        running: Callable[[], EngineConfig],
         pump: Pump,
         clock: Clock,
         network: Callable[[], bool],
@@ -61,7 +62,7 @@ class KioskDesk:
         self._cabinet, self._name = cabinet, name
         self._columns = columns
         self._codes, self._tickets = codes, tickets
-        self._limits = limits
+        self._running = running
         self._pump = pump
         self._clock = clock
         self._network = network
@@ -163,7 +164,8 @@ class KioskDesk:
         told = self._pump.telemetry()
         swap = state.durable.swap
         memory = state.durable.offline
-        lock_ms = self._limits.lock_ms
+        running = self._running()
+        lock_ms = running.offline.lock_ms
         wait_ms = state.waits.left_ms(KEYPAD, now.mono_ms, lock_ms) if memory.locked else 0
         free = [slot for slot in told.slots if slot.door is Door.CLOSED]
         scan = self._scan
@@ -182,6 +184,8 @@ class KioskDesk:
             active=is_active(swap),
             own_back=isinstance(swap, Verifying | OpeningPickup | AwaitPickup | PickupHeld),
             keypad_wait_s=-(-wait_ms // 1000),
+            language=running.kiosk_language,
+            note={"zh": running.kiosk_note_zh, "en": running.kiosk_note_en},
             prompt=self._prompt(told, now.mono_ms),
             slots=tuple(
                 KioskSlot(slot=s.slot, state=s.state, door=s.door, soc_pct=s.soc_pct)

@@ -17,7 +17,8 @@ from msgspec import structs
 
 from cabinet.core.commands import MALFORMED
 from cabinet.core.delivery import Delivery, KeepAck
-from cabinet.core.engine import JournalOutrun, OrderUnfit, Outcome, State
+from cabinet.core.engine import EngineConfig, JournalOutrun, OrderUnfit, Outcome, State
+from cabinet.core.engine_running import told
 from cabinet.core.outbox import Sender
 from cabinet.errors import BrokerError, StoreError
 from cabinet.ports import Broker, Clock, Packet, Session
@@ -73,7 +74,7 @@ class Uplink:
         clock: Clock,
         sender: Sender,
         next_session: Callable[[int], int],
-        telemetry_s: float,
+        running: Callable[[], EngineConfig],
     ) -> None:
         self._cabinet = cabinet
         self._software = software
@@ -85,7 +86,7 @@ class Uplink:
         self._jitter = random.random  # spreads load; no secret hangs on it
         self._delivery = Delivery(cabinet, sender, self._jitter)
         self._next_session = next_session
-        self._telemetry_s = telemetry_s
+        self._running = running
         self._answer = asyncio.Event()
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
@@ -182,6 +183,7 @@ class Uplink:
             slots=self._slots,
             acked_seq=sender.acked if sender.epoch == durable.epoch else 0,
             acked_incarnation=sender.incarnation,
+            settings=told(self._running()),
         )
 
     def _status_packet(self, number: int, *, online: bool) -> Packet:
@@ -206,7 +208,7 @@ class Uplink:
             self._moved.clear()
             await session.publish(Packet(topic, messages.encode(self._pump.telemetry())))
             await self._clock.sleep(TELEMETRY_GAP_S)
-            wait_s = self._telemetry_s * (0.8 + 0.4 * self._jitter()) - TELEMETRY_GAP_S
+            wait_s = self._running().telemetry_s * (0.8 + 0.4 * self._jitter()) - TELEMETRY_GAP_S
             try:
                 async with asyncio.timeout(max(0.0, wait_s)):
                     await self._moved.wait()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from cabinet.core.offline import OfflineLimits
 from cabinet.runtime.kiosk import KioskDesk
 from cabinet.web.app import create_app
 from cabinet.web.kiosk import KioskPages
@@ -47,7 +46,7 @@ class KioskSite:
             columns=0,
             codes=True,
             tickets=True,
-            limits=OfflineLimits(),
+            running=lambda: self.rig.engine.running(self.rig.state),
             pump=self.bench.pump,
             clock=self.bench.clock,
             network=lambda: self.network,

@@ -31,6 +31,7 @@ const AGAIN = new Set(["open-return", "nothing-in", "take-back", "open-pickup", 
 
 let words = { zh: {}, en: {} };
 let language = navigator.language.toLowerCase().startsWith("en") ? "en" : "zh";
+let first = ""; // the language that the operator has set
 let now = null; // the newest state
 let view = "start"; // start, pad or help; "going" is shown for start while a swap is under way
 let wish = "go";
@@ -58,6 +59,8 @@ function paint() {
   $("cabinet").textContent = $("help-cabinet").textContent = now.cabinet;
   $("network").hidden = now.network;
   $("network").textContent = t("no-network");
+  put("note", now.note[language] ?? "");
+  $("note").hidden = !$("note").textContent;
   const say = now.prompt.say[language];
   $("big").textContent = now.prompt.slot ?? "";
   put("prompt", say.title);
@@ -177,7 +180,10 @@ function clear() {
 
 function touched() {
   clearTimeout(idle);
-  idle = setTimeout(() => show("start"), IDLE_MS);
+  idle = setTimeout(() => {
+    language = first || language;
+    show("start");
+  }, IDLE_MS);
 }
 
 // --- typing --------------------------------------------------------------------------------------
@@ -294,6 +300,7 @@ function take(state) {
   if (now && now.boot_id !== state.boot_id) location.reload();
   const began = now && !now.active && state.active;
   now = state;
+  if (state.language && state.language !== first) language = first = state.language;
   const scanned = state.scan && (!lastScan || lastScan !== state.scan.number);
   if (scanned && lastScan !== null) {
     if (state.scan.reason) {

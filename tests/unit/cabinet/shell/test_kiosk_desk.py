@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from cabinet.core.engine_model import OfflineAnswer
-from cabinet.core.offline import OfflineLimits
 from cabinet.core.sockets import SocketLimits
 from cabinet.runtime.kiosk import END_SHOWN_MS, SCAN_SHOWN_MS, WISH_MS, KioskDesk
 from protocols.messages import Door, Kind
@@ -47,7 +46,7 @@ class Desk:
             columns=0,
             codes=True,
             tickets=True,
-            limits=OfflineLimits(),
+            running=lambda: self.rig.engine.running(self.rig.state),
             pump=self.bench.pump,
             clock=self.bench.clock,
             network=lambda: self.network,

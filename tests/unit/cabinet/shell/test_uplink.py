@@ -138,7 +138,7 @@ class Link:
                 epoch=durable.epoch, last=durable.seq, acked=durable.seq, sent=durable.seq
             ),
             next_session=lambda wall_ms: wall_ms + len(self.broker.wills),
-            telemetry_s=5.0,
+            running=lambda: self.rig.engine.running(self.rig.state),
         )
         self.seq = durable.seq
 
