@@ -17,7 +17,12 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Such as yz12.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of the roll-out.")]
 Staff = Annotated[str, typer.Option(help="Your staff number; it goes into the log of orders.")]
 Reason = Annotated[str, typer.Option(help="Why; it goes into the log of orders.")]
-Value = Annotated[list[str], typer.Option("--set", help="A setting, such as target_soc_pct=90.")]
+Value = Annotated[
+    Sequence[str], typer.Option("--set", help="A setting, such as target_soc_pct=90.")
+]
+Own = Annotated[
+    Sequence[str], typer.Option(help="A setting that is given back: the cabinet's own file holds.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,9 +39,9 @@ def register(app: typer.Typer) -> None:
         f"--staff zhang.wei {end}",
     )(template_set)
     template.command("list", epilog=f"Example: fleetd template list {end} --json")(template_list)
-    template.command("assign", epilog=f"Example: fleetd template assign yz12 DH-0001 {end}")(
-        template_assign
-    )
+    template.command(
+        "assign", epilog=f"Example: fleetd template assign yz12 DH-0001 --staff zhang.wei {end}"
+    )(template_assign)
     rollout.command(
         "start",
         epilog='Example: fleetd rollout start yz12 --staff zhang.wei --reason "summer targets" '
@@ -54,7 +59,8 @@ def template_set(
     *,
     config: ConfigFile,
     breaker_w: Annotated[int, typer.Option(help="Of the cabinets of this model, in W.")],
-    settings: Value,
+    settings: Value = (),
+    own: Own = (),
     staff: Staff,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +69,7 @@ def template_set(
     from fleet.core.templates import parse_settings  # noqa: PLC0415
 
     try:
-        values = parse_settings(settings)
+        values = parse_settings(list(settings), own)
     except FleetError as error:
         fail(error)
     kept = go(work.keep_template(load(config), model, breaker_w, values, staff))
@@ -84,7 +90,10 @@ def template_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: F
                 each.model,
                 f"version {each.version}",
                 f"{each.breaker_w} W",
-                " ".join(f"{name}={value}" for name, value in each.settings.items()),
+                " ".join(
+                    f"{name}={'own' if value is None else value}"
+                    for name, value in each.settings.items()
+                ),
             )
             for each in found
         ]
@@ -95,11 +104,12 @@ def template_assign(
     model: Model,
     cabinets: Annotated[list[str], typer.Argument(metavar="CABINET…", help="Such as DH-0001.")],
     config: ConfigFile,
+    staff: Staff,
 ) -> None:
     """Say of which model cabinets are."""
     from fleet import oneshot_rollout as work  # noqa: PLC0415
 
-    go(work.assign(load(config), model, cabinets))
+    go(work.assign(load(config), model, cabinets, name=staff))
     typer.echo(f"{model}: {len(cabinets)} cabinets")
 
 

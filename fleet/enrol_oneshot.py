@@ -18,7 +18,6 @@ from fleet.adapters.command_keys import (
 )
 from fleet.adapters.pki import Authority
 from fleet.config import FleetConfig
-from fleet.core.audit_anchor import signed_bytes
 from fleet.core.enrolment import HOUR_MS, TOKEN_HOURS_MAX, TokenRow
 from fleet.errors import InvalidError, RefusedError
 from fleet.stores import open_stores
@@ -103,16 +102,26 @@ async def rotate_command_key(config: FleetConfig, *, force: bool = False) -> dic
         RefusedError: ``cabinets-waiting``: to end it now would leave cabinets behind that know the
             old key only; ``force`` does it nevertheless.
     """
-    if next_command_key(config.data_dir) is None:
-        begin_rotation(config.data_dir)
+    following = next_command_key(config.data_dir)
+    if following is None:
+        public, action = begin_rotation(config.data_dir), "command-key.begin"
     else:
         await require_fetched(config, force=force)
-        anchor = AnchorFile(config.data_dir, SecretKeeper(config.data_dir))
-        held = anchor.read()
-        good = held is not None and anchor.verify(signed_bytes(held), held.sig)
-        end_rotation(config.data_dir)
-        if held is not None and good:  # its signature must outlive the key
-            anchor.write(held.head, held.at_ms)
+        keeper = SecretKeeper(config.data_dir)
+        anchor, known = AnchorFile(config.data_dir, keeper), keeper.secrets.command_keys
+        # Its signature must outlive the key, also when this process ends here, and also when a
+        # running fleetd signs with the old one once more in between.
+        anchor.hand_over(following, known)
+        public, action = end_rotation(config.data_dir), "command-key.end"
+        anchor.hand_over(following, known)
+    async with open_stores(config.store_url) as stores:
+        await stores.audit_log.note(
+            at_ms=SystemClock().wall_ms(),
+            actor="cli",
+            action=action,
+            subject=public,
+            reason="forced" if force else "",
+        )
     return await command_key_status(config)
 
 

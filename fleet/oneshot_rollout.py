@@ -9,7 +9,7 @@ from typing import Any
 from fleet.adapters.clock import SystemClock
 from fleet.config import FleetConfig
 from fleet.core.rollout_model import Rollout, Signal
-from fleet.core.templates import Template
+from fleet.core.templates import Template, Wishes
 from fleet.runtime.rollouts import Planning
 from fleet.stores import open_stores
 
@@ -21,7 +21,7 @@ async def _planning(config: FleetConfig) -> AsyncIterator[Planning]:
 
 
 async def keep_template(
-    config: FleetConfig, model: str, breaker_w: int, settings: dict[str, int], name: str
+    config: FleetConfig, model: str, breaker_w: int, settings: Wishes, name: str
 ) -> Template:
     """Store the next version of a template; raise InvalidError."""
     async with _planning(config) as work:
@@ -36,10 +36,10 @@ async def templates(config: FleetConfig) -> list[Template]:
         return await work.templates()
 
 
-async def assign(config: FleetConfig, model: str, cabinets: Sequence[str]) -> None:
+async def assign(config: FleetConfig, model: str, cabinets: Sequence[str], *, name: str) -> None:
     """Say of which model cabinets are; raise NotFoundError."""
     async with _planning(config) as work:
-        await work.assign(model, cabinets)
+        await work.assign(model, cabinets, name=name)
 
 
 async def plan(config: FleetConfig, **wanted: Any) -> Rollout:

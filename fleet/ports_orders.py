@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from fleet.core.quarantine import Quarantine
 from fleet.core.rollout_model import SOAK_S_DEFAULT, STAGES_DEFAULT, Criteria, Rollout, Signal
-from fleet.core.templates import Template
+from fleet.core.templates import SettingsView, Template, Wishes
 from fleet.core.two_person import Ask
 
 RolloutStream: TypeAlias = AbstractAsyncContextManager[AsyncIterator[Rollout]]
@@ -64,7 +64,7 @@ class Rollouts(Protocol):
     """Templates of settings, and roll-outs of them and of releases."""
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: dict[str, int], name: str
+        self, *, model: str, breaker_w: int, settings: Wishes, name: str
     ) -> Template:
         """Store the next version of a model's template; raise InvalidError."""
         ...
@@ -73,7 +73,7 @@ class Rollouts(Protocol):
         """Every template, by model."""
         ...
 
-    async def assign(self, model: str, cabinets: Sequence[str]) -> None:
+    async def assign(self, model: str, cabinets: Sequence[str], *, name: str) -> None:
         """Say of which model these cabinets are; raise NotFoundError."""
         ...
 
@@ -101,6 +101,10 @@ class Rollouts(Protocol):
 
     async def all(self) -> list[Rollout]:
         """The newest first."""
+        ...
+
+    async def settings(self, cabinet: str) -> SettingsView:
+        """What one cabinet is to have beside what it has; raise NotFoundError."""
         ...
 
     def watch(self, rollout_id: str) -> RolloutStream:

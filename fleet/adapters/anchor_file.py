@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,16 +39,32 @@ class AnchorFile:
 
     def verify(self, data: bytes, signature: str) -> bool:
         """Whether a key of this fleet made the signature."""
-        keys = self._keeper.secrets.command_keys
-        return any(signing.verify_bytes(data, signature, key) for key in keys)
+        return _made_by(self._keeper.secrets.command_keys, data, signature)
 
     def write(self, head: Head, at_ms: int) -> Anchor:
         """Anchor this head; the caller has made sure that it continues what was anchored."""
+        while True:
+            key = self._keeper.current
+            anchor = self._keep(head, at_ms, key)
+            if self._keeper.current == key:  # else it was replaced meanwhile, and signs for nobody
+                return anchor
+
+    def hand_over(self, key: str, known: Sequence[str]) -> None:
+        """Sign it anew with this private key, if one of these public keys made its signature."""
+        held = self.read()
+        if held is not None and _made_by(known, signed_bytes(held), held.sig):
+            self._keep(held.head, held.at_ms, key)
+
+    def _keep(self, head: Head, at_ms: int, key: str) -> Anchor:
         bare = Anchor(head.id, head.hash, at_ms)
-        sig = signing.sign_bytes(signed_bytes(bare), self._keeper.current)
+        sig = signing.sign_bytes(signed_bytes(bare), key)
         anchor = Anchor(head.id, head.hash, at_ms, sig)
         try:
             write_private(self._path, encode(anchor).decode())
         except OSError as error:
             raise FleetError(f"anchor {self._path}: {error}") from error
         return anchor
+
+
+def _made_by(keys: Sequence[str], data: bytes, signature: str) -> bool:
+    return any(signing.verify_bytes(data, signature, key) for key in keys)

@@ -14,6 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from fleet.core.rollout_model import Fact, Kind, Member, Phase, Rollout, Send, Signal
+from fleet.core.templates import laid
 from fleet.errors import RefusedError
 
 _P, _S = Phase, Signal
@@ -149,7 +150,7 @@ def _send(rollout: Rollout, facts: Facts, now_ms: int) -> tuple[Rollout, tuple[S
         version = 0
         if rollout.kind is Kind.CONFIG:
             version = _version(fact, 0, now_ms)
-            sends.append(Send(cabinet, version, fact.held | rollout.values))
+            sends.append(Send(cabinet, version, laid(fact.held, rollout.values)))
         members[cabinet] = Member(
             rollout.stage, version, now_ms, fact.online, dict(fact.held), fact.alarms
         )

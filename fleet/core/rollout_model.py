@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from fleet.core.templates import Values, Wishes
 from fleet.errors import InvalidError
 
 CABINETS_MAX: Final = 100_000
@@ -76,7 +77,7 @@ class Member(Struct, frozen=True):
     version: int  # sent; 0 where nothing is sent
     sent_ms: int
     online: bool  # when it was sent; one that was away holds nobody up
-    before: dict[str, int] = {}
+    before: Values = {}
     alarms: tuple[str, ...] = ()  # that stood already
     back: int = 0  # the version that takes it back
 
@@ -91,7 +92,7 @@ class Rollout(Struct, frozen=True, kw_only=True):
     reason: str
     created_ms: int
     cabinets: tuple[str, ...]
-    values: dict[str, int] = {}
+    values: Wishes = {}  # None gives a setting back
     software: str = ""
     stages: tuple[int, ...] = STAGES_DEFAULT  # percent of all, rising; 0 is one cabinet
     soak_s: int = SOAK_S_DEFAULT
@@ -129,7 +130,7 @@ class Fact(Struct, frozen=True):
     completed: int = 0  # swaps since the roll-out began
     failed: int = 0
     held_version: int = 0
-    held: dict[str, int] = {}  # the settings that the fleet wishes it to have
+    held: Values = {}  # the settings that the fleet wishes it to have
 
 
 class Send(Struct, frozen=True):
@@ -137,7 +138,7 @@ class Send(Struct, frozen=True):
 
     cabinet: str
     version: int
-    values: dict[str, int]
+    values: Values
 
 
 def check_stages(stages: Sequence[int], soak_s: int) -> tuple[int, ...]:

@@ -22,7 +22,14 @@ from fleet.core.rollout_model import (
     Signal,
     check_stages,
 )
-from fleet.core.templates import Settings, Template, check_template
+from fleet.core.templates import (
+    Settings,
+    SettingsView,
+    Template,
+    Wishes,
+    check_template,
+    compare,
+)
 from fleet.errors import FleetError, InvalidError, RefusedError
 from fleet.ports import Clock
 from fleet.runtime.commands import new_id
@@ -54,7 +61,7 @@ class RolloutRows(Protocol):
         """One template; raise NotFoundError."""
         ...
 
-    async def assign(self, model: str, cabinets: Sequence[str]) -> None:
+    async def assign(self, model: str, cabinets: Sequence[str], *, actor: str, now_ms: int) -> None:
         """Say of which model these cabinets are; raise NotFoundError."""
         ...
 
@@ -99,7 +106,7 @@ class Planning:
         self._clock = clock
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: dict[str, int], name: str
+        self, *, model: str, breaker_w: int, settings: Wishes, name: str
     ) -> Template:
         """Store the next version of a model's template; raise InvalidError."""
         check_template(model, breaker_w, settings)
@@ -115,10 +122,11 @@ class Planning:
         """Every template, by model."""
         return await self._rows.templates()
 
-    async def assign(self, model: str, cabinets: Sequence[str]) -> None:
+    async def assign(self, model: str, cabinets: Sequence[str], *, name: str) -> None:
         """Say of which model these cabinets are; raise NotFoundError."""
         await self._rows.template(model)
-        await self._rows.assign(model, cabinets)
+        actor = OPERATOR + check_staff(name)
+        await self._rows.assign(model, cabinets, actor=actor, now_ms=self._clock.wall_ms())
 
     async def plan(
         self,
@@ -257,6 +265,13 @@ class RolloutService(Planning):
         if self._seen.get(rollout.id) != rollout:
             self._seen[rollout.id] = rollout
             self._hub.tell([rollout.id])
+
+    async def settings(self, cabinet: str) -> SettingsView:
+        """What one cabinet is to have beside what it has; raise NotFoundError."""
+        self._live.view(cabinet)  # may be unknown
+        wished = await self._rows.settings([cabinet])
+        status = self._live.status(cabinet)
+        return compare(cabinet, wished.get(cabinet, Settings(0, {})), status)
 
     async def facts(self, rollout: Rollout) -> Mapping[str, Fact]:
         """What the cabinets of a roll-out tell now."""

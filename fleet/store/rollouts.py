@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.audit_log import DONE
 from fleet.core.rollout_model import OVER, Rollout, Send
-from fleet.core.templates import Settings, Template
+from fleet.core.templates import Settings, Template, Values, Wishes
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store import tables_orders as o
@@ -39,9 +40,10 @@ class RolloutStore:
         """Store the next version of a model's template."""
         own = o.config_template
         async with self._database.write() as connection:
-            query = select(own.c.version).where(own.c.model == wanted.model)
-            last = (await connection.execute(query)).scalar_one_or_none()
-            kept = msgspec.structs.replace(wanted, version=(last or 0) + 1, updated_ms=now_ms)
+            query = select(own.c.version, own.c.settings).where(own.c.model == wanted.model)
+            last = (await connection.execute(query)).first()
+            version = last.version + 1 if last else 1
+            kept = msgspec.structs.replace(wanted, version=version, updated_ms=now_ms)
             values = {
                 "version": kept.version,
                 "breaker_w": kept.breaker_w,
@@ -61,7 +63,7 @@ class RolloutStore:
                 action="template.set",
                 outcome=DONE,
                 subject=kept.model,
-                reason=f"version {kept.version}: {_text(kept.settings)}"[:500],
+                reason=f"version {version} {_seal(kept.settings)}: {_change(last, kept)}"[:500],
             )
             return kept
 
@@ -73,7 +75,7 @@ class RolloutStore:
                 Template(
                     model=row.model,
                     breaker_w=row.breaker_w,
-                    settings=msgspec.json.decode(row.settings, type=dict[str, int]),
+                    settings=msgspec.json.decode(row.settings, type=Wishes),
                     actor=row.actor,
                     version=row.version,
                     updated_ms=row.updated_ms,
@@ -88,7 +90,7 @@ class RolloutStore:
             raise NotFoundError(f"no template for model {model}")
         return found
 
-    async def assign(self, model: str, cabinets: Sequence[str]) -> None:
+    async def assign(self, model: str, cabinets: Sequence[str], *, actor: str, now_ms: int) -> None:
         """Say of which model these cabinets are; raise NotFoundError for one that is not known."""
         async with self._database.write() as connection:
             for cabinet in cabinets:
@@ -100,6 +102,15 @@ class RolloutStore:
                     query.on_conflict_do_update(
                         index_elements=["cabinet"], set_={"model": query.excluded.model}
                     )
+                )
+                await append(
+                    connection,
+                    at_ms=now_ms,
+                    actor=actor,
+                    action="template.assign",
+                    outcome=DONE,
+                    cabinet=cabinet,
+                    subject=model,
                 )
 
     async def cabinets_of(self, model: str) -> list[str]:
@@ -128,7 +139,7 @@ class RolloutStore:
                 part = names[start : start + _NAMES_AT_ONCE]
                 query = select(o.config_version).join(newest, joined).where(own.cabinet.in_(part))
                 for row in await connection.execute(query):
-                    values = msgspec.json.decode(row.settings, type=dict[str, int])
+                    values = msgspec.json.decode(row.settings, type=Values)
                     found[row.cabinet] = Settings(row.version, values)
         return found
 
@@ -273,8 +284,21 @@ async def _log(
 
 
 def _what(rollout: Rollout) -> str:
-    what = rollout.software or _text(rollout.values)
-    return f"{rollout.model}, {len(rollout.cabinets)} cabinets, {what}: {rollout.reason}"
+    what = rollout.software or f"{_seal(rollout.values)} {_text(rollout.values)}"
+    return f"{rollout.reason}: {rollout.model}, {len(rollout.cabinets)} cabinets, {what}"
+
+
+def _seal(values: Wishes) -> str:
+    """Stands in the log for all of them: a row has no room for so many, and none may hide."""
+    return f"sha256:{hashlib.sha256(_text(values).encode()).hexdigest()[:32]}"
+
+
+def _change(last: Any, kept: Template) -> str:
+    """What a version of a template changes in the one before."""
+    before: Wishes = msgspec.json.decode(last.settings, type=Wishes) if last else {}
+    changed = {k: v for k, v in kept.settings.items() if k not in before or before[k] != v}
+    gone = sorted(before.keys() - kept.settings.keys())
+    return _text(changed) + (f", no longer {', '.join(gone)}" if gone else "")
 
 
 def _text(values: Any) -> str:

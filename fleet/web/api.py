@@ -22,6 +22,7 @@ from fleet.core.rollout_model import Rollout
 from fleet.core.station_views import SessionView
 from fleet.core.stations import RestStationView
 from fleet.core.steering import StationView
+from fleet.core.templates import SettingsView
 from fleet.core.two_person import Ask
 from fleet.core.views import (
     CabinetView,
@@ -369,6 +370,7 @@ def publish_schemas(app: FastAPI, *more: type) -> None:
                     LogView,
                     Ask,
                     Rollout,
+                    SettingsView,
                     ReservationView,
                     CurveView,
                     RestStationView,

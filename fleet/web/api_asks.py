@@ -91,6 +91,16 @@ async def admit(request: Request, cabinet_id: str, ask_id: str) -> Response:
 
 
 @router.get(
+    "/cabinets/{cabinet_id}/settings",
+    responses=answers("SettingsView"),
+    dependencies=[needs(Permission.SEE_CABINETS)],
+)
+async def settings(request: Request, cabinet_id: str) -> Response:
+    """What the fleet wishes a cabinet to be set to, beside what is in force there."""
+    return as_json(await rollouts_of(request).settings(cabinet_id))
+
+
+@router.get(
     "/rollouts",
     responses=answers("Rollout", many=True),
     dependencies=[needs(Permission.ROLL_OUT)],

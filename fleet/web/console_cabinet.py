@@ -14,7 +14,9 @@ from fleet.core.views import CabinetView
 from fleet.web.access import needs
 from fleet.web.live import detail_part
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
+from fleet.web.rollouts import rollouts_of
 from protocols.messages import EVENT_BODIES
+from protocols.settings import SETTINGS
 from protocols.topics import Leaf
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -37,7 +39,25 @@ async def cabinet(request: Request, cabinet_id: str) -> Response:
     web = web_of(request)
     view = await web.cabinets.get(cabinet_id)
     detail = in_page(detail_part(web, web.catalogue(request), view))
-    return page(request, "ops_cabinet.html", css=OPS_CSS, operator=True, c=view, part=detail)
+    held = await web.rollouts.settings(cabinet_id) if web.rollouts is not None else None
+    return page(
+        request, "ops_cabinet.html", css=OPS_CSS, operator=True, c=view, part=detail, held=held
+    )
+
+
+@router.get("/cabinets/{cabinet_id}/settings", dependencies=[needs(Permission.SEE_CABINETS)])
+async def settings(request: Request, cabinet_id: str) -> Response:
+    """What the fleet wishes a cabinet to be set to, beside what is in force there."""
+    view = await web_of(request).cabinets.get(cabinet_id)
+    return page(
+        request,
+        "ops_settings.html",
+        css=OPS_CSS,
+        operator=True,
+        c=view,
+        held=await rollouts_of(request).settings(cabinet_id),
+        declared=SETTINGS,
+    )
 
 
 @router.get("/cabinets/{cabinet_id}/events", dependencies=[needs(Permission.SEE_CABINETS)])

@@ -40,6 +40,9 @@ OTHER_ACTIONS: Final = (
     "battery.quarantine",
     "battery.release",
     "template.set",
+    "template.assign",
+    "command-key.begin",
+    "command-key.end",
     *(f"rollout.{phase.value}" for phase in Phase if phase is not Phase.PLANNED),
 )
 _KINDS: Final = {"load": Kind.LOAD, "unload": Kind.UNLOAD}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
@@ -17,20 +18,23 @@ from fleet.core.rollout_model import (
     Signal,
     parse_stages,
 )
-from fleet.core.templates import parse_settings
+from fleet.core.templates import BREAKER_MIN_W, Wishes, given, parse_settings
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.ports_orders import Rollouts
 from fleet.web.access import need_staff, needs
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import OPS_CSS, Part, Web, in_page, page, part, web_of
 from fleet.web.rider import notice_of, refused
-from protocols.settings import SETTINGS
+from protocols.settings import POWER_MAX_W, SETTINGS, Group, Setting, faults
 
 router = APIRouter(prefix="/ops/rollouts", include_in_schema=False)
 
 SEE_OTHER: Final = 303
 HERE: Final = "/ops/rollouts"
 MEMBERS_SHOWN_MAX: Final = 200
+#: Fields of the form: what a setting is to be, and that it is given back.
+SET: Final = "set."
+OWN: Final = "own."
 _WORDS: Final = (Signal.PAUSE, Signal.RESUME, Signal.ABORT)
 Number = Annotated[int, Form()]
 
@@ -44,17 +48,22 @@ def rollouts_of(request: Request) -> Rollouts:
 
 
 @router.get("", dependencies=[needs(Permission.ROLL_OUT)])
-async def overview(request: Request) -> Response:
-    """Templates, the form of a new roll-out, and those that were."""
+async def overview(request: Request, model: str = "", at: str = "") -> Response:
+    """Templates, the form of a new roll-out, and those that were; ``model`` fills the form in."""
     port = rollouts_of(request)
+    templates = await port.templates()
     return page(
         request,
         "ops_rollouts.html",
         css=OPS_CSS,
         operator=True,
-        templates=await port.templates(),
+        templates=templates,
         rollouts=await port.all(),
-        settings=SETTINGS,
+        groups=settings_by_group(),
+        form=next((each for each in templates if each.model == model), None),
+        breaker_min=BREAKER_MIN_W,
+        breaker_max=POWER_MAX_W,
+        at=[name for name in at.split() if name in SETTINGS],
         stages=",".join(map(str, STAGES_DEFAULT)),
         soak_min=SOAK_S_DEFAULT // 60,
         reason_min=REASON_CHARS_MIN,
@@ -93,20 +102,21 @@ async def template(
     request: Request,
     model: Annotated[str, Form()],
     breaker_w: Number,
-    settings: Annotated[str, Form()] = "",
     cabinets: Annotated[str, Form()] = "",
 ) -> Response:
     """Store the next version of a template, and say which cabinets are of its model."""
     who, port = await need_staff(request), rollouts_of(request)
+    typed, own = await _typed(request)
     try:
+        settings = parse_settings(typed, own)
+        if wrong := _at_fault(settings, breaker_w):
+            query = {"refused": "setting-invalid", "at": " ".join(wrong), "model": model.strip()}
+            return RedirectResponse(f"{HERE}?{urlencode(query)}", SEE_OTHER)
         await port.keep_template(
-            model=model.strip(),
-            breaker_w=breaker_w,
-            settings=parse_settings(settings.split()),
-            name=who.name,
+            model=model.strip(), breaker_w=breaker_w, settings=settings, name=who.name
         )
         if named := cabinets.replace(",", " ").split():
-            await port.assign(model.strip(), named)
+            await port.assign(model.strip(), named, name=who.name)
     except (RefusedError, InvalidError, NotFoundError) as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)
@@ -150,6 +160,30 @@ async def tell(
     except (RefusedError, InvalidError) as error:
         return refused(here, error)
     return RedirectResponse(here, SEE_OTHER)
+
+
+async def _typed(request: Request) -> tuple[dict[str, str], list[str]]:
+    """What was typed into the fields of settings, and which are given back."""
+    form = await request.form()
+    typed = {
+        name.removeprefix(SET): value
+        for name, value in form.items()
+        if name.startswith(SET) and isinstance(value, str) and value.strip()
+    }
+    own = [name.removeprefix(OWN) for name in form if name.startswith(OWN)]
+    return {name: value for name, value in typed.items() if name not in own}, own
+
+
+def _at_fault(settings: Wishes, breaker_w: int) -> list[str]:
+    return [name for name, value in given(settings).items() if faults({name: value}, breaker_w)]
+
+
+def settings_by_group() -> list[tuple[Group, list[tuple[str, Setting]]]]:
+    """Every setting, under what it is about."""
+    return [
+        (group, [(name, each) for name, each in SETTINGS.items() if each.group is group])
+        for group in Group
+    ]
 
 
 def rollout_part(web: Web, texts: Catalogue, rollout: Rollout) -> Part:

@@ -23,7 +23,9 @@ from cabinet.adapters import enrolment
 from cabinet.adapters.credentials import Vault
 from cabinet.errors import CabinetError, EnrolError, FleetUnreachableError
 from fleet import enrol_oneshot, oneshot, oneshot_riders, service
+from fleet.adapters.anchor_file import AnchorFile
 from fleet.adapters.broker import Prefer
+from fleet.adapters.clock import SystemClock
 from fleet.adapters.command_keys import SecretKeeper, begin_rotation, end_rotation
 from fleet.adapters.pki import Authority
 from fleet.adapters.secret_files import command_key, group_key, rotate_group_key
@@ -32,6 +34,8 @@ from fleet.core.enrolment import HOUR_MS
 from fleet.core.records import CabinetRecord
 from fleet.errors import ConfigError
 from fleet.parts import Pages, Parts
+from fleet.runtime.anchor import AnchorKeeper
+from fleet.runtime.metrics import FleetMetrics
 from fleet.store import tables as t
 from protocols import signing
 from protocols.enrolment import Token, parse_token, token_text
@@ -124,6 +128,15 @@ async def ask_again(vault: Vault, cabinet: str = A, *, certificate: bool = False
     )
     vault.put(grant, key_pem)
     return grant
+
+
+async def anchor_holds(fleet: Fleet) -> bool:
+    """Whether fleetd itself finds what it anchored, and anchors what is new."""
+    data_dir = fleet.config.data_dir
+    file = AnchorFile(data_dir, SecretKeeper(data_dir))
+    rows = fleet.parts.stores.audit_log
+    keeper = AnchorKeeper(rows=rows, file=file, clock=SystemClock(), metrics=FleetMetrics())
+    return await keeper.once()
 
 
 @contextmanager
@@ -372,6 +385,7 @@ async def test_a_command_key_is_rotated_without_a_gap(fleet: Fleet, tmp_path: Pa
     keeper = SecretKeeper(data_dir)
     vault = await join(await fleet.token(), tmp_path / "a")
     first, version = keeper.current, keeper.version
+    assert await anchor_holds(fleet)
     following = begin_rotation(data_dir)
     assert keeper.current == first, "the old one signs on"
     assert keeper.version > version
@@ -385,6 +399,9 @@ async def test_a_command_key_is_rotated_without_a_gap(fleet: Fleet, tmp_path: Pa
     assert (await enrol_oneshot.command_key_status(fleet.config))["waiting_for"] == []
     await enrol_oneshot.rotate_command_key(fleet.config)
     assert signing.public_of(keeper.current) == following
+    assert await anchor_holds(fleet)
+    assert await oneshot.audit(fleet.config) == []
+    assert ("command-key.end", "") in await audit(fleet)
     await ask_again(vault)
     assert vault.read().facts.command_keys == (following,)
     with pytest.raises(Exception, match="no rotation"):

@@ -12,9 +12,10 @@ from fleet.core import rollout as core
 from fleet.core.operations import check_reason
 from fleet.core.quarantine import Quarantine
 from fleet.core.rollout_model import Kind, Rollout, Signal, check_stages
-from fleet.core.templates import Template, check_template
+from fleet.core.templates import Settings, SettingsView, Template, Wishes, check_template, compare
 from fleet.core.two_person import ASK_LIFE_MS, Ask, check_admission, check_withdrawal
 from fleet.errors import NotFoundError, RefusedError
+from protocols.messages import Status
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
 from tests.support.fleet_fakes_orders import FakeOperations
 
@@ -107,11 +108,13 @@ class FakeRollouts:
         self.models: dict[str, Template] = {}
         self.cabinets: dict[str, tuple[str, ...]] = {}
         self.views: dict[str, Rollout] = {}
+        self.wished: dict[str, Settings] = {}
+        self.told: dict[str, Status] = {}
         self.watched = Watched()
         self._clock = clock
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: dict[str, int], name: str
+        self, *, model: str, breaker_w: int, settings: Wishes, name: str
     ) -> Template:
         check_template(model, breaker_w, settings)
         self.models[model] = Template(
@@ -122,7 +125,7 @@ class FakeRollouts:
     async def templates(self) -> list[Template]:
         return list(self.models.values())
 
-    async def assign(self, model: str, cabinets: Sequence[str]) -> None:
+    async def assign(self, model: str, cabinets: Sequence[str], *, name: str) -> None:  # noqa: ARG002
         self.cabinets[model] = tuple(cabinets)
 
     async def plan(
@@ -161,6 +164,10 @@ class FakeRollouts:
         if rollout_id not in self.views:
             raise NotFoundError(f"no roll-out {rollout_id}")
         return self.views[rollout_id]
+
+    async def settings(self, cabinet: str) -> SettingsView:
+        wished = self.wished.get(cabinet, Settings(0, {}))
+        return compare(cabinet, wished, self.told.get(cabinet))
 
     async def all(self) -> list[Rollout]:
         return list(self.views.values())

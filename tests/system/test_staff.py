@@ -148,15 +148,39 @@ def test_settings_a_restart_and_every_door(
     """A template reaches the cabinet and is kept over a restart by order; then all doors open."""
     stack, cabinet = fresh_stack, fresh_stack.options.cabinet_id
     by = ("--staff", TECHNICIAN)
-    stack.fleet("template", "set", "yz12", "--breaker-w", "3500", "--set", "offer_soc_pct=55", *by)
-    stack.fleet("template", "assign", "yz12", cabinet)
+    wished = {
+        "offer_soc_pct": 55,
+        "air_trip_c": 58,
+        "kiosk_note_en": "half price",
+        "power_max_w": 0,
+    }
+    values = [word for name, value in wished.items() for word in ("--set", f"{name}={value}")]
+    stack.fleet("template", "set", "yz12", "--breaker-w", "3500", *values, *by)
+    stack.fleet("template", "assign", "yz12", cabinet, *by)
     why = ("--reason", "system test", "--soak-s", "0", "--stages", "100")
-    rollout = stack.fleet("rollout", "start", "yz12", *by, *why).strip()
 
-    def phase() -> str:
-        return str(as_json(stack.fleet("rollout", "show", rollout, "--json"))["phase"])
+    def roll_out(end: str, state: str) -> dict[str, Any]:
+        rollout = stack.fleet("rollout", "start", "yz12", *by, *why).strip()
 
-    until(lambda: phase() == "done", within_s=WITHIN_S, what="settings", on_timeout=stack.tails)
+        def phase() -> str:
+            return str(operator.get(f"/api/v1/rollouts/{rollout}").json()["phase"])
+
+        until(lambda: phase() == end, within_s=WITHIN_S, what=end, on_timeout=stack.tails)
+        view = operator.get(f"/api/v1/cabinets/{cabinet}/settings").json()
+        assert view["state"] == state, view
+        return {row["name"]: row["actual"] for row in view["settings"]}
+
+    actual = roll_out("done", "in-step")
+    assert settings_of(stack) == wished
+    assert wished.items() <= actual.items()
+    assert telemetry(stack)["power_limit_w"] == 0, "no plan and no default goes above"
+    # Its own file trips at 60 degrees, and wins: what is less safe is refused and taken back.
+    stack.fleet("template", "set", "yz12", "--breaker-w", "3500", "--set", "air_trip_c=62", *by)
+    assert roll_out("rolled-back", "in-step")["air_trip_c"] == 58
+    assert settings_of(stack) == wished
+    given_back = ("--own", "power_max_w", "--own", "air_trip_c", "--own", "kiosk_note_en")
+    stack.fleet("template", "set", "yz12", "--breaker-w", "3500", *given_back, *by)
+    assert roll_out("done", "in-step")["air_trip_c"] == 60
     assert settings_of(stack) == {"offer_soc_pct": 55}
 
     path, key = f"/api/v1/cabinets/{cabinet}", {"Idempotency-Key": str(uuid.uuid4())}
@@ -182,6 +206,13 @@ def test_settings_a_restart_and_every_door(
     for each in stack.sim.state()["slots"]:
         stack.sim.close_door(each["slot"])
     stack.assert_truth_is_ledger()
+
+
+def telemetry(stack: SystemStack) -> dict[str, Any]:
+    """The cabinet as its own status page has it."""
+    body = httpx2.get(f"{stack.cabinet_url}/state.json", trust_env=False, timeout=10)
+    told: dict[str, Any] = body.json()["telemetry"]
+    return told
 
 
 def ended(stack: SystemStack) -> bool:

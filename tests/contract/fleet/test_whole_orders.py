@@ -1,25 +1,17 @@
-"""Two-person orders, quarantine, settings and the anchor of the log, over real databases."""
+"""Two-person orders, quarantine and settings, over real databases."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from fleet.adapters.anchor_file import ANCHOR_FILE, AnchorFile
-from fleet.adapters.command_keys import SecretKeeper
-from fleet.core.audit import Violation
-from fleet.core.audit_anchor import check_anchor
-from fleet.core.audit_log import Head, digest
 from fleet.core.quarantine import Quarantine
 from fleet.core.records import LogFilter, NewCommand
 from fleet.core.rollout import advance
 from fleet.core.rollout_model import Fact, Phase, Rollout, Signal
+from fleet.core.templates import Wishes
 from fleet.core.two_person import ASK_LIFE_MS, Ask
 from fleet.errors import NotFoundError, RefusedError
-from fleet.runtime.anchor import AnchorKeeper
-from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.rollouts import Planning
 from fleet.stores import Stores
 from tests.contract.fleet.conftest import A, B
@@ -153,7 +145,7 @@ async def planned(stores: Stores, **values: object) -> Rollout:
     await work.keep_template(
         model="yz12", breaker_w=3_000, settings={"target_soc_pct": 90}, name="li"
     )
-    await work.assign("yz12", [A, B])
+    await work.assign("yz12", [A, B], name="li")
     return await work.plan(model="yz12", name="li", reason="summer targets", **values)  # type: ignore[arg-type]
 
 
@@ -183,11 +175,36 @@ async def test_a_rollout_is_kept_moved_on_and_logged(town: Stores) -> None:
     assert [each.id for each in await town.rollouts.all(open_only=True)] == [begun.id]
     assert await actions(town) == [
         ("template.set", "done"),
+        ("template.assign", "done"),
+        ("template.assign", "done"),
         ("rollout.applying", "done"),
         ("template.set", "done"),
+        ("template.assign", "done"),
+        ("template.assign", "done"),
         ("rollout.rolling-back", "done"),
     ]
     assert await town.audit.audit() == []
+
+
+async def test_the_log_tells_what_a_template_changes_and_seals_all_of_it(town: Stores) -> None:
+    work = Planning(town.rollouts, ManualClock())
+    first: Wishes = {"target_soc_pct": 90, "kiosk_note_en": "closed", "power_max_w": 800}
+    then: Wishes = {"target_soc_pct": 90, "kiosk_note_en": "open", "power_max_w": None}
+    for settings in (first, then, {"kiosk_note_en": "open"}):
+        kept = await work.keep_template(model="yz12", breaker_w=3_000, settings=settings, name="li")
+        assert (await town.rollouts.template("yz12")) == kept
+    told = [row.reason for row in await town.audit_log.rows(LogFilter())][::-1]
+    assert told[0].endswith(': {"kiosk_note_en":"closed","power_max_w":800,"target_soc_pct":90}')
+    assert told[1].endswith(': {"kiosk_note_en":"open","power_max_w":null}')
+    assert told[2].endswith(": {}, no longer power_max_w, target_soc_pct")
+    seals = [each.split()[2].rstrip(":") for each in told]
+    assert len(set(seals)) == 3, "as many seals as there are templates"
+    await work.assign("yz12", [A], name="li")
+    begun = await work.plan(model="yz12", name="li", reason="a note for the night")
+    assert begun.values == {"kiosk_note_en": "open"}
+    last = (await town.audit_log.rows(LogFilter()))[0]
+    assert last.reason.startswith("a note for the night: ")
+    assert seals[2] in last.reason
 
 
 async def test_a_model_without_cabinets_is_refused(town: Stores) -> None:
@@ -201,7 +218,7 @@ async def test_a_model_without_cabinets_is_refused(town: Stores) -> None:
         await work.plan(model="yz12", name="li", reason="summer targets")
     assert caught.value.code == "rollout-empty"
     with pytest.raises(NotFoundError):
-        await work.assign("yz12", [A, "DH-9999"])
+        await work.assign("yz12", [A, "DH-9999"], name="li")
     assert await town.rollouts.cabinets_of("yz12") == [], "all of them or none"
 
 
@@ -215,99 +232,3 @@ async def test_swaps_are_counted_by_cabinet(town: Stores) -> None:
         for number, (cabinet, step, at_ms) in enumerate(steps):
             await connection.execute(text(row.format(f"s{number}", cabinet, step, at_ms)))
     assert await town.rollouts.swaps_since([A, B], 10) == {A: (1, 1), B: (0, 0)}
-
-
-# --- the anchor ---------------------------------------------------------------------------------
-
-
-async def anchored(town: Stores, folder: Path) -> tuple[AnchorFile, AnchorKeeper]:
-    for number in range(4):
-        await town.quarantines.put(Quarantine(f"P{number + 2}", "operator:li", "swollen", T0_MS))
-    file = AnchorFile(folder, SecretKeeper(folder))
-    keeper = AnchorKeeper(
-        rows=town.audit_log, file=file, clock=ManualClock(), metrics=FleetMetrics()
-    )
-    assert await keeper.once()
-    return file, keeper
-
-
-async def check(town: Stores, file: AnchorFile) -> list[Violation]:
-    return check_anchor(await town.audit_log.read(), file.read(), file.verify)
-
-
-async def run(town: Stores, *statements: str) -> None:
-    async with town.database.write() as connection:
-        for each in statements:
-            await connection.execute(text(each))
-
-
-async def test_what_was_anchored_is_looked_for(town: Stores, tmp_path: Path) -> None:
-    file, keeper = await anchored(town, tmp_path)
-    held = file.read()
-    assert held is not None
-    assert held.id == 4
-    assert await check(town, file) == []
-    await town.quarantines.lift("P2", "operator:li", "checked and good", T0_MS)
-    assert await check(town, file) == [], "newer rows are no harm"
-    assert await keeper.once()
-    held = file.read()
-    assert held is not None
-    assert held.id == 5
-    assert (tmp_path / ANCHOR_FILE).stat().st_mode & 0o077 == 0
-
-
-async def test_rows_cut_off_with_their_head_are_missed(town: Stores, tmp_path: Path) -> None:
-    """The chain itself cannot tell: it ends where its head says. The anchor can."""
-    file, keeper = await anchored(town, tmp_path)
-    rows = await town.audit_log.read()
-    head = Head(3, rows[2].hash).text
-    await run(
-        town,
-        "DELETE FROM audit_log WHERE id = 4",
-        f"UPDATE meta SET value = '{head}' WHERE name = 'audit-head'",
-    )
-    assert [each.code for each in await town.audit.audit()] == []
-    (found,) = await check(town, file)
-    assert (found.code, found.subject) == ("log-truncated", "log:4")
-    assert not await keeper.once(), "the anchor is not moved over it"
-    await town.quarantines.lift("P2", "operator:li", "checked and good", T0_MS)
-    assert not await keeper.once()
-    (found,) = await check(town, file)
-    assert (found.code, found.subject) == ("log-rewritten", "log:4")
-
-
-async def test_a_whole_new_chain_is_seen_through(town: Stores, tmp_path: Path) -> None:
-    file, keeper = await anchored(town, tmp_path)
-    prev = "0" * 64
-    for row in await town.audit_log.read():
-        values = {name: getattr(row, name) for name in row.__slots__}
-        values |= {"prev": prev, "reason": "all was well"}
-        prev = digest(type(row)(**values))
-        await run(
-            town,
-            f"UPDATE audit_log SET reason = 'all was well', prev = '{values['prev']}', "
-            f"hash = '{prev}' WHERE id = {row.id}",
-        )
-    await run(town, f"UPDATE meta SET value = '4:{prev}' WHERE name = 'audit-head'")
-    assert await town.audit.audit() == [], "the forger has computed all of it anew"
-    (found,) = await check(town, file)
-    assert (found.code, found.subject) == ("log-rewritten", "log:4")
-    assert not await keeper.once()
-
-
-async def test_an_anchor_must_be_there_and_ours(town: Stores, tmp_path: Path) -> None:
-    file, keeper = await anchored(town, tmp_path)
-    path = tmp_path / ANCHOR_FILE
-    good = path.read_bytes()
-    path.write_bytes(good.replace(b'"id":4', b'"id":3'))
-    (found,) = await check(town, file)
-    assert found.code == "log-anchor-forged"
-    assert not await keeper.once()
-    path.write_bytes(b"nonsense")
-    (found,) = await check(town, file)
-    assert found.code == "log-unanchored"
-    assert not await keeper.once(), "an unreadable one is not simply replaced"
-    path.unlink()
-    (found,) = await check(town, file)
-    assert found.code == "log-unanchored"
-    assert not await keeper.once(), "nor is one that is gone, once there was one"

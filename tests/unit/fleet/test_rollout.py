@@ -105,6 +105,14 @@ def test_stage_by_stage_to_the_end() -> None:
     assert all(send.version > 5 for send in street.sent)
 
 
+def test_what_is_given_back_is_sent_no_more_and_comes_again_on_the_way_back() -> None:
+    street = Street()
+    now = street.run(rollout(values={"power_default_w": None, "kiosk_note_en": "hi"}), T0, 10)
+    assert street.sent[0].values == {"target_soc_pct": 100, "kiosk_note_en": "hi"}
+    street.run(order(now, Signal.ABORT, T0 + 10_000), T0 + 10_000, 2)
+    assert street.sent[1].values == OLD
+
+
 def test_versions_rise_however_wrong_a_clock_was() -> None:
     street = Street()
     for name, values in (("C00", {"held_version": 2 * T0}), ("C01", {"version": 3 * T0})):
@@ -300,12 +308,21 @@ def test_fields_are_checked() -> None:
     assert parse_settings(["target_soc_pct=90"]) == NEW
     with pytest.raises(InvalidError, match="whole number"):
         parse_settings(["target_soc_pct=9x"])
+    typed = ["kiosk_note_zh=今晚 = 停电", "kiosk_language=en"]
+    assert parse_settings(typed, ["power_max_w"]) == {
+        "power_max_w": None,
+        "kiosk_note_zh": "今晚 = 停电",
+        "kiosk_language": "en",
+    }
     check_template("yz12", 3_000, NEW)
+    check_template("yz12", 3_000, {"power_max_w": None, "kiosk_language": "en"})
     for wrong in (
         ("yz 12", 3_000, NEW),
         ("yz12", 50, NEW),
         ("yz12", 3_000, {}),
         ("yz12", 3_000, {"breaker_w": 1}),
+        ("yz12", 3_000, {"breaker_w": None}),
+        ("yz12", 3_000, {"kiosk_language": "fr"}),
         ("yz12", 3_000, {"power_default_w": 3_001}),
     ):
         with pytest.raises(InvalidError):

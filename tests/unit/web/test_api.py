@@ -308,6 +308,7 @@ async def test_openapi_names_every_path_and_the_key(stranger: AsyncClient) -> No
         "/api/v1/partner/riders/{subject}/plan",
         "/api/v1/commands/{command_id}/stream",
         "/api/v1/cabinets/{cabinet_id}/commands",
+        "/api/v1/cabinets/{cabinet_id}/settings",
         "/api/v1/cabinets/{cabinet_id}/asks",
         "/api/v1/cabinets/{cabinet_id}/asks/{ask_id}/admit",
         "/api/v1/rollouts",

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 
 from fleet.core.access import Role, Who
 from fleet.core.rollout_model import Member, Phase
+from fleet.core.templates import Settings
 from fleet.core.two_person import Ask
-from protocols.messages import Door
+from protocols.messages import Door, Status
 from tests.support.fleet_fakes import Town
 
 AT = "/ops/cabinets/DH-0001"
@@ -176,11 +177,33 @@ async def test_a_battery_in_quarantine(town: Town, operator: AsyncClient, langua
 @pytest.mark.parametrize("language", ["zh", "en"])
 async def test_a_rollout_by_the_pages(town: Town, operator: AsyncClient, language: str) -> None:
     assert (await operator.get("/ops/rollouts", params={"lang": language})).status_code == 200
-    bad = {"model": "yz12", "breaker_w": "3000", "settings": "target_soc_pct=20"}
+    bad = {"model": "yz12", "breaker_w": "3000", "set.target_soc_pct": "20"}
     reply = await operator.post("/ops/rollouts/templates", data=bad)
     assert "setting-invalid" in reply.headers["location"]
-    good = bad | {"settings": "target_soc_pct=90 offer_soc_pct=60", "cabinets": "DH-0001, DH-0002"}
+    named = (await operator.get(reply.headers["location"], params={"lang": language})).text
+    assert "充到" in named if language == "zh" else "up to" in named
+    good = bad | {
+        "set.target_soc_pct": "90",
+        "set.offer_soc_pct": "60",
+        "set.kiosk_note_zh": "今晚两点 停电",
+        "set.remind_s": "",
+        "set.power_max_w": "800",
+        "own.power_max_w": "on",
+        "cabinets": "DH-0001, DH-0002",
+    }
     assert (await operator.post("/ops/rollouts/templates", data=good)).status_code == 303
+    assert town.rollouts.models["yz12"].settings == {
+        "power_max_w": None,
+        "target_soc_pct": 90,
+        "offer_soc_pct": 60,
+        "kiosk_note_zh": "今晚两点 停电",
+    }
+    filled = (await operator.get("/ops/rollouts?model=yz12")).text
+    assert 'value="今晚两点 停电"' in filled
+    none = await operator.post(
+        "/ops/rollouts/templates", data={"model": "yz12", "breaker_w": "3000"}
+    )
+    assert "settings-none" in none.headers["location"]
     assert town.rollouts.cabinets["yz12"] == ("DH-0001", "DH-0002")
     new = {"model": "yz12", "stages": "0,100", "soak_min": "5", "reason": "summer targets"}
     wrong = await operator.post("/ops/rollouts", data=new | {"stages": "0;100"})
@@ -215,6 +238,54 @@ async def test_a_rollout_over_rest(town: Town, operator: AsyncClient) -> None:
     reply = await operator.post("/api/v1/rollouts/rollout-1", json=told)
     assert reply.json()["phase"] == "paused"
     assert [each["id"] for each in (await operator.get("/api/v1/rollouts")).json()] == ["rollout-1"]
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ((0, {}, ""), "own"),
+        ((7, {"target_soc_pct": 90, "air_trip_c": 55}, ""), "in-step"),
+        ((6, {"target_soc_pct": 100, "air_trip_c": 60}, ""), "waits"),
+        ((7, {"target_soc_pct": 90, "air_trip_c": 58}, ""), "drifted"),
+        ((6, {"target_soc_pct": 100, "air_trip_c": 60}, "air_trip_c 55: is no good"), "refused"),
+        ((7, {}, ""), "untold"),
+        ((None, {}, ""), "untold"),
+    ],
+)
+async def test_wished_and_actual_stand_side_by_side(
+    town: Town,
+    operator: AsyncClient,
+    told: tuple[int | None, dict[str, int], str],
+    state: str,
+) -> None:
+    version, values, fault = told
+    if version != 0:
+        town.rollouts.wished["DH-0001"] = Settings(7, {"target_soc_pct": 90, "air_trip_c": 55})
+    if version is not None:
+        town.rollouts.told["DH-0001"] = Status(
+            online=True,
+            session=1,
+            boot_id="b",
+            epoch=1,
+            software="x",
+            config_version=version,
+            config_refused=7 if fault else 0,
+            config_fault=fault,
+            settings={**values},
+        )
+    view = (await operator.get(f"{API}/settings")).json()
+    assert view["state"] == state
+    rows = {each["name"]: (each["wished"], each["actual"]) for each in view["settings"]}
+    assert rows["air_trip_c"] == (55 if version != 0 else None, values.get("air_trip_c"))
+    for language, differs in (("zh", "不一致"), ("en", "differs")):
+        shown = await operator.get(f"{AT}/settings", params={"lang": language})
+        assert shown.status_code == 200, shown.text
+        assert (f"{differs}</span>" in shown.text) == (state not in {"own", "in-step"})
+        assert fault in shown.text
+        cabinet = (await operator.get(AT, params={"lang": language})).text
+        assert f'href="{AT}/settings"' in cabinet
+        assert fault in cabinet
+        assert ('class="note bad"' in cabinet) == (state in {"refused", "drifted"})
 
 
 async def test_strangers_see_and_do_nothing(town: Town) -> None:
