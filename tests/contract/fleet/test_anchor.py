@@ -163,7 +163,8 @@ async def test_an_anchor_that_the_old_key_signed_at_the_last_moment(
     file.hand_over(following, (signing.public_of(old),))
     (tmp_path / ANCHOR_FILE).write_bytes(encode(replace(late, id=3)))
     file.hand_over(following, known)
-    assert await check(town, file), "what no key of ours signed is handed to nobody"
+    codes = [each.code for each in await check(town, file)]
+    assert codes == ["log-anchor-forged"], "what no key of ours signed is handed to nobody"
 
 
 async def test_a_key_that_is_replaced_while_it_signs(town: Stores, tmp_path: Path) -> None:
