@@ -304,7 +304,8 @@ def test_what_no_longer_fits_the_file_after_a_restart_is_given_up_and_told() -> 
     rig.engine = type(rig.engine)(
         replace(rig.engine.config, breaker_w=2_000), rig.engine.verify, rig.token
     )
-    assert power_limit_w(rig.state, rig.engine.running(rig.state), rig.now) == 2_000
+    held = rig.engine.running(rig.state)
+    assert power_limit_w(rig.state, held, rig.now) == value_of(held, "power_default_w") == 2_000
     rig.boot()
     rig.run(500)
     assert runs(rig) == (1, named)
