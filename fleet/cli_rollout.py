@@ -18,10 +18,11 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Of the roll-out.")]
 Staff = Annotated[str, typer.Option(help="Your staff number; it goes into the log of orders.")]
 Reason = Annotated[str, typer.Option(help="Why; it goes into the log of orders.")]
 Value = Annotated[
-    Sequence[str], typer.Option("--set", help="A setting, such as target_soc_pct=90.")
+    list[str] | None, typer.Option("--set", help="A setting, such as target_soc_pct=90.")
 ]
 Own = Annotated[
-    Sequence[str], typer.Option(help="A setting that is given back: the cabinet's own file holds.")
+    list[str] | None,
+    typer.Option(help="A setting that is given back: the cabinet's own file holds."),
 ]
 
 
@@ -59,8 +60,8 @@ def template_set(
     *,
     config: ConfigFile,
     breaker_w: Annotated[int, typer.Option(help="Of the cabinets of this model, in W.")],
-    settings: Value = (),
-    own: Own = (),
+    settings: Value = None,
+    own: Own = None,
     staff: Staff,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +70,7 @@ def template_set(
     from fleet.core.templates import parse_settings  # noqa: PLC0415
 
     try:
-        values = parse_settings(list(settings), own)
+        values = parse_settings(settings or [], own or [])
     except FleetError as error:
         fail(error)
     kept = go(work.keep_template(load(config), model, breaker_w, values, staff))
