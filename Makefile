@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
+# Processes that `make test` shares the tests among, file by file; 0 runs them in one, as pytest alone does.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))
 
 .PHONY: help setup check test peers demo bench bench-balance bench-bus bench-web mutants prove screenshots clean
 
@@ -27,7 +29,7 @@ check: $(STAMP) ## lint, format, types, import rules, length of modules
 
 test: $(STAMP) ## all suites, with reduced counts (ARGS="tests/unit -k swap" narrows)
 	@deploy/dev/packages.sh tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 peers: $(STAMP) ## other people's clients and simulators against our devices and drivers, as a table
 	@deploy/dev/packages.sh tests

@@ -16,8 +16,8 @@ import httpx2
 from deploy.demo.errors import DemoError
 from deploy.demo.waiting import until
 
-HTTP_TIMEOUT_S: Final = 10.0
-SMS_WITHIN_S: Final = 5.0
+HTTP_TIMEOUT_S: Final = 30.0
+SMS_WITHIN_S: Final = 30.0
 CODE_PATTERN: Final = re.compile(r"\b(\d{6})\b")
 
 Json = dict[str, Any]

@@ -123,11 +123,20 @@ def run_once(argv: Sequence[str], *, run_mark: str, within_s: float = 60.0) -> s
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port that nobody listens on now, and that the kernel gives to nobody who asks for any port.
+
+    A connection that ended at it holds it for a minute; who names the port may listen there, as servers
+    set SO_REUSEADDR.
+    """
+    with socket.socket() as listening, socket.socket() as calling:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((LOOPBACK, 0))
+        listening.listen(1)
+        place: tuple[str, int] = listening.getsockname()
+        calling.connect(place)
+        listening.accept()[0].close()  # who closes first keeps the port waiting
+        calling.recv(1)
+    return place[1]
 
 
 def require_free(port: int, host: str, option: str) -> None:

@@ -15,9 +15,9 @@ from deploy.demo.stack import Stack
 from deploy.demo.waiting import Deadline, now_s, until
 
 SWAP_WITHIN_S: Final = 90.0
-DOOR_WITHIN_S: Final = 15.0
+DOOR_WITHIN_S: Final = 30.0
 FULL_WITHIN_S: Final = 30.0
-LEDGER_WITHIN_S: Final = 10.0
+LEDGER_WITHIN_S: Final = 30.0
 OLD_PACK_SOC_PCT: Final = 18.0
 TERMINAL_STEPS: Final = frozenset({"completed", "rejected", "cancelled", "faulted"})
 

@@ -53,14 +53,14 @@ def ours(embedded: EmbeddedBroker, password: str = SECRET) -> MqttBroker:
 async def fleet(embedded: EmbeddedBroker) -> AsyncIterator[aiomqtt.Client]:
     place = embedded.address
     async with aiomqtt.Client(
-        place.host, place.port, username=place.username, password=place.password, timeout=5
+        place.host, place.port, username=place.username, password=place.password, timeout=60
     ) as client:
         yield client
 
 
 async def first(client: aiomqtt.Client, topic: str) -> aiomqtt.Message:
     await client.subscribe(topic, qos=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await anext(client.messages)
 
 
@@ -70,7 +70,7 @@ async def test_messages_go_both_ways_and_retained_documents_come_first(
     async with fleet(running) as other:
         await other.publish(PLAN, b"plan", qos=1, retain=True)
         async with ours(running).session(will=WILL, subscribe=SUBSCRIBE) as session:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 plan = await session.receive()
                 assert (plan.topic, plan.payload, plan.retain) == (PLAN, b"plan", True)
                 await other.publish(COMMAND, b"open", qos=0)
@@ -91,10 +91,10 @@ async def test_the_will_speaks_when_the_cabinet_does_not_say_goodbye(
         await session.publish(Packet(STATUS, b"here", qos=1, retain=True))
         assert (await first(other, STATUS)).payload == b"here"
         session._client._client.socket().shutdown(2)  # the line is cut
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await anext(other.messages)).payload == b"gone"
         with pytest.raises(BrokerError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await session.receive()
         with pytest.raises(BrokerError):
             await session.publish(Packet(STATUS, b"late", qos=1))
@@ -111,7 +111,7 @@ async def test_a_broker_that_stops_is_noticed(running: EmbeddedBroker) -> None:
     async with ours(running).session(will=WILL, subscribe=SUBSCRIBE) as session:
         waiting = asyncio.ensure_future(session.receive())
         await running.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with pytest.raises(BrokerError):
                 await waiting
 

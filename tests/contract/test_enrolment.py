@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from cabinet.adapters import enrolment
 from cabinet.adapters.credentials import Vault
 from cabinet.errors import CabinetError, EnrolError, FleetUnreachableError
+from deploy.demo.processes import free_port
 from fleet import enrol_oneshot, oneshot, oneshot_riders, service
 from fleet.adapters.anchor_file import AnchorFile
 from fleet.adapters.broker import Prefer
@@ -40,7 +41,7 @@ from fleet.store import tables as t
 from protocols import signing
 from protocols.enrolment import Token, parse_token, token_text
 from tests.support.certificates import NOW, cabinet_client
-from tests.support.servers import BROKERS, broker, free_port
+from tests.support.servers import BROKERS, broker
 
 A, B = "DH-0001", "DH-0002"
 
@@ -96,7 +97,7 @@ async def running(config: FleetConfig) -> AsyncIterator[Fleet]:
         yield Fleet(config, parts[0], told["device"], told["mqtt"])
     finally:
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
 
 
@@ -426,7 +427,7 @@ async def test_an_external_broker_may_go_by_our_authority(tmp_path: Path, kind: 
         more = f'[broker]\nmode = "external"\nport = {port}\n[enrol]\nport = 0\n'
         config = parse("[http]\nport = 0\n" + more, "test.toml", tmp_path / "fleet", {})
         async with running(config) as fleet:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not await fleet.parts.checks["broker"]():
                     await asyncio.sleep(0.02)
             first = await join(await fleet.token(), tmp_path / "a")

@@ -73,7 +73,7 @@ def flash(sim: SimProcess, board: int, relay: int, duration_ms: int) -> None:
     """The board's own timed pulse, which mbpoll cannot send: FC05, 0x0200 + relay, 100 ms steps."""
     pdu = bytes([5, 2, relay]) + (duration_ms // 100).to_bytes(2, "big")
     frame = bytes([0, 1, 0, 0, 0, len(pdu) + 1, board]) + pdu
-    with socket.create_connection(("127.0.0.1", sim.tcp_ports["bus-a"]), timeout=5) as link:
+    with socket.create_connection(("127.0.0.1", sim.tcp_ports["bus-a"]), timeout=60) as link:
         link.sendall(frame)
         assert link.recv(64) == frame
 
@@ -87,7 +87,7 @@ def disturb(sim: SimProcess, seed: int) -> None:
         flash(sim, board, relay, PULSE_MS)
         until(
             lambda slot=slot: sim.slot(slot)["door"] == "open",
-            within_s=5,
+            within_s=60,
             what=f"door {slot} open",
         )
     for name in dice.sample(sorted(ALARM_INPUT), 2):
@@ -97,7 +97,7 @@ def disturb(sim: SimProcess, seed: int) -> None:
     for slot in dice.sample(SLOTS, 4):
         board, relay = PRESENCE_INPUT[slot]
         bus.set_coil(board, relay, on=True)
-    until(lambda: sim.state()["meter"]["import_kwh"] > 0, within_s=5, what="energy counted")
+    until(lambda: sim.state()["meter"]["import_kwh"] > 0, within_s=60, what="energy counted")
 
 
 def truth(sim: SimProcess) -> Json:
@@ -168,7 +168,7 @@ def test_pulse_stands_while_frozen_and_ends_after(tmp_path: Path) -> None:
         sim.freeze(frozen=False)
         until(
             lambda: rtu(sim).coils(1, 0, 1) == [False] or None,
-            within_s=5,
+            within_s=60,
             what="the pulse ends by itself",
         )
         assert sim.slot(1)["door"] == "open"

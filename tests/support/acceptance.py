@@ -47,7 +47,7 @@ class Acceptance:
 
         def ready() -> bool:
             try:
-                with urllib.request.urlopen(f"{self.url}/state.json", timeout=5) as reply:
+                with urllib.request.urlopen(f"{self.url}/state.json", timeout=30) as reply:
                     return bool(json.load(reply)["ready"])
             except OSError:
                 return False

@@ -30,7 +30,7 @@ from protocols import topics
 from protocols.topics import ROOT, Leaf
 from tests.support.stack import SystemStack
 
-READY_WITHIN_S: Final = 10.0
+READY_WITHIN_S: Final = 60.0
 #: What is listened to: everything but the lists, which are long and nobody's order.
 LEAVES: Final = (
     Leaf.STATUS,

@@ -68,7 +68,7 @@ class FakeCabinet:
             password=self.password,
             identifier=self.cabinet,
             will=will,
-            timeout=5,
+            timeout=60,
         )
         async with client, asyncio.TaskGroup() as group:
             self.client = client

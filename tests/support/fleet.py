@@ -191,7 +191,7 @@ def telemetry(ready: int = 3, empty: int = 3, **more: object) -> Telemetry:
     return Telemetry(wall_ms=T0_MS, boot_id="boot-1", mono_ms=1, slots=slots, **more)  # type: ignore[arg-type]
 
 
-async def until(condition: Callable[[], object], what: str, deadline_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
     """Wait for a condition; fail naming it."""
     try:
         async with asyncio.timeout(deadline_s):

@@ -55,7 +55,7 @@ KEY: Final = b"k" * 32
 GROUP_KEY: Final = b"g" * 32
 COMMAND_KEYS: Final = signing.generate()
 LOCAL_TOKEN: Final = "local-token-of-tests"
-DEADLINE_S: Final = 5.0
+DEADLINE_S: Final = 60.0
 
 
 class FakeRiders:

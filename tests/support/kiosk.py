@@ -60,7 +60,7 @@ class KioskSite:
     def code(self, number: str = ANN) -> str:
         return code_of(number, self.wall_ms)
 
-    async def until(self, key: str, within_s: float = 10) -> None:
+    async def until(self, key: str, within_s: float = 60) -> None:
         """Wait for a prompt."""
         async with asyncio.timeout(within_s):
             while self.desk.view().prompt.key != key:
@@ -95,7 +95,7 @@ async def kiosk_site() -> AsyncIterator[KioskSite]:
         yield site
     finally:
         server.should_exit = True
-        await asyncio.wait({tasks[-1]}, timeout=5)
+        await asyncio.wait({tasks[-1]}, timeout=60)
         for task in tasks:
             task.cancel()
         for task in tasks:

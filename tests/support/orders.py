@@ -17,7 +17,7 @@ from protocols.topics import Leaf
 from tests.support.broker_client import BrokerClient
 from tests.support.stack import SystemStack, read_rows, write_row
 
-ANSWER_WITHIN_S: Final = 10.0
+ANSWER_WITHIN_S: Final = 60.0
 ASK_AGAIN_S: Final = 2.0
 CONNECTED_WITHIN_S: Final = 60.0
 LIFE_MS: Final = 60_000

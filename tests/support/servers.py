@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -12,20 +11,13 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from deploy.demo.processes import free_port
 from fleet.adapters.broker import EmbeddedBroker, Prefer
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.pki import Authority
 from fleet.core.records import Credential
 
 BROKERS: tuple[Prefer, ...] = ("mosquitto", "nats")
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -72,7 +64,7 @@ async def broker(
     """A running embedded broker of this kind on a free port; with an authority it speaks TLS."""
     embedded = EmbeddedBroker(
         host="127.0.0.1",
-        port=0,
+        port=free_port(),
         folder=folder / kind,
         prefer=kind,
         clock=SystemClock(),

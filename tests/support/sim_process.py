@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 from deploy.demo.processes import Program, run_once, wait_ready
 from deploy.demo.waiting import until
 
-READY_WITHIN_S: Final = 20.0
-HTTP_TIMEOUT_S: Final = 10.0
+READY_WITHIN_S: Final = 60.0
+HTTP_TIMEOUT_S: Final = 60.0
 
 #: The command beside the interpreter that runs the tests.
 SWAPSIM: Final = Path(sys.executable).with_name("swapsim")

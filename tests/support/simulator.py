@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from simulator.control.client import call
 
-START_WITHIN_S: Final = 20.0
-STOP_WITHIN_S: Final = 5.0
+START_WITHIN_S: Final = 60.0
+STOP_WITHIN_S: Final = 30.0
 PROGRAM: Final = (sys.executable, "-c", "from simulator.main import app; app()")
 
 
@@ -79,7 +79,7 @@ class SimProcess:
     def slot(self, number: int) -> Any:
         return self.state()["slots"][number - 1]
 
-    def wait(self, condition: Any, within_s: float = 5.0) -> Any:
+    def wait(self, condition: Any, within_s: float = 60.0) -> Any:
         """Poll the state until ``condition(state)`` is true."""
         deadline = time.perf_counter() + within_s
         while True:

@@ -52,7 +52,7 @@ class SmallDisk:
 
 def _run(*command: str) -> bool:
     try:
-        done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     except OSError:
         return False
     return done.returncode == 0

@@ -32,7 +32,7 @@ from protocols.trace import Direction
 #: What the peer does with a request: bytes to send, each after a delay in seconds.
 Script = Callable[[bytes], list[tuple[float, bytes]]]
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def rtu(*payload: int) -> bytes:
@@ -202,10 +202,10 @@ class CabinetBench:
 
     async def __aenter__(self) -> CabinetBench:
         self._process = _start_simulator(self.run_dir, self.sockets)
-        await until((self.run_dir / "ready.json").exists, "the simulator's ports", 15)
+        await until((self.run_dir / "ready.json").exists, "the simulator's ports")
         await self._group.__aenter__()
         self.task = self._group.create_task(self.wires.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             await self.wires.ready.wait()
         return self
 
@@ -217,14 +217,14 @@ class CabinetBench:
             await self._group.__aexit__(None, None, None)
         finally:
             self._process.terminate()
-            self._process.wait(5)
+            self._process.wait(30)
 
     async def power(self) -> None:
         """Contactor and every slot's AC on; waits until every charger has answered."""
         await self.wires.apply(SetOutput(Output.CONTACTOR, on=True))
         for slot in self.config.slots:
             await self.wires.apply(SetSlotAc(slot.number, on=True))
-        await until(lambda: all(slot.charger for slot in self.wires.image().slots), "chargers", 15)
+        await until(lambda: all(slot.charger for slot in self.wires.image().slots), "chargers")
 
     async def post(self, path: str, **body: object) -> Any:
         """Use the simulator's control API."""
@@ -252,7 +252,7 @@ class CabinetBench:
             method=method,
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             return json.loads(reply.read() or b"null")
 
 
@@ -265,7 +265,10 @@ def _start_simulator(run_dir: Path, sockets: int) -> subprocess.Popen[bytes]:
 
 
 async def until_truth(
-    bench: CabinetBench, condition: Callable[[Any], object], what: str, deadline_s: float = 12.0
+    bench: CabinetBench,
+    condition: Callable[[Any], object],
+    what: str,
+    deadline_s: float = DEADLINE_S,
 ) -> None:
     """Wait for a condition on the simulator's state."""
     end = asyncio.get_running_loop().time() + deadline_s

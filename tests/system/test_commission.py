@@ -213,7 +213,7 @@ def test_the_daemon_runs_with_what_was_written_and_keeps_its_ports(technician: T
 def _all_well(port: int, daemon: Program) -> bool:
     daemon.check_alive()
     with contextlib.suppress(OSError):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/state.json", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/state.json", timeout=60) as reply:
             state = json.load(reply)
         devices = [device for bus in state["buses"] for device in bus["devices"]]
         read = {d["name"] for d in devices if d["good"]}

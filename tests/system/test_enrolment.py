@@ -20,7 +20,7 @@ from tests.support.stack import SystemStack, read_rows
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-CHANGED_WITHIN_S = 30.0
+CHANGED_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module", params=BROKERS)

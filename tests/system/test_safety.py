@@ -12,7 +12,7 @@ from deploy.demo.stack import Options
 from deploy.demo.waiting import until
 from tests.support.stack import SystemStack
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SMOKE_WITHIN_S: Final = 1.5
 ESTOP_WITHIN_S: Final = 1.5

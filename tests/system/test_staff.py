@@ -31,7 +31,7 @@ def operator(fresh_stack: SystemStack) -> Iterator[httpx2.Client]:
     token = fresh_stack.operator_token_file.read_text(encoding="utf-8").strip()
     headers = {"Authorization": f"Bearer {token}"}
     url = fresh_stack.fleet_url
-    with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=10) as client:
+    with httpx2.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -48,7 +48,7 @@ def order(stack: SystemStack, operator: httpx2.Client, **body: Any) -> dict[str,
         view: dict[str, Any] = operator.get(f"/api/v1/commands/{command_id}").json()
         return view if view["outcome"] in FINAL else None
 
-    return until(last_word, within_s=20, what=f"last word on {body}", on_timeout=stack.tails)
+    return until(last_word, within_s=60, what=f"last word on {body}", on_timeout=stack.tails)
 
 
 def test_a_technician_loads_and_unloads(fresh_stack: SystemStack) -> None:
@@ -60,7 +60,7 @@ def test_a_technician_loads_and_unloads(fresh_stack: SystemStack) -> None:
         )
         slot = until(
             lambda: next((s["slot"] for s in stack.sim.state()["slots"] if s["door"] == "open"), 0),
-            within_s=20,
+            within_s=60,
             what="a door for the load",
             on_timeout=stack.tails,
         )
@@ -135,7 +135,7 @@ def signed_in(stack: SystemStack, name: str) -> Iterator[httpx2.Client]:
         base_url=stack.fleet_url,
         headers={"Sec-Fetch-Site": "same-origin"},
         trust_env=False,
-        timeout=10,
+        timeout=60,
         follow_redirects=True,
     ) as client:
         assert client.get(f"/ops/login?{urlsplit(link).query}").is_success

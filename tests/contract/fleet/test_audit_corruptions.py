@@ -372,7 +372,6 @@ async def corrupted(stores: Stores, run: Callable[[AsyncConnection], Any]) -> li
     return found
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("corruption", CASES, ids=lambda each: each.name.replace(" ", "-"))
 async def test_the_audit_names(ledger: tuple[Stores, Names], corruption: Corruption) -> None:
     stores, named = ledger
@@ -387,7 +386,6 @@ async def test_the_audit_names(ledger: tuple[Stores, Names], corruption: Corrupt
     assert wanted <= {(each.code, each.subject) for each in found}, found
 
 
-@pytest.mark.timeout(60)
 async def test_a_forged_row_breaks_the_chain_behind_it(ledger: tuple[Stores, Names]) -> None:
     stores, _ = ledger
 
@@ -402,14 +400,12 @@ async def test_a_forged_row_breaks_the_chain_behind_it(ledger: tuple[Stores, Nam
     assert [(each.code, each.subject) for each in found] == [("log-broken", "log:3")]
 
 
-@pytest.mark.timeout(60)
 async def test_what_is_healthy_stays_so(ledger: tuple[Stores, Names]) -> None:
     stores, _ = ledger
     assert await stores.audit.audit() == []
     assert len(CASES) >= 15
 
 
-@pytest.mark.timeout(60)
 async def test_the_present_is_rebuilt_from_the_past(ledger: tuple[Stores, Names]) -> None:
     stores, named = ledger
     async with stores.database.write() as connection:

@@ -121,7 +121,7 @@ async def test_a_swap_from_tap_to_ledger(town: Town) -> None:
     assert command.args == {"kind": "swap", "rider_id": rider_id, "expected_serial": "P1"}
     await cabinet.report(*cabinet.reporter.swap_events(view.id, "P1", "FULL-1", rider=rider_id))
     await until(lambda: cabinet.acked and cabinet.acked.seq == 7, "everything is acknowledged")
-    await asyncio.wait_for(watcher, 5)
+    await asyncio.wait_for(watcher, 60)
     assert [v.step for v in views][-1] is Step.COMPLETED
     assert [v.rank for v in views] == sorted(v.rank for v in views)
     assert [m.serial for m in views[-1].movements] == ["P1", "FULL-1"]
@@ -164,7 +164,6 @@ async def test_a_refusal_ends_the_swap_at_once(town: Town) -> None:
     assert await town.parts.stores.audit.audit() == []
 
 
-@pytest.mark.timeout(60)
 async def test_an_unanswered_swap_ends_and_a_late_report_revives_it(town: Town) -> None:
     cabinet = town.cabinet
     cabinet.answer = lambda _: None
@@ -231,7 +230,7 @@ async def test_a_cabinet_added_while_running_may_connect(town: Town) -> None:
     )
     await until(lambda: "DH-0002" in town.parts.cabinets._live.ids(), "fleetd noticed")
     async with AsyncExitStack() as stack:
-        async with asyncio.timeout(10):  # the broker reads its files some time after the signal
+        async with asyncio.timeout(60):  # the broker reads its files some time after the signal
             while True:
                 try:
                     await stack.enter_async_context(other.connected())
@@ -264,4 +263,4 @@ async def test_views_follow_the_telemetry_and_end_at_shutdown(town: Town) -> Non
     await town.cabinet.tell(change)
     await until(lambda: seen == [3, 5], "the change")
     town.stop.set()
-    await asyncio.wait_for(watcher, 3)
+    await asyncio.wait_for(watcher, 60)

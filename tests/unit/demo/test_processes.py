@@ -15,6 +15,7 @@ from deploy.demo.errors import DemoError, ProgramError
 from deploy.demo.processes import (
     LOOPBACK,
     Program,
+    free_port,
     marked_pids,
     require_free,
     run_once,
@@ -106,3 +107,15 @@ def test_a_taken_port_is_named_with_the_way_out() -> None:
         with pytest.raises(DemoError, match=rf"port {port} .* is taken .* --port"):
             require_free(port, LOOPBACK, "--port")
     require_free(port, LOOPBACK, "--port")
+
+
+def test_a_free_port_stays_free_for_who_names_it() -> None:
+    ports = [free_port() for _ in range(20)]
+    assert len(set(ports)) == len(ports)
+    for port in ports:
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind((LOOPBACK, port))
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((LOOPBACK, port))
+            server.listen()

@@ -40,7 +40,6 @@ def run_json(config: Path, *words: str, code: int = 0) -> Any:
     return json.loads(run(config, *words, "--json", code=code))
 
 
-@pytest.mark.timeout(30)
 def test_a_battery_has_a_life_and_a_present_that_follows(config: Path) -> None:
     named = asyncio.run(fill(config))
     pack = named["own-pack"]

@@ -27,7 +27,7 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     for source in asyncapi.PATH.parent.glob("*.py"):
         (copy / source.name).write_bytes(source.read_bytes())
     subprocess.run(
-        (sys.executable, "-m", "protocols.asyncapi"), cwd=tmp_path, check=True, timeout=20
+        (sys.executable, "-m", "protocols.asyncapi"), cwd=tmp_path, check=True, timeout=120
     )
     assert (copy / "asyncapi.yaml").read_bytes() == asyncapi.PATH.read_bytes()
 

@@ -110,7 +110,9 @@ def test_a_signature_survives_being_signed_again() -> None:
 RUBBISH = ["", "x", "====", "电", "A" * 43, "A" * 44, "\x00", PUBLIC[:-4], PUBLIC + "AAAA", " "]
 
 
-@pytest.mark.parametrize("key", RUBBISH)
+@pytest.mark.parametrize(
+    "key", RUBBISH, ids=range(len(RUBBISH))
+)  # two of them differ in each process
 def test_a_rubbish_key_does_not_verify(key: str) -> None:
     assert signing.verify(signing.sign(COMMAND, PRIVATE), key) is False
 

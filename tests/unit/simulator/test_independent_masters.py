@@ -50,7 +50,7 @@ class Mbpoll:
     def read(self, unit: int, kind: str, first: int, count: int) -> list[float]:
         command = [MBPOLL, *self.line, "-a", str(unit), "-t", kind, "-0", "-1", "-q", "-B"]
         command += ["-r", str(first), "-c", str(count), self.port]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
         return [float(text) for text in re.findall(r"^\[\d+\]:\s+(\S+)", done.stdout, re.MULTILINE)]
 
 

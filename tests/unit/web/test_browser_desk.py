@@ -13,6 +13,7 @@ from playwright.async_api import async_playwright, expect
 from tests.support.browser import AXE, FLAGS, POOR_CONTRAST, axe_source, path_of_chromium
 from tests.support.desk import OLD, RIDER, SWAP, DeskTown, desk_town
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
+from tests.support.machine import PROVE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -26,7 +27,7 @@ PAGES: Final = (
     "/ops/grid", "/ops/grid/edit?what=region&name=east", "/ops/grid/edit?what=feeder&name=F1",
 )  # fmt: skip
 #: Every page on both screens in the long proofs; else each on one of them.
-THOROUGH: Final = bool(README_PICTURES or os.environ.get("YIZHAN_PROVE"))
+THOROUGH: Final = bool(README_PICTURES) or PROVE
 DESK: Final = {"width": 1_280, "height": 900}
 PHONE: Final = {"width": 360, "height": 740}
 

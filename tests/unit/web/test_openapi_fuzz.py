@@ -5,7 +5,6 @@ Schemathesis makes the requests: as nobody, and as a program with all rights.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +15,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from fleet.web.app import stop_streams
 from tests.support.fleet_fakes import LOCAL_TOKEN, Town, cabinet
+from tests.support.machine import PROVE
 
 schemathesis = pytest.importorskip("schemathesis")
 
 #: Examples of each operation: a few at every push, many in the long proofs.
-EXAMPLES = 60 if os.environ.get("YIZHAN_PROVE") else 2
+EXAMPLES = 60 if PROVE else 2
 ANSWER_WITHIN_S = 60.0
 
 

@@ -158,7 +158,7 @@ async def test_off_holds_at_once_without_mains(monkeypatch: pytest.MonkeyPatch) 
         b.powered = False
         await until(lambda: b.device.station.is_offline, "silent")
         b.wires.keeper.want(SetCharger(1, on=False))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await b.wires.keeper.settled()
         b.powered = True
         b.wires.keeper.want(ORDER)

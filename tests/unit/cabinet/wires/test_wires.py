@@ -27,7 +27,7 @@ from tests.support.wires import CabinetBench, until, until_truth
 pytestmark = pytest.mark.timeout(180)
 
 PERIOD_WINDOW_S = 4.0
-BACK_WITHIN_S = 20.0
+BACK_WITHIN_S = 60.0
 
 
 async def test_first_image_and_a_pack_through_a_door(tmp_path: Path) -> None:
@@ -67,6 +67,7 @@ async def test_first_image_and_a_pack_through_a_door(tmp_path: Path) -> None:
         assert wires.indications[10].prompt == "take-it"
 
 
+@pytest.mark.alone
 async def test_charging_and_the_end_of_the_daemon(tmp_path: Path) -> None:
     async with CabinetBench(tmp_path) as bench:
         wires = bench.wires
@@ -111,6 +112,7 @@ async def test_levels_leases_and_make_safe(tmp_path: Path) -> None:
         assert not any(slot["ac_on"] for slot in state["slots"])
 
 
+@pytest.mark.alone
 async def test_silent_devices(tmp_path: Path) -> None:
     """A dead board: unlock refused or unanswered, doors grow old, the others keep their pace."""
     async with CabinetBench(tmp_path) as bench:
@@ -123,7 +125,6 @@ async def test_silent_devices(tmp_path: Path) -> None:
         await until(
             lambda: wires.image().devices_offline == {"board-1", "charger-04", "bms-02"},
             "three devices missing",
-            10,
         )
         assert await wires.apply(Unlock(1, "b")) is UnlockResult.REFUSED
         now_ms = bench.clock.monotonic_ms()
@@ -131,7 +132,7 @@ async def test_silent_devices(tmp_path: Path) -> None:
         await _others_keep_pace(bench)
         for name in ("board-1", "charger-04", "bms-02"):
             await bench.post(f"/devices/{name}/silent", silent=False)
-        await until(lambda: not wires.image().devices_offline, "all back", 20)
+        await until(lambda: not wires.image().devices_offline, "all back")
         # A board that is back is made safe first; until then no lock is pulsed.
         async with asyncio.timeout(BACK_WITHIN_S):
             while not await _sent(bench, f"c{bench.clock.monotonic_ms()}"):
@@ -156,6 +157,7 @@ async def _others_keep_pace(bench: CabinetBench) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.alone
 async def test_smoke_is_news_at_once(tmp_path: Path) -> None:
     async with CabinetBench(tmp_path) as bench:
         wires = bench.wires
