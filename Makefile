@@ -6,8 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
-# Processes that `make test` shares the tests among, file by file; 0 runs them in one, as pytest alone does.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n : 8)))
+# Processes that `make test` shares the tests among, file by file: one more than there are cores, as many tests
+# wait. 0 runs them one after the other, as pytest alone does.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n + 1 : 8)))
 
 .PHONY: help setup check test peers demo bench bench-balance bench-bus bench-web mutants prove screenshots clean
 

@@ -1,4 +1,4 @@
-"""What all suites share: hypothesis profiles, time limits, which tests run, and what is counted at the end.
+"""What all suites share: hypothesis profiles, turns, which tests run, and what is counted at the end.
 
 The tests may run in several processes (`make test` does that): what is told at the end is gathered from
 their reports alone, which come home to the first process.
@@ -14,7 +14,6 @@ import pytest
 
 from tests.support.machine import PROVE, turn
 
-SYSTEM_TIMEOUT_S = 300
 LEDGER_BACKENDS = ("sqlite", "postgres")
 PEER = "peer"
 PEER_HEAD = ("peer", "device", "what", "result")
@@ -28,10 +27,7 @@ hypothesis.settings.load_profile("prove" if PROVE else "push")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long proofs to `make prove`, and give whole-system tests their time."""
-    for item in items:
-        if item.get_closest_marker("system") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(SYSTEM_TIMEOUT_S))
+    """Leave the long proofs to `make prove`."""
     if PROVE or config.option.markexpr:
         return
     slow = [item for item in items if item.get_closest_marker("slow")]

@@ -52,7 +52,6 @@ async def jkctl(port: Path, command: str, *more: str) -> Any:
     return out.decode() if more else json.loads(out)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.peer("jkctl", "jk-bms")
 async def test_info_status_cells_and_switch(tmp_path: Path) -> None:
     async with laboratory(tmp_path, config(bms="jk-bms")) as lab:

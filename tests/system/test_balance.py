@@ -15,7 +15,7 @@ from deploy.demo.waiting import until
 from tests.support.stack import SystemStack, parse_metrics, read_rows
 from tests.system.conftest import BROKER
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.system
 
 LIMIT_W = 900
 BASE_W = 100  # of the simulated cabinet's standby, and more

@@ -38,7 +38,11 @@ REFUSED: Final[Counter[str]] = Counter()
 REFUSED_MIN: Final = 30
 
 
-@pytest.fixture(scope="module", params=["nats", "mosquitto"])
+@pytest.fixture(
+    scope="module",
+    # The rules are the cabinet's own; test_swap.py has a swap on either broker at every push.
+    params=["nats", pytest.param("mosquitto", marks=pytest.mark.slow)],
+)
 def abused_stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SystemStack]:

@@ -23,7 +23,7 @@ from deploy.demo.processes import Program, free_port
 from deploy.demo.waiting import until
 from tests.support.sim_process import SimProcess
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 CABINETD: Final = Path(sys.executable).with_name("cabinetd")
 WITHIN_S: Final = 120.0

@@ -15,15 +15,18 @@ from deploy.demo.processes import LOOPBACK, free_port, program_env
 from deploy.demo.stack import Options
 from deploy.demo.waiting import until
 from protocols.enrolment import Token, parse_token, token_text
-from tests.support.servers import BROKERS
 from tests.support.stack import SystemStack, read_rows
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 CHANGED_WITHIN_S = 60.0
 
 
-@pytest.fixture(scope="module", params=BROKERS)
+@pytest.fixture(
+    scope="module",
+    # tests/contract has the joining on either broker at every push.
+    params=["nats", pytest.param("mosquitto", marks=pytest.mark.slow)],
+)
 def stack_options(request: pytest.FixtureRequest) -> Options:
     return Options(broker=request.param)
 

@@ -10,7 +10,7 @@ from deploy.demo.waiting import Deadline, until
 from tests.support.kiosk_client import KioskClient, Pass, fleet_away, fleet_back, ride, two_legs
 from tests.support.stack import SystemStack, read_rows
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 OUTAGE_S: Final = 60.0
 

@@ -61,7 +61,6 @@ def run(pair: Acceptance, folder: Path, *arguments: str, within_s: float) -> lis
     return found
 
 
-@pytest.mark.timeout(300)
 def test_three_of_them(pair: Acceptance, tmp_path: Path) -> None:
     names = ("swap", "wrong-code", "two-riders")
     runs = run(pair, tmp_path, *names, within_s=200)
@@ -71,7 +70,6 @@ def test_three_of_them(pair: Acceptance, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_what_was_seen_is_played_again(pair: Acceptance, tmp_path: Path) -> None:
     seen = tmp_path / "seen.yaml"
     recording = subprocess.Popen(

@@ -12,7 +12,7 @@ from deploy.demo.waiting import now_s, until
 from tests.support.stack import SystemStack
 
 # Slow, and a measurement: `make prove` runs it on a machine that does nothing else.
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 SAME_BUS_GROWTH_MAX: Final = 0.20
 OTHER_BUS_GROWTH_MAX: Final = 0.05

@@ -20,8 +20,6 @@ from simulator.world.day_plan import Tuning
 from simulator.world.day_town import PACKS, build, curve
 from tests.support.safety import NOW_MS, bms, charger, image, slot
 
-pytestmark = pytest.mark.timeout(240)  # the first call compiles
-
 SLOT = st.tuples(
     st.integers(0, 100),  # per cent
     st.integers(440, 546),  # pack, tenths of a volt

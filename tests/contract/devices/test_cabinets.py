@@ -83,7 +83,6 @@ def test_what_a_lock_board_cannot_do_is_refused(
         parse(text.replace(old, new), tmp_path / "cabinet.toml", {})
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "choice",
     [

@@ -19,15 +19,19 @@ from fleet.core.records import BatteryRecord, CabinetRecord
 from fleet.core.views import SwapView
 from fleet.errors import RefusedError
 from fleet.parts import Pages, Parts
+from fleet.runtime import swaps
 from protocols import signing
 from protocols.messages import DesiredList, Kind, Result, Step, Telemetry, decode
 from protocols.offline import parse_ticket
 from tests.support.fake_cabinet import FakeCabinet
 from tests.support.fleet import telemetry, until
+from tests.support.machine import within_s
 from tests.support.servers import BROKERS
 
 A = "DH-0001"
-STOP_S_MAX = 5.0
+STOP_S_MAX = within_s(5.0)
+#: In place of twenty seconds: how long an order is good for that nobody answers.
+SHORT_LIFE_MS = 3_000
 
 
 @dataclass(slots=True)
@@ -164,7 +168,10 @@ async def test_a_refusal_ends_the_swap_at_once(town: Town) -> None:
     assert await town.parts.stores.audit.audit() == []
 
 
-async def test_an_unanswered_swap_ends_and_a_late_report_revives_it(town: Town) -> None:
+async def test_an_unanswered_swap_ends_and_a_late_report_revives_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swaps, "COMMAND_LIFE_MS", SHORT_LIFE_MS)
     cabinet = town.cabinet
     cabinet.answer = lambda _: None
     view = await start(town, await rider(town, "P1"))

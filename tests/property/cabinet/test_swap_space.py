@@ -49,7 +49,6 @@ LONG = (
 WORLDS_MIN, WORLDS_LONG_MIN = 20_000, 300_000
 
 
-@pytest.mark.timeout(120)
 def test_every_reachable_situation() -> None:
     searches = search(QUICK)
     said, worlds = figures(searches)

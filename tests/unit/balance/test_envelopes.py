@@ -16,8 +16,6 @@ from fleet.core.balance.service import (
 from fleet.errors import InvalidError
 from simulator.world.day_town import curve
 
-pytestmark = pytest.mark.timeout(180)  # the first call compiles
-
 POWER, MAINS = curve()
 CURVE = PackCurve(POWER, MAINS, 0.9)
 T = 48

@@ -19,7 +19,6 @@ from protocols.messages import DesiredPlan, SlotState
 from tests.support.balance_rig import NOW_MS, STEP_MS, ZONE, desired, grid, slot, slots, steady
 from tests.support.plan_check import faults
 
-pytestmark = pytest.mark.timeout(240)  # the first call compiles
 FULL = slots(20, 35, 50, 90, 99, None)
 
 

@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.core.balance import bits, exchange, fair, greedy, jobs, network, rows
 
-pytestmark = pytest.mark.timeout(180)  # the first call compiles
 FOLDER = Path(bits.__file__).parent
 
 

@@ -15,8 +15,6 @@ from fleet.errors import InvalidError
 from fleet.main import app
 from tests.support.plan_check import faults
 
-pytestmark = pytest.mark.timeout(180)  # the first call compiles
-
 
 def invoke(*arguments: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, arguments)

@@ -18,7 +18,6 @@ from tests.support.plan_cases import small
 from tests.support.plan_check import faults
 from tests.support.plan_lp import optimum
 
-pytestmark = pytest.mark.timeout(180)  # the first call compiles
 SEEDS = st.integers(0, 10_000_000)
 
 

@@ -12,7 +12,6 @@ from fleet.runtime.steering import SteeringService
 from protocols.messages import SlotState, Status
 from tests.support.balance_rig import NOW_MS, NoRows, Rig, slot, telemetry
 
-pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
 HERE = (39.900, 116.400)
 PLACES = {"A-1": (39.901, 116.400), "A-2": (39.905, 116.400), "B-1": (39.930, 116.400)}
 

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.balance_rig import NOW_MS, STEP_MS, Rig
 
-pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
 MONTH_MS = 31 * 86_400_000
 
 

@@ -18,8 +18,6 @@ from fleet.runtime.planner import EARLY_GAP_MS, LATE_SHARE, LOOKS
 from protocols.fastclock import FastClock
 from tests.support.balance_rig import GRID, NOW_MS, NoRows, Rig, half_power, until
 
-pytestmark = pytest.mark.timeout(240)  # the first envelopes compile
-
 
 @pytest.fixture
 def rig() -> Rig:

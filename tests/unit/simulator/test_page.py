@@ -16,7 +16,7 @@ from tests.support.axe import grave_findings
 from tests.support.browser import POOR_CONTRAST, chromium, desk, phone
 from tests.support.simulator import SimProcess
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 #: `make screenshots` names the folder of the README's pictures here.
 PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")

@@ -24,7 +24,6 @@ from simulator.tui.trace import TraceList
 from tests.support.simulator import SimProcess, swapsim
 
 WITHIN_S: Final = 60.0
-pytestmark = pytest.mark.timeout(120)
 PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
 
 Screen = Pilot[None]
@@ -157,7 +156,6 @@ def test_nobody_answers() -> None:
     assert swapsim("tui", "--lang", "fr").returncode == 2
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_in_a_real_terminal(cabinet: SimProcess, tmp_path: Path) -> None:
     name = f"yz-{uuid.uuid4().hex[:8]}"

@@ -24,7 +24,7 @@ from tests.support.browser import (
 from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet
 from tests.support.fleet_fakes_members import FakeMembership, plan
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 SHOTS: Final = Path(__file__).parents[3] / ".artifacts" / "web"
 ACTION_TIMEOUT_MS: Final = 10_000

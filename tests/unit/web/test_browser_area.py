@@ -27,7 +27,7 @@ from tests.support.browser import (
 )
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 PHONE = "+8613800138000"
 WITHIN_MS = 60_000

@@ -19,7 +19,7 @@ from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet
 from tests.unit.web.test_browser import DRESSES, browser, look, phone
 
 __all__ = ["browser"]
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
 DESK: Final = {"width": 1280, "height": 900}

@@ -15,7 +15,7 @@ from tests.support.desk import OLD, RIDER, SWAP, DeskTown, desk_town
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
 from tests.support.machine import PROVE
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.browser
 
 WITHIN_MS: Final = 60_000
 #: `make screenshots` names the folder of the pictures in the README here.

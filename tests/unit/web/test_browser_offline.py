@@ -16,7 +16,7 @@ from tests.support.browser import FLAGS, path_of_chromium
 from tests.support.fleet_fakes import GROUP_KEY, Town
 from tests.unit.web.conftest import PHONE
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 STEP_MS = 30_000
 STORED_WITHIN_S = 20

@@ -14,7 +14,7 @@ from tests.unit.web.test_browser import MODES, NUMBER, browser, log_in, look, ph
 
 __all__ = ["browser"]  # fixture
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 SLOT = "/ops/cabinets/DH-0001/slots/9"
 

@@ -15,7 +15,7 @@ from tests.support.browser import FLAGS, path_of_chromium
 from tests.support.fleet_fakes import Town
 from tests.unit.web.test_browser import phone
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 WIDTH, HEIGHT, MODULE = 640, 480, 9
 WITHIN_MS: Final = 60_000

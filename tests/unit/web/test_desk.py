@@ -26,7 +26,7 @@ from tests.support.desk import CABINET, HOUR_MS, NEW, OLD, RIDER, SWAP, DeskTown
 from tests.support.fleet_fakes import OPERATOR_TOKEN, cabinet, serving
 
 #: With a plan, which compiles the planner.
-planned = pytest.mark.timeout(240)
+planned = pytest.mark.timeout(600)
 
 LISTS = ("/ops/packs", "/ops/swaps", "/ops/alarms", "/ops/riders", "/ops/plans", "/ops/moves")
 PAGES = (*LISTS, f"/ops/packs/{NEW}", f"/ops/swaps/{SWAP}", f"/ops/riders/{RIDER}",

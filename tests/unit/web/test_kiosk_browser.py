@@ -22,7 +22,7 @@ from tests.support.browser import AXE, FLAGS, POOR_CONTRAST, axe_source
 from tests.support.kiosk import KioskSite, kiosk_site
 from tests.support.offline_rig import ANN, BOB
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 SHOTS: Final = Path(__file__).parents[3] / ".artifacts" / "kiosk"
 #: `make screenshots` names the folder of the pictures in the README here.

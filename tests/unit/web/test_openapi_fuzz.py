@@ -46,7 +46,6 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("token", ["", LOCAL_TOKEN], ids=["nobody", "all-rights"])
-@pytest.mark.timeout(600)
 def test_no_request_is_an_error_of_ours(url: str, token: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/api/v1/openapi.json")
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -23,7 +23,6 @@ def by_kind(found: Soak) -> Counter[str]:
     return total
 
 
-@pytest.mark.timeout(180)
 async def test_faults_at_random_for_a_moment(tmp_path: Path) -> None:
     found = await soak(tmp_path, SEED, SHORT_S, patient=False)
     assert not found.problems, "\n".join(found.problems[:20])

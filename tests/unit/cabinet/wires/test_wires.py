@@ -24,7 +24,6 @@ from protocols.messages import Door, Presence
 from tests.support.wires import CabinetBench, until, until_truth
 
 #: Devices come back after growing pauses, and the machine may be busy.
-pytestmark = pytest.mark.timeout(180)
 
 PERIOD_WINDOW_S = 4.0
 BACK_WITHIN_S = 60.0
