@@ -21,6 +21,7 @@ from fleet.stores import Stores, open_stores
 from protocols.sockets import SocketBody, SocketState, SocketTelemetry
 from tests.support.fleet import Reporter
 from tests.support.fleet_fakes import Town, cabinet
+from tests.support.stores import sqlite_store
 
 CABINET = "DH-0001"
 DRUM = StationRecord(
@@ -123,7 +124,7 @@ async def area_town(folder: Path) -> AsyncIterator[AreaTown]:
     town = Town()
     idle = sockets(SocketState.IDLE, SocketState.IDLE)
     town.cabinets.put(cabinet(sockets=idle))
-    async with open_stores(f"sqlite:///{folder / 'area.db'}") as stores:
+    async with open_stores(sqlite_store(folder / "area.db")) as stores:
         made = AreaTown(town, stores)
         await made.settle()
         yield made

@@ -31,6 +31,7 @@ from protocols.messages import AlarmBody, Kind, Step
 from tests.support.balance_rig import GRID, NOW_MS, NoRows, Rig
 from tests.support.fleet import T0_MS, Reporter
 from tests.support.fleet_fakes import Town, cabinet
+from tests.support.stores import sqlite_store
 
 HOUR_MS: Final = 3_600_000
 CABINET: Final = "DH-0001"
@@ -165,7 +166,7 @@ async def desk_town(folder: Path, *, plan: bool = False) -> AsyncIterator[DeskTo
     rig = Rig(solve=solve_within, text=GRID)
     rig.everybody()
     rig.busy()
-    async with open_stores(f"sqlite:///{folder / 'fleet.db'}") as stores:
+    async with open_stores(sqlite_store(folder / "fleet.db")) as stores:
         town = Town()
         town.cabinets.put(cabinet())
         made = DeskTown(town, stores, rig)

@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -16,6 +17,7 @@ from fleet.adapters.broker import EmbeddedBroker, Prefer
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.pki import Authority
 from fleet.core.records import Credential
+from tests.support.stores import migrate
 
 BROKERS: tuple[Prefer, ...] = ("mosquitto", "nats")
 
@@ -25,21 +27,34 @@ def postgres_server() -> Iterator[str]:
     """A PostgreSQL server on a Unix socket; yields its folder. Slow: once per session."""
     folder = Path(mkdtemp(prefix="yz-pg-"))
     folder.chmod(0o755)  # started by root, the server runs as a user of its own
-    with _pgserver().get_server(folder / "data", cleanup_mode="stop"):
+    with _pgserver().get_server(folder / "data", cleanup_mode="stop") as server:
+        # Nobody pulls the plug of this one, so it need not wait for the disk.
+        for setting in ("fsync", "full_page_writes"):
+            server.psql(f"ALTER SYSTEM SET {setting} = off")
+        server.psql("SELECT pg_reload_conf()")
         yield str(folder / "data")
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def postgres_database(folder: str) -> Iterator[str]:
-    """An empty database of its own on that server; yields the URL for the fleet's store."""
+def postgres_database(folder: str, *, empty: bool = False) -> Iterator[str]:
+    """A database of its own on that server, with the fleet's schema unless ``empty``; yields its URL."""
     server = _pgserver().get_server(folder)
     name = f"yz_{uuid.uuid4().hex}"
-    server.psql(f"CREATE DATABASE {name}")
+    server.psql(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {_migrated(folder)}"))
     try:
         yield server.get_uri(name)
     finally:
         server.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _migrated(folder: str) -> str:
+    """The database that the others are copied from."""
+    server = _pgserver().get_server(folder)
+    server.psql("CREATE DATABASE yz_migrated")
+    migrate(server.get_uri("yz_migrated"))
+    return "yz_migrated"
 
 
 def postgres_programs() -> Path:

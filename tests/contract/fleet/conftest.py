@@ -12,6 +12,7 @@ from fleet.core.records import BatteryRecord, CabinetRecord, Credential
 from fleet.stores import Stores, open_stores
 from tests.support.fleet import T0_MS
 from tests.support.servers import postgres_database, postgres_server
+from tests.support.stores import sqlite_store
 
 A, B = "DH-0001", "DH-0002"
 
@@ -24,10 +25,21 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of a database with the fleet's schema and without a row."""
+    if request.param == "sqlite":
+        yield sqlite_store(tmp_path / "fleet.db")
+        return
+    with postgres_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of a database that was never migrated."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'fleet.db'}"
         return
-    with postgres_database(request.getfixturevalue("postgres")) as url:
+    with postgres_database(request.getfixturevalue("postgres"), empty=True) as url:
         yield url
 
 

@@ -20,6 +20,7 @@ from fleet.stores import Stores, open_stores
 from tests.support.fleet import T0_MS
 from tests.support.healthy_ledger import UNKNOWN, A, B, healthy
 from tests.support.servers import postgres_database
+from tests.support.stores import sqlite_store
 
 Names = dict[str, str]
 Found = set[tuple[str, str]]
@@ -320,7 +321,7 @@ def ledger_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'fleet.db'}"
+        yield sqlite_store(tmp_path_factory.mktemp("ledger") / "fleet.db")
         return
     with postgres_database(request.getfixturevalue("postgres")) as url:
         yield url

@@ -39,7 +39,7 @@ def scratch(request: pytest.FixtureRequest, url: str) -> Iterator[str]:
     if url.startswith("sqlite"):
         yield ""
         return
-    with postgres_database(request.getfixturevalue("postgres")) as empty:
+    with postgres_database(request.getfixturevalue("postgres"), empty=True) as empty:
         yield empty
 
 

@@ -17,13 +17,14 @@ from fleet.store.engine import StoreError
 from fleet.stores import Stores, open_stores
 from tests.support.balance_rig import GRID
 from tests.support.fleet import ManualClock
+from tests.support.stores import sqlite_store
 
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
-    async with open_stores(f"sqlite:///{tmp_path / 'fleet.db'}") as opened:
+    async with open_stores(sqlite_store(tmp_path / "fleet.db")) as opened:
         yield opened
 
 

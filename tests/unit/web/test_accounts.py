@@ -17,6 +17,7 @@ from fleet.errors import LimitedError
 from fleet.store.accounts import AccountStore
 from fleet.store.engine import Database
 from fleet.store.tables import login_code, session
+from tests.support.stores import sqlite_store
 
 PHONE = "+8613800138000"
 NOW_MS = 1_800_000_000_000
@@ -24,8 +25,7 @@ NOW_MS = 1_800_000_000_000
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'fleet.db'}")
-    await opened.migrate()
+    opened = Database(sqlite_store(tmp_path / "fleet.db"))
     yield opened
     await opened.close()
 

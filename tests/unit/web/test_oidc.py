@@ -20,6 +20,7 @@ from fleet.stores import Stores, open_stores
 from tests.support.fleet_fakes import Town, cabinet, serving
 from tests.support.fleet_fakes_staff import accounts_over
 from tests.support.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcServer, oidc_server
+from tests.support.stores import sqlite_store
 
 HOME = "http://yizhan.example:8080"
 GROUPS = {"admins": Role.ADMIN, "techs": Role.TECHNICIAN, "watchers": Role.VIEWER}
@@ -34,7 +35,7 @@ async def idp() -> AsyncIterator[OidcServer]:
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
-    async with open_stores(f"sqlite:///{tmp_path / 'staff.db'}") as opened:
+    async with open_stores(sqlite_store(tmp_path / "staff.db")) as opened:
         yield opened
 
 

@@ -24,6 +24,7 @@ from fleet.web import limits
 from protocols.offline import step_of, totp
 from tests.support.fleet_fakes import Town, cabinet, serving
 from tests.support.fleet_fakes_staff import accounts_over
+from tests.support.stores import sqlite_store
 
 SAME = {"Sec-Fetch-Site": "same-origin"}
 PASSWORD = "correct horse battery"
@@ -32,7 +33,7 @@ OTHER = "staple staple 0123"
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
-    async with open_stores(f"sqlite:///{tmp_path / 'staff.db'}") as opened:
+    async with open_stores(sqlite_store(tmp_path / "staff.db")) as opened:
         yield opened
 
 
