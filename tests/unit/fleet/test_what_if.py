@@ -23,7 +23,6 @@ from fleet.runtime.outlook import Outlook
 from fleet.runtime.what_if import WhatIf
 from tests.support.balance_rig import GRID, NoRows, Rig, grid, until
 
-
 #: What else of the horizon a question needs.
 FUNCTIONS = {name: getattr(horizon, name) for name in ("powers", "day_minutes")}
 
