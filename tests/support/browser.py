@@ -9,9 +9,13 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright import async_api
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-ACTION_TIMEOUT_MS: Final = 15_000
+#: How long a browser on a busy machine may take for what it is asked, and to show what is expected.
+ACTION_TIMEOUT_MS: Final = 60_000
+expect.set_options(timeout=ACTION_TIMEOUT_MS)
+async_api.expect.set_options(timeout=ACTION_TIMEOUT_MS)
 FLAGS: Final = (
     "--no-sandbox",  # tests may run as root, in a container
     "--disable-gpu",

@@ -17,7 +17,6 @@ from tests.support.browser import STILL_CHINESE, UNTRANSLATED, phone
 from tests.support.stack import ARTIFACTS, SystemStack
 
 STEP_WITHIN_S: Final = 60.0
-SHOWN_WITHIN_MS: Final = 30_000
 SMS_WITHIN_S: Final = 60.0
 #: High enough to be handed out again, so that a stack serves many riders.
 BACK_SOC_PCT: Final = 95.0
@@ -177,7 +176,6 @@ def riding(
     **context_values: Any,
 ) -> Iterator[Ride]:
     """A rider's phone that has opened nothing yet; a page that throws fails the test."""
-    expect.set_options(timeout=SHOWN_WITHIN_MS)
     with phone(browser, locale=locale, **context_values) as context:
         page = context.new_page()
         ride = Ride(

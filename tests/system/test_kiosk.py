@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import chromium
+from tests.support.browser import ACTION_TIMEOUT_MS, chromium
 from tests.support.kiosk_client import KioskClient, Pass, fleet_away, fleet_back, ride, two_legs
 from tests.support.stack import ARTIFACTS, SystemStack, read_rows
 
@@ -38,7 +38,7 @@ def screen(stack: SystemStack, browser: Browser) -> Iterator[Page]:
     context = browser.new_context(
         viewport={"width": 800, "height": 480}, has_touch=True, locale="zh-CN"
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(ACTION_TIMEOUT_MS)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

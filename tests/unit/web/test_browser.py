@@ -14,6 +14,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Route, async_pla
 
 from protocols.messages import Step
 from tests.support.browser import (
+    ACTION_TIMEOUT_MS,
     AXE,
     FLAGS,
     POOR_CONTRAST,
@@ -27,7 +28,6 @@ from tests.support.fleet_fakes_members import FakeMembership, plan
 pytestmark = pytest.mark.browser
 
 SHOTS: Final = Path(__file__).parents[3] / ".artifacts" / "web"
-ACTION_TIMEOUT_MS: Final = 10_000
 NUMBER: Final = "13800138000"
 MODES: Final = (("zh-CN", "light"), ("zh-CN", "dark"), ("en-US", "light"), ("en-US", "dark"))
 #: Both languages and both schemes; the other two pairs are for `make prove`.

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from fleet.web.offline import qr_drawing
 from protocols.offline import month_of, parse_ticket, rider_secret, step_of, totp
-from tests.support.browser import FLAGS, path_of_chromium
+from tests.support.browser import ACTION_TIMEOUT_MS, FLAGS, path_of_chromium
 from tests.support.fleet_fakes import GROUP_KEY, Town
 from tests.unit.web.conftest import PHONE
 
@@ -39,7 +39,7 @@ async def page(town: Town, browser: Browser) -> AsyncIterator[Page]:
     context = await browser.new_context(
         viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, locale="zh-CN"
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(ACTION_TIMEOUT_MS)
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     page = await context.new_page()
@@ -82,7 +82,7 @@ async def shows_the_right_code(town: Town, page: Page) -> str:
         now_ms = int(await page.evaluate("Date.now()") + skew_ms)
         code = totp(rider_secret(GROUP_KEY, number, month_of(now_ms)), step_of(now_ms))
         try:
-            await expect(page.locator("#off-code")).to_have_text(code, timeout=3_000)
+            await expect(page.locator("#off-code")).to_have_text(code, timeout=20_000)
         except AssertionError:
             continue
         left = int(await page.locator("#off-left").inner_text())

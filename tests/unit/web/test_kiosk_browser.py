@@ -18,7 +18,7 @@ from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS
 from protocols.messages import Door
 from protocols.offline import ticket_text
 from protocols.sockets import SocketState
-from tests.support.browser import AXE, FLAGS, POOR_CONTRAST, axe_source
+from tests.support.browser import ACTION_TIMEOUT_MS, AXE, FLAGS, POOR_CONTRAST, axe_source
 from tests.support.kiosk import KioskSite, kiosk_site
 from tests.support.offline_rig import ANN, BOB
 
@@ -75,7 +75,7 @@ async def screen(browser: Browser, site: KioskSite, **values: Any) -> AsyncItera
     """The touch screen; a page that throws or breaks its policy fails the test."""
     given: dict[str, Any] = {"viewport": SCREEN, "has_touch": True, "locale": "zh-CN"}
     context = await browser.new_context(**(given | values))
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(ACTION_TIMEOUT_MS)
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on("console", lambda message: complaints.append(message.text))
@@ -184,7 +184,7 @@ async def test_a_whole_swap_by_keys(site: KioskSite, browser: Browser) -> None:
         site.rig.shut(1)
         await expect(page.locator("#prompt")).to_have_text(PROMPTS["done"][ZH])
         await expect(page.locator("#prompt")).to_have_text(
-            PROMPTS["welcome-offline"][ZH], timeout=15_000
+            PROMPTS["welcome-offline"][ZH], timeout=ACTION_TIMEOUT_MS
         )
         assert site.bench.pump.state.durable.swap.job.authority == "code"  # type: ignore[union-attr]
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from cabinet.errors import LinkError
 from cabinet.runtime.wires_keeper import Keeper
 from tests.support.wires import until
@@ -80,6 +82,7 @@ async def test_the_newest_goal_wins_and_those_between_are_never_tried() -> None:
     assert world.applied == [3]
 
 
+@pytest.mark.alone
 async def test_a_failing_goal_is_replaced_without_waiting_for_its_retry() -> None:
     world = World()
     world.failures = 4
