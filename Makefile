@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.yizhan-ready
+# The tests start our programs hundreds of times; compiled once, they are up sooner.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that `make test` shares the tests among, file by file: one more than there are cores, as many tests
 # wait. 0 runs them one after the other, as pytest alone does.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 8 ? n + 1 : 8)))
