@@ -66,6 +66,13 @@ async def _elsewhere(web: Web, here: CabinetView) -> list[StationView]:
     return [each for each in found if each.cabinet != here.id][:NEARBY_MAX]
 
 
+def _around(here: CabinetView) -> str:
+    """The first page's query for what is near a cabinet; empty where nobody knows its place."""
+    if here.lat is None or here.lon is None:
+        return ""
+    return urlencode({"lat": f"{here.lat:.4f}", "lon": f"{here.lon:.4f}"})
+
+
 async def cabinet_parts(
     web: Web, texts: Catalogue, cabinet: CabinetView, rider_id: str | None
 ) -> dict[str, Part]:
@@ -98,6 +105,7 @@ async def cabinet_parts(
         "_cabinet_why.html",
         choices=() if open_swap else offered,
         nearby=others,
+        around=_around(cabinet) if refusal in ELSEWHERE else "",
         plan_says_no=refusal in PLAN_REFUSALS,
         why=_why(texts, cabinet, offered),
     )

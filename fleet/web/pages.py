@@ -283,6 +283,7 @@ def _helpers(language: str, config: WebConfig) -> Mapping[str, Any]:
         "soc_text": partial(_soc_text, texts),
         "duration_text": partial(_duration_text, texts),
         "when_text": partial(_when_text, ZoneInfo(config.timezone)),
+        "time_text": partial(_time_text, ZoneInfo(config.timezone)),
         "second_text": partial(_second_text, ZoneInfo(config.timezone)),
         "price": _price,
         "hour_text": partial(_hour_text, ZoneInfo(config.timezone)),
@@ -363,6 +364,10 @@ def _duration_text(texts: Catalogue, duration_ms: int) -> str:
 
 def _when_text(zone: ZoneInfo, wall_ms: int) -> str:
     return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _time_text(zone: ZoneInfo, wall_ms: int) -> str:
+    return f"{datetime.fromtimestamp(wall_ms / 1_000, UTC).astimezone(zone):%H:%M}"
 
 
 def _second_text(zone: ZoneInfo, wall_ms: int) -> str:

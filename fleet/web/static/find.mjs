@@ -52,7 +52,7 @@ async function look() {
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     await video.play();
-  } catch { caption.textContent = caption.dataset.denied; return; }
+  } catch { caption.textContent = caption.dataset.denied; video.hidden = true; return; }
   addEventListener("pagehide", () => video.srcObject.getTracks().forEach((track) => track.stop()));
   for (let last = ""; ; await new Promise((next) => setTimeout(next, 250))) {
     const text = await read(video);

@@ -59,7 +59,9 @@ async def test_a_partners_link_logs_in_once_and_leaves_the_address(
     assert "do-pickup" in page
     assert "× 美团" in page
     assert 'fill="#ffd000"' in page
-    assert 'href="tel:10109777">打给美团 <span class="tel">10109777' in page, "its own help line"
+    assert 'href="tel:10109777"><span>打给美团 <span class="tel">10109777' in page, (
+        "its own help line"
+    )
     async with town.client() as thief:
         again = await thief.get(path)
         assert again.status_code == 403

@@ -176,6 +176,7 @@ async def test_every_step_and_end_of_a_swap_too(visit: Visit) -> None:
 
 async def test_a_cabinet_in_every_plight_too(visit: Visit) -> None:
     town = visit.area.town
+    town.swaps.move(visit.ids["swap_id"], Step.CANCELLED, reason="rider")
     for values in (
         {"online": False, "age_ms": 400_000},
         {"alarms": ("smoke",)},
@@ -184,6 +185,8 @@ async def test_a_cabinet_in_every_plight_too(visit: Visit) -> None:
     ):
         town.cabinets.put(cabinet(**values))  # type: ignore[arg-type]
         await check(visit, ["/c/DH-0001", "/stations", "/st/DRUM"])
+    town.cabinets.put(cabinet(full=0))
+    assert 'id="around" href="/?lat=' in (await visit.client.get("/c/DH-0001")).text, "no dead end"
     for refusal in ("quota-exhausted", "partner-quota", "no-plan"):
         town.membership.plan = plan(left=0, refusal=refusal, socket_refusal=refusal)
         await check(visit, ["/c/DH-0001", "/me"])
@@ -209,6 +212,7 @@ async def test_errors_have_a_page_in_the_riders_language_and_a_way_on(visit: Vis
             assert odd_words(reply.text, language) == []
         assert 'id="back" href="/reports/new"' in replies[4].text
         assert 'id="login" href="/login?next=/c/DH-0001"' in replies[2].text
+        assert 'id="scan" href="/scan"' in replies[1].text
         assert 'id="back"' not in replies[5].text, "nobody else's page is led to"
 
 
