@@ -274,6 +274,14 @@ class Stations(Protocol):
         """The station that a cabinet stands at."""
         ...
 
+    async def where(self, cabinet_id: str) -> str | None:
+        """The id of the station that a cabinet stands at."""
+        ...
+
+    async def cabinets_at(self, stations: frozenset[str]) -> frozenset[str]:
+        """The ids of the cabinets at these stations."""
+        ...
+
     async def set_amenity(
         self, station_id: str, amenity: int, state: AmenityState, note: str | None
     ) -> None:

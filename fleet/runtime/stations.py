@@ -25,6 +25,18 @@ class StationRows(Protocol):
         """Every station with its cabinets' ids."""
         ...
 
+    async def get(self, station: str) -> tuple[RestStationView, tuple[str, ...]]:
+        """One station with its cabinets' ids; raise NotFoundError."""
+        ...
+
+    async def where(self, cabinet: str) -> str | None:
+        """The station of a cabinet."""
+        ...
+
+    async def cabinets_at(self, stations: frozenset[str]) -> frozenset[str]:
+        """The cabinets at these stations."""
+        ...
+
     async def set_amenity(
         self,
         station: str,
@@ -87,25 +99,30 @@ class StationService:
 
     async def all(self) -> list[RestStationView]:
         """Every station, with its cabinets as they stand."""
-        found = []
-        for view, cabinets in await self._rows.all():
-            known = tuple(self._live.view(name) for name in cabinets if self._live.known(name))
-            found.append(replace(view, cabinets=known))
-        return found
+        return [self._seen(*each) for each in await self._rows.all()]
 
     async def get(self, station_id: str) -> RestStationView:
         """One station; raise NotFoundError."""
-        for view in await self.all():
-            if view.id == station_id:
-                return view
-        raise NotFoundError(f"no station {station_id}")
+        return self._seen(*await self._rows.get(station_id))
 
     async def of_cabinet(self, cabinet_id: str) -> RestStationView | None:
         """The station that a cabinet stands at."""
-        for view in await self.all():
-            if any(cabinet.id == cabinet_id for cabinet in view.cabinets):
-                return view
-        return None
+        if not self._live.known(cabinet_id):
+            return None
+        station = await self._rows.where(cabinet_id)
+        return None if station is None else await self.get(station)
+
+    async def where(self, cabinet_id: str) -> str | None:
+        """The id of the station that a cabinet stands at."""
+        return await self._rows.where(cabinet_id)
+
+    async def cabinets_at(self, stations: frozenset[str]) -> frozenset[str]:
+        """The ids of the cabinets at these stations."""
+        return await self._rows.cabinets_at(stations)
+
+    def _seen(self, view: RestStationView, cabinets: tuple[str, ...]) -> RestStationView:
+        known = tuple(self._live.view(name) for name in cabinets if self._live.known(name))
+        return replace(view, cabinets=known)
 
     async def set_amenity(
         self, station_id: str, amenity: int, state: AmenityState, note: str | None

@@ -62,15 +62,43 @@ class StationStore:
 
     async def all(self) -> list[tuple[RestStationView, tuple[str, ...]]]:
         """Every station with its cabinets' ids, by id."""
+        return await self._read(None)
+
+    async def get(self, station: str) -> tuple[RestStationView, tuple[str, ...]]:
+        """One station with its cabinets' ids; raise NotFoundError."""
+        found = await self._read(station)
+        if not found:
+            raise NotFoundError(f"no station {station}")
+        return found[0]
+
+    async def where(self, cabinet: str) -> str | None:
+        """The station of a cabinet; None: it stands at none."""
+        own = t.station_cabinet.c
         async with self._database.read() as connection:
-            rows = (await connection.execute(select(t.station).order_by(t.station.c.id))).mappings()
+            query = select(own.station).where(own.cabinet == cabinet)
+            return (await connection.execute(query)).scalar_one_or_none()
+
+    async def cabinets_at(self, stations: frozenset[str]) -> frozenset[str]:
+        """The cabinets at these stations."""
+        own = t.station_cabinet.c
+        async with self._database.read() as connection:
+            query = select(own.cabinet).where(own.station.in_(stations))
+            return frozenset((await connection.execute(query)).scalars())
+
+    async def _read(self, only: str | None) -> list[tuple[RestStationView, tuple[str, ...]]]:
+        own, placed = t.station.c, t.station_cabinet.c
+        here = own.id.is_not(None) if only is None else own.id == only
+        there = placed.station.is_not(None) if only is None else placed.station == only
+        async with self._database.read() as connection:
+            query = select(t.station).where(here).order_by(own.id)
+            rows = (await connection.execute(query)).mappings()
             stations = [
                 StationRecord(**{n: row[n] for n in StationRecord.__slots__}) for row in rows
             ]
             amenities = await _amenities(connection)
             places = defaultdict(list)
-            query = select(t.station_cabinet).order_by(t.station_cabinet.c.cabinet)
-            for row in await connection.execute(query):
+            cabinets = select(t.station_cabinet).where(there).order_by(placed.cabinet)
+            for row in await connection.execute(cabinets):
                 places[row.station].append(row.cabinet)
         return [
             (

@@ -10,9 +10,11 @@ it shows by itself, as by ``cabinets_known``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import HTTPConnection
 
 from fleet.core.access import AtStation, OfPartner, Permission, Place, Who, may, must
@@ -25,21 +27,41 @@ from fleet.web.signin import staff_of
 _PLACED: Final = frozenset(
     {"cabinet_id", "station_id", "command_id", "report_id", "swap_id", "partner_id"}
 )
+_NEED: Final = "yz_need"
 
 
 class Need:
     """A dependency that lets only those through who have the permission. Made by ``needs``."""
 
-    def __init__(self, permission: Permission | None, *, narrows: bool = False) -> None:
+    def __init__(
+        self, permission: Permission | None, *, narrows: bool = False, cabinets: bool = False
+    ) -> None:
         self.permission = permission  # None: open to everybody, on purpose
         self.narrows = narrows
+        self.cabinets = cabinets  # shows what is at cabinets, and nothing that is a partner's
+
+    def open_to(self, who: Who, path: str) -> bool:
+        """Whether somebody may come to this route; if its path names a place, to one at least."""
+        if self.permission is None:
+            return True
+        if not may(who, self.permission) or self._foreign(who):
+            return False
+        placed = any(f"{{{name}}}" in path for name in _PLACED)
+        return who.scope.whole or self.narrows or placed
+
+    def _foreign(self, who: Who) -> bool:
+        """Whether nothing of it is within the scope."""
+        return self.cabinets and who.scope.partners is not None
 
     async def __call__(self, request: Request) -> Who | None:
         """Who asks; raise LoginRequiredError or DeniedError."""
         if self.permission is None:
             return None
+        request.scope[_NEED] = self
         who = await need_staff(request)
         must(who, self.permission)
+        if self._foreign(who):
+            raise DeniedError(f"{who.name}: bound to partners, this is of cabinets", code="scope")
         if who.scope.whole:
             return who
         named = _PLACED & request.path_params.keys()
@@ -52,9 +74,28 @@ class Need:
         return who
 
 
-def needs(permission: Permission, *, narrows: bool = False) -> Any:
+async def need_again(request: Request) -> None:
+    """What the route declares, once more; raise LoginRequiredError or DeniedError."""
+    need: Need | None = request.scope.get(_NEED)
+    if need is not None:
+        await need(request)
+
+
+def needs(permission: Permission, *, narrows: bool = False, cabinets: bool = False) -> Any:
     """What a route of the staff declares, in its ``dependencies``."""
-    return Depends(Need(permission, narrows=narrows))
+    return Depends(Need(permission, narrows=narrows, cabinets=cabinets))
+
+
+def declared(app: FastAPI) -> Mapping[tuple[str, str], Need]:
+    """What each route of the staff says that it needs, by its method and its path."""
+    found: dict[tuple[str, str], Need] = {}
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute) and context.path is not None:
+            calls = [each.call for each in context.dependant.dependencies]
+            need = next((call for call in calls if isinstance(call, Need)), None)
+            if need is not None:
+                found |= {(method, context.path): need for method in context.methods or ()}
+    return found
 
 
 def anybody() -> Any:
@@ -92,12 +133,7 @@ async def cabinets_known(request: HTTPConnection) -> frozenset[str] | None:
         return None
     if web.stations is None:
         return frozenset()
-    return frozenset(
-        cabinet.id
-        for station in await web.stations.all()
-        if station.id in who.scope.stations
-        for cabinet in station.cabinets
-    )
+    return await web.stations.cabinets_at(who.scope.stations)
 
 
 async def place_of(request: HTTPConnection, name: str, value: str) -> Place:
@@ -122,5 +158,4 @@ async def place_of(request: HTTPConnection, name: str, value: str) -> Place:
             cabinet = report.cabinet_id
     if cabinet is None or web.stations is None:
         return AtStation(None)
-    station = await web.stations.of_cabinet(cabinet)
-    return AtStation(station.id if station else None)
+    return AtStation(await web.stations.where(cabinet))

@@ -34,7 +34,8 @@ from fleet.core.views import (
 )
 from fleet.errors import NotFoundError
 from fleet.web import rider
-from fleet.web.access import cabinets_known, need, permitted, place_of
+from fleet.web.access import cabinets_known, need, need_staff, permitted, place_of
+from fleet.web.lasting import right_of
 from fleet.web.live import (
     cabinet_document,
     detail_document,
@@ -51,6 +52,7 @@ from fleet.web.sessions import (
     rider_of,
     send_code,
 )
+from fleet.web.signin import staff_of
 from fleet.web.sse import Batch, EventStream
 from protocols.messages import STEP_RANK
 
@@ -111,7 +113,8 @@ def answers(schema: str, *, many: bool = False) -> dict[int | str, dict[str, Any
 def events(schema: str) -> dict[int | str, dict[str, Any]]:
     """The stream of an operation, for the OpenAPI document."""
     text = (
-        f"Default events whose JSON has a `type`: `heartbeat` every 2 s, else whole {schema} views."
+        f"Default events whose JSON has a `type`: `heartbeat` every 2 s, else whole {schema} views. "
+        "`ended` is the last one when the login or token that opened the stream may no more."
     )
     return {200: {"description": text, "content": {"text/event-stream": {}}}}
 
@@ -173,9 +176,9 @@ async def cabinets_stream(request: Request) -> Response:
     """Cabinets that change; with ``all`` true too many did, and the list is to be read again."""
     web = web_of(request)
     await need(request, Permission.SEE_CABINETS)
-    known = await cabinets_known(request)
 
     async def render(batch: Batch[CabinetView]) -> Any:
+        known = await cabinets_known(request)
         changed = () if batch is None else batch.values()
         seen = [shown(each, operator=True) for each in changed if known is None or each.id in known]
         return {"type": "cabinets", "all": batch is None, "cabinets": seen}
@@ -185,6 +188,7 @@ async def cabinets_stream(request: Request) -> Response:
         web.cabinets.watch,
         lambda each: each.id,
         render,
+        right=await right_of(request, lambda asked: need(asked, Permission.SEE_CABINETS)),
         whole_first=True,
         gap_s=FLEET_GAP_S,
     )
@@ -213,18 +217,23 @@ async def cabinet_stream(request: Request, cabinet_id: str, view: View = None) -
         lambda: web.cabinets.watch(cabinet_id),
         lambda each: each.id,
         render,
+        right=await right_of(request),
         whole_first=True,
     )
 
 
 async def _cabinet_json(request: Request, found: CabinetView, view: str | None) -> Any:
     web = web_of(request)
+    if view == "page":
+        return await cabinet_document(web, web.catalogue(request), found, await rider_of(request))
+    if view == "ops":
+        await need_staff(request)
+    elif await staff_of(request) is None:
+        return shown(found, operator=False)
     place = await place_of(request, "cabinet_id", found.id)
     if view == "ops":
         await need(request, Permission.SEE_CABINETS, place)
         return detail_document(web, web.catalogue(request), found)
-    if view == "page":
-        return await cabinet_document(web, web.catalogue(request), found, await rider_of(request))
     return shown(found, operator=await permitted(request, Permission.SEE_CABINETS, place))
 
 
@@ -274,7 +283,13 @@ async def swap_stream(request: Request, swap_id: str, view: View = None) -> Resp
         found = batch[swap_id] if batch else await web.swaps.get(swap_id)
         return swap_json(found) if view is None else await swap_document(web, texts, found)
 
-    return EventStream(web.streams, lambda: web.swaps.watch(swap_id), lambda each: each.id, render)
+    return EventStream(
+        web.streams,
+        lambda: web.swaps.watch(swap_id),
+        lambda each: each.id,
+        render,
+        right=await right_of(request, lambda asked: rider.readable_swap(asked, swap_id)),
+    )
 
 
 @router.post("/swaps/{swap_id}/resume", responses=answers("SwapView"), tags=["swaps"])

@@ -24,6 +24,7 @@ from fleet.web.area import (
     sockets_of,
     stations_of,
 )
+from fleet.web.lasting import right_of
 from fleet.web.pages import web_of
 from fleet.web.rider import check_key
 from fleet.web.sessions import need_rider
@@ -155,6 +156,7 @@ async def session_stream(request: Request, session_id: str, view: View = None) -
         lambda: web.cabinets.watch(session.cabinet_id),
         lambda each: each.id,
         render,
+        right=await right_of(request, lambda asked: readable_session(asked, session_id)),
         whole_first=True,
     )
 

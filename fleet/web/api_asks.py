@@ -15,6 +15,7 @@ from fleet.web import rider
 from fleet.web.access import need_staff, needs
 from fleet.web.api import Key, View, answers, as_json, events
 from fleet.web.asks import ask_at, asks_of, person_of
+from fleet.web.lasting import right_of
 from fleet.web.pages import web_of
 from fleet.web.rollouts import rollout_document, rollouts_of
 from fleet.web.sse import Batch, EventStream
@@ -174,4 +175,10 @@ async def stream(request: Request, rollout_id: str, view: View = None) -> Respon
             return rollout_document(web, texts, found)
         return {"type": "rollout", "rollout": found}
 
-    return EventStream(web.streams, lambda: port.watch(rollout_id), lambda each: each.id, render)
+    return EventStream(
+        web.streams,
+        lambda: port.watch(rollout_id),
+        lambda each: each.id,
+        render,
+        right=await right_of(request),
+    )

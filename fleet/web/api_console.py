@@ -20,6 +20,7 @@ from fleet.core.geo import Point, gcj02
 from fleet.errors import InvalidError
 from fleet.web.access import needs
 from fleet.web.console import bound_of, day_part, row_part
+from fleet.web.lasting import right_of
 from fleet.web.pages import Web, web_of
 from fleet.web.sse import FanStream, ready_event
 
@@ -74,6 +75,7 @@ async def changes(request: Request) -> Response:
         web.streams,
         web.console.watch,
         lambda tick: web.console.whole() if tick is None else tick[0],
+        right=await right_of(request),
     )
 
 
@@ -90,28 +92,35 @@ _Ids = Annotated[str, Query(max_length=IDS_CHARS_MAX)]
 @router.get("/cabinets", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
 async def rows(request: Request, ids: _Ids = "") -> Response:
     """Some rows of the list, as parts of the page."""
-    shown = await _known(request, ids)
+    shown = _known(web_of(request), await bound_of(request), _asked(ids))
     return _json(_document(request, shown))
 
 
 @router.get("/cabinets/stream", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
 async def rows_stream(request: Request, ids: _Ids = "") -> Response:
     """Some rows of the list first, then those that change."""
-    web, shown = web_of(request), await _known(request, ids)
+    web, bound = web_of(request), await bound_of(request)
+    asked = _asked(ids)
 
     def render(tick: tuple[bytes, frozenset[str]] | None) -> bytes:
-        changed = shown if tick is None else [each for each in shown if each in tick[1]]
-        return ready_event(_document(request, changed)) if changed else b""
+        # A cabinet may have gone to another station meanwhile.
+        shown = _known(web, bound, asked if tick is None else [e for e in asked if e in tick[1]])
+        return ready_event(_document(request, shown)) if shown else b""
 
-    return FanStream(web.streams, web.console.watch, render, again_s=ROWS_AGAIN_S)
+    right = await right_of(request)
+    return FanStream(web.streams, web.console.watch, render, right=right, again_s=ROWS_AGAIN_S)
 
 
-async def _known(request: Request, ids: str) -> list[str]:
-    """Those of the cabinets that who asks may see."""
-    web, bound = web_of(request), await bound_of(request)
+def _asked(ids: str) -> list[str]:
+    """The cabinets that are named; raise InvalidError."""
     asked = [each for each in ids.split(",") if each]
     if len(asked) > PAGE_ROWS:
         raise InvalidError(f"ids: {len(asked)} cabinets; at most {PAGE_ROWS} in one request")
+    return asked
+
+
+def _known(web: Web, bound: frozenset[str] | None, asked: list[str]) -> list[str]:
+    """Those of the cabinets that who asks may see."""
     found = ((each, web.console.row(each)) for each in asked)
     return [each for each, row in found if row and (bound is None or row.brief.station in bound)]
 

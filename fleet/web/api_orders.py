@@ -16,6 +16,7 @@ from fleet.errors import InvalidError
 from fleet.web import rider
 from fleet.web.access import need, need_staff, needs
 from fleet.web.api import Key, View, answers, as_json, events
+from fleet.web.lasting import right_of
 from fleet.web.live import order_document
 from fleet.web.pages import web_of
 from fleet.web.sse import Batch, EventStream
@@ -133,7 +134,11 @@ async def order_stream(request: Request, command_id: str, view: View = None) -> 
         return {"type": "order", "order": found}
 
     return EventStream(
-        web.streams, lambda: web.operations.watch(command_id), lambda each: each.id, render
+        web.streams,
+        lambda: web.operations.watch(command_id),
+        lambda each: each.id,
+        render,
+        right=await right_of(request),
     )
 
 

@@ -65,6 +65,7 @@ from fleet.web import offline as offline_pages
 from fleet.web import reports as report_pages
 from fleet.web import rollouts as rollout_pages
 from fleet.web import staff as staff_pages
+from fleet.web.access import declared
 from fleet.web.config import WebConfig
 from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy, strict_headers
@@ -129,7 +130,7 @@ def create_app(
         clock=clock,
         sms=sms,
         config=config,
-        streams=Streams(heartbeat_s=config.heartbeat_s),
+        streams=Streams(heartbeat_s=config.heartbeat_s, recheck_s=config.recheck_s),
         metrics_text=metrics_text,
         checks=checks,
         console=console,
@@ -184,6 +185,7 @@ def create_app(
     if stations is not None:
         for part in (api_area, area, report_pages):
             app.include_router(part.router)
+    app.state.needs = declared(app)
     api.publish_schemas(app, *api_grid.VIEWS)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
     policy = content_policy((RIDER_CSS, OPS_CSS), [config.tiles.origin] if config.tiles else [])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from fleet.core.tiles import TileSource
 from fleet.errors import ConfigError
+
+#: A stream outlives the right to it by no more than this; at once where this process took it away.
+RECHECK_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class WebConfig:
     timezone: str = "Asia/Shanghai"
     support_phone: str = ""
     heartbeat_s: float = 2.0
+    recheck_s: float = RECHECK_S
     starts_per_minute: int = 20  # taps of one rider that may move a door
     tiles: TileSource | None = None  # of the map; None: a schematic one
 

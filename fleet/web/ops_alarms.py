@@ -14,10 +14,10 @@ from fleet.core.balance.versions import REASON_CHARS_MAX
 from fleet.core.console import PAGES_MAX, Row, read_query
 from fleet.core.desk import OFFLINE, AlarmFilter, StandingAlarm
 from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
-from fleet.web.access import need_staff, needs, permitted
+from fleet.web.access import need_staff, needs
 from fleet.web.csv_out import Cell, csv_response
 from fleet.web.i18n import Catalogue
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, pager
+from fleet.web.ops_lists import SHORT, actor_of, charts_of, link, pager
 from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
@@ -47,7 +47,7 @@ _ADVICE: Final = {
 _ADVICE_OF: Final = {code: key for key, codes in _ADVICE.items() for code in codes}
 
 
-@router.get("/alarms", dependencies=[needs(Permission.SEE_ALARMS, narrows=True)])
+@router.get("/alarms", dependencies=[needs(Permission.SEE_ALARMS, narrows=True, cabinets=True)])
 async def alarms(
     request: Request,
     code: Text = "",
@@ -85,13 +85,12 @@ async def _page(
         csv_url=link("/ops/alarms.csv", asked),
         pager=pager("/ops/alarms", asked, found.page, found.pages),
         by_link=(await need_staff(request)).shared,
-        may_note=await permitted(request, Permission.NOTE_ALARMS),
         reason_max=REASON_CHARS_MAX,
         notice=explained(texts, error) if error else None,
     )
 
 
-@router.get("/alarms.csv", dependencies=[needs(Permission.SEE_ALARMS, narrows=True)])
+@router.get("/alarms.csv", dependencies=[needs(Permission.SEE_ALARMS, narrows=True, cabinets=True)])
 async def alarms_csv(
     request: Request, code: Text = "", cabinet: Text = "", noted: Text = ""
 ) -> Response:
@@ -146,7 +145,6 @@ def advice_on(texts: Catalogue, code: str) -> str:
 
 
 async def _rows(request: Request, asked: dict[str, str]) -> list[Row]:
-    await bounded(request)
     bound = (await need_staff(request)).scope.stations
     return web_of(request).console.unwell(read_query({"q": asked["cabinet"]}), bound)
 

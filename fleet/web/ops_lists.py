@@ -13,11 +13,10 @@ from fastapi import Request
 
 from fleet.core.access import Who, acting
 from fleet.core.operations import OPERATOR
-from fleet.errors import DeniedError, InvalidError, NotFoundError
+from fleet.errors import InvalidError, NotFoundError
 from fleet.ports_charts import Charts
-from fleet.web.access import cabinets_known, need_staff
+from fleet.web.access import need_staff
 from fleet.web.pages import web_of
-from fleet.web.signin import staff_of
 
 SHORT: Final = 64
 ACTOR_CHARS_MAX: Final = 64
@@ -59,16 +58,6 @@ def place_of_row(text: str) -> tuple[int, str] | None:
     """The row at which a page ended, as it stands in the address: its time and its id."""
     at_ms, _, row_id = text.partition(".")
     return (int(at_ms), row_id) if at_ms.isdigit() and len(at_ms) < 16 and row_id else None
-
-
-async def bounded(request: Request) -> frozenset[str] | None:
-    """The cabinets that who asks is bound to, None for all; raise DeniedError."""
-    who = await staff_of(request)
-    if who is not None and who.scope.partners is not None:
-        raise DeniedError(
-            f"{who.name}: is bound to partners, and this is of cabinets", code="scope"
-        )
-    return await cabinets_known(request)
 
 
 async def actor_of(request: Request, typed: str) -> str:

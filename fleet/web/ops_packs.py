@@ -12,10 +12,10 @@ from fleet.core.access import Permission
 from fleet.core.desk import PLACES, PackFilter, PackRow
 from fleet.core.ids import in_cabinet, is_slot
 from fleet.errors import DeniedError
-from fleet.web.access import needs
+from fleet.web.access import cabinets_known, needs
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, paged
 from fleet.web.lifeline import LEFT, WIDTH, lifeline
-from fleet.web.ops_lists import SHORT, bounded, charts_of, link
+from fleet.web.ops_lists import SHORT, charts_of, link
 from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, page, web_of
 
@@ -25,7 +25,7 @@ LIFE_SHOWN = 200
 Text = Annotated[str, Query(max_length=SHORT)]
 
 
-@router.get("/packs", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
+@router.get("/packs", dependencies=[needs(Permission.SEE_CABINETS, narrows=True, cabinets=True)])
 async def packs(  # noqa: PLR0917 - the filters of one list
     request: Request,
     q: Text = "",
@@ -54,7 +54,9 @@ async def packs(  # noqa: PLR0917 - the filters of one list
     )
 
 
-@router.get("/packs.csv", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
+@router.get(
+    "/packs.csv", dependencies=[needs(Permission.SEE_CABINETS, narrows=True, cabinets=True)]
+)
 async def packs_csv(  # noqa: PLR0917 - the filters of one list
     request: Request,
     q: Text = "",
@@ -75,11 +77,13 @@ async def packs_csv(  # noqa: PLR0917 - the filters of one list
     return csv_response("packs", header, paged(fetch, _cells))
 
 
-@router.get("/packs/{serial}", dependencies=[needs(Permission.SEE_CABINETS, narrows=True)])
+@router.get(
+    "/packs/{serial}", dependencies=[needs(Permission.SEE_CABINETS, narrows=True, cabinets=True)]
+)
 async def passport(request: Request, serial: str) -> Response:
     """One pack: where it was, what it did, how it is."""
     found = await charts_of(request).desk.passport(serial[:SHORT])
-    cabinets = await bounded(request)
+    cabinets = await cabinets_known(request)
     holder = found.pack.holder
     if cabinets is not None and not any(in_cabinet(holder, each) for each in cabinets):
         raise DeniedError(f"battery {serial}: is elsewhere", code="scope")
@@ -108,7 +112,7 @@ async def _filter(
         disputed=asked["disputed"] == "1",
         after=after,
         limit=limit,
-        cabinets=await bounded(request),
+        cabinets=await cabinets_known(request),
     )
 
 

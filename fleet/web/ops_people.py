@@ -16,11 +16,11 @@ from fleet.core.desk import RiderFilter, RiderRow, SwapFilter
 from fleet.core.phones import check_phone
 from fleet.core.reports import ANSWERED, CLOSED, OPEN, ReportView, TicketFilter, Topic
 from fleet.errors import FleetError, InvalidError
-from fleet.web.access import need_staff, needs
+from fleet.web.access import cabinets_known, need_staff, needs
 from fleet.web.api_balance import balance_of
 from fleet.web.area import reports_of
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, each_of, paged
-from fleet.web.ops_lists import SHORT, actor_of, bounded, charts_of, link, pager, place_of_row
+from fleet.web.ops_lists import SHORT, actor_of, charts_of, link, pager, place_of_row
 from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 
@@ -198,7 +198,7 @@ async def plans_csv(request: Request) -> Response:
     return csv_response("plans", header, each_of(rows))
 
 
-@router.get("/tickets", dependencies=[needs(Permission.SEE_REPORTS, narrows=True)])
+@router.get("/tickets", dependencies=[needs(Permission.SEE_REPORTS, narrows=True, cabinets=True)])
 async def tickets(
     request: Request, state: Text = "open", topic: Text = "", cabinet: Text = "", after: Text = ""
 ) -> Response:
@@ -223,7 +223,9 @@ async def tickets(
     )
 
 
-@router.get("/tickets.csv", dependencies=[needs(Permission.SEE_REPORTS, narrows=True)])
+@router.get(
+    "/tickets.csv", dependencies=[needs(Permission.SEE_REPORTS, narrows=True, cabinets=True)]
+)
 async def tickets_csv(
     request: Request, state: Text = "open", topic: Text = "", cabinet: Text = ""
 ) -> Response:
@@ -250,7 +252,7 @@ def _ticket_cells(row: ReportView) -> list[Cell]:
 
 
 async def _tickets(request: Request, asked: dict[str, str]) -> TicketFilter:
-    known, who = await bounded(request), await need_staff(request)
+    known, who = await cabinets_known(request), await need_staff(request)
     return TicketFilter(
         state=asked["state"] if asked["state"] in STATES else "",
         topic=asked["topic"] if asked["topic"] in TOPICS else "",

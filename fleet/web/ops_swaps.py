@@ -11,10 +11,10 @@ from starlette.responses import Response
 from fleet.core.access import Permission
 from fleet.core.desk import OUTCOMES, SwapFilter, SwapRow
 from fleet.errors import FleetError, NotFoundError
-from fleet.web.access import needs, permitted
+from fleet.web.access import cabinets_known, needs
 from fleet.web.csv_out import PAGE_ROWS, Cell, csv_response, paged
 from fleet.web.lifeline import LEFT, WIDTH, waterfall
-from fleet.web.ops_lists import SHORT, bounded, charts_of, day_ms, link, place_of_row, zone_of
+from fleet.web.ops_lists import SHORT, charts_of, day_ms, link, place_of_row, zone_of
 from fleet.web.ops_views import view_bar
 from fleet.web.pages import OPS_CSS, page, web_of
 from protocols.messages import Kind
@@ -29,7 +29,7 @@ _HEADER = (
 )  # fmt: skip
 
 
-@router.get("/swaps", dependencies=[needs(Permission.SEE_SWAPS, narrows=True)])
+@router.get("/swaps", dependencies=[needs(Permission.SEE_SWAPS, narrows=True, cabinets=True)])
 async def swaps(  # noqa: PLR0917 - the filters of one list
     request: Request,
     q: Text = "",
@@ -69,7 +69,7 @@ async def swaps(  # noqa: PLR0917 - the filters of one list
     )
 
 
-@router.get("/swaps.csv", dependencies=[needs(Permission.SEE_SWAPS, narrows=True)])
+@router.get("/swaps.csv", dependencies=[needs(Permission.SEE_SWAPS, narrows=True, cabinets=True)])
 async def swaps_csv(  # noqa: PLR0917 - the filters of one list
     request: Request,
     q: Text = "",
@@ -122,7 +122,6 @@ async def swap(request: Request, swap_id: str) -> Response:
         falls=waterfall(events),
         orders=[each for each in events if each.what in ("order", "answer")],
         charge=charge,
-        names_riders=await permitted(request, Permission.SEE_RIDERS),
         width=WIDTH,
         left=LEFT,
     )
@@ -140,7 +139,7 @@ async def _filter(request: Request, asked: dict[str, str]) -> SwapFilter:
         flagged=asked["flagged"] == "1",
         since_ms=day_ms(asked["since"], zone, "since"),
         until_ms=day_ms(asked["until"], zone, "until", end=True),
-        cabinets=await bounded(request),
+        cabinets=await cabinets_known(request),
     )
 
 

@@ -48,6 +48,7 @@ from fleet.web.config import WebConfig
 from fleet.web.drawing import LOOKS, Door, Drawing
 from fleet.web.i18n import Catalogue
 from fleet.web.limits import Once, Replies, Throttle
+from fleet.web.menu import menu_values
 from fleet.web.present import slot_of_holder
 from fleet.web.sse import Streams
 
@@ -191,11 +192,8 @@ def page(
         css=Markup(css),  # noqa: S704 - our own file, named in the policy by its hash
         js_url=SCRIPT.url,
         ops_js_url=OPS_SCRIPT.url,
-        has={
-            "balance": web.balance is not None,
-            "area": web.stations is not None,
-            "desk": web.charts is not None,
-        },
+        has=_parts(web),
+        **menu_values(request, _parts(web)),
         js_urls=js_urls,
         icon_url=ICON.url,
         **values,
@@ -215,6 +213,18 @@ def page(
                 samesite="lax",
             )
     return response
+
+
+def _parts(web: Web) -> Mapping[str, bool]:
+    """What this fleet has besides cabinets, swaps and riders."""
+    return {
+        "balance": web.balance is not None,
+        "area": web.stations is not None,
+        "desk": web.charts is not None,
+        "reports": web.reports is not None,
+        "staff": web.staff is not None,
+        "rollouts": web.rollouts is not None,
+    }
 
 
 def brand_of(request: HTTPConnection) -> Mapping[str, str]:

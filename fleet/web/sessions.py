@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -27,6 +28,11 @@ async def rider_of(request: HTTPConnection) -> str | None:
     """The rider who is logged in, or None."""
     identity = await _identity(request, RIDER_COOKIE)
     return identity.rider_id if identity else None
+
+
+def forget_rider(scope: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The same request, as if no rider had been looked up yet."""
+    return {name: value for name, value in scope.items() if name != _SEEN}
 
 
 async def need_rider(request: HTTPConnection) -> str:
@@ -86,7 +92,10 @@ async def log_out(request: HTTPConnection, response: Response, cookie: str) -> N
     web = web_of(request)
     token = request.cookies.get(cookie_name(web, cookie))
     if token:
+        rider_id = await rider_of(request) if cookie == RIDER_COOKIE else None
         await web.accounts.close_session(token)
+        if rider_id is not None:
+            web.streams.rights_changed(rider_key(rider_id))
     response.delete_cookie(
         cookie_name(web, cookie), secure=web.config.secure, httponly=True, samesite="lax"
     )
@@ -94,6 +103,11 @@ async def log_out(request: HTTPConnection, response: Response, cookie: str) -> N
         response.delete_cookie(BRAND_COOKIE, httponly=True, samesite="lax")
         # What the phone kept for the time without a network goes too.
         response.headers["Clear-Site-Data"] = '"storage"'
+
+
+def rider_key(rider_id: str) -> str:
+    """What a rider's streams are known by."""
+    return f"rider:{rider_id}"
 
 
 def address(request: HTTPConnection) -> str:

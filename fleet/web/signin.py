@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from collections.abc import MutableMapping
+from typing import Any, Final
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -13,13 +14,13 @@ from fleet.core.staff import SESSION_LIFE_MS, TOKEN_PREFIX
 from fleet.errors import NotFoundError
 from fleet.ports_access import Came, Staff
 from fleet.web import limits
-from fleet.web.pages import OPS_CSS, Web, page, safe_next, web_of
+from fleet.web.menu import STAFF_KEY
+from fleet.web.pages import OPS_CSS, page, safe_next, web_of
 from fleet.web.security import LoginRequiredError
 from fleet.web.sessions import address, cookie_name
 
 STAFF_SESSION_COOKIE: Final = "yz_ops"
 _BEARER: Final = "bearer "
-_ASKER: Final = "yz_staff"
 #: Commands on this machine, and nobody else: the file with the token is for its owner only.
 LOCAL: Final = Who("local", "local", Role.ADMIN, EVERYWHERE, shared=True)
 
@@ -36,7 +37,7 @@ async def staff_of(request: HTTPConnection) -> Who | None:
 
 def signed_in(request: HTTPConnection) -> bool:
     """Whether it is known by now that somebody of the staff asks."""
-    return request.scope.get(_ASKER, (None, ""))[0] is not None
+    return request.scope.get(STAFF_KEY, (None, ""))[0] is not None
 
 
 async def session_of(request: HTTPConnection) -> str:
@@ -106,32 +107,51 @@ def sign_in_page(
     )
 
 
+async def who_asks(request: HTTPConnection) -> tuple[Who | None, str]:
+    """Who of the staff asks and by which session, looked up now; counts no call.
+
+    Raises:
+        LoginRequiredError: an API token came that is forged, revoked or expired.
+    """
+    web = web_of(request)
+    bearer = _bearer(request)
+    if bearer is None:
+        token = staff_cookie(request)
+        session = await web.staff.of_session(token) if web.staff and token else None
+        return session or (None, "")
+    if secrets.compare_digest(bearer.encode(), web.config.local_token.encode()):
+        return LOCAL, ""
+    if not bearer.startswith(TOKEN_PREFIX) or web.staff is None:
+        return None, ""  # not of ours, such as a partner's
+    who = await web.staff.of_token(bearer)
+    if who is None:
+        raise LoginRequiredError("Authorization: this token is unknown, revoked or expired")
+    return who, ""
+
+
+def forget_staff(scope: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The same request, as if nobody had been looked up yet."""
+    return {name: value for name, value in scope.items() if name != STAFF_KEY}
+
+
 async def _asker(request: HTTPConnection) -> tuple[Who | None, str]:
-    if _ASKER not in request.scope:
-        web = web_of(request)
-        header = request.headers.get("authorization", "")
-        program = request.url.path.startswith("/api/") and header.lower().startswith(_BEARER)
-        if program:
-            found = (await _program(request, web, header[len(_BEARER) :].strip()), "")
-        else:
-            token = staff_cookie(request)
-            session = await web.staff.of_session(token) if web.staff and token else None
-            found = session or (None, "")
-        request.scope[_ASKER] = found
-    asker: tuple[Who | None, str] = request.scope[_ASKER]
+    if STAFF_KEY not in request.scope:
+        web, now_ms = web_of(request), web_of(request).clock.monotonic_ms()
+        try:
+            found = await who_asks(request)
+        except LoginRequiredError:
+            web.throttle.spend(limits.FORGED_TOKENS, address(request), now_ms)
+            raise
+        who = found[0]
+        if who is not None and who is not LOCAL and _bearer(request) is not None:
+            web.throttle.spend(limits.TOKEN_CALLS, who.id, now_ms)
+        request.scope[STAFF_KEY] = found
+    asker: tuple[Who | None, str] = request.scope[STAFF_KEY]
     return asker
 
 
-async def _program(request: HTTPConnection, web: Web, token: str) -> Who | None:
-    """Whose token it is. None: it is not of ours, such as a partner's."""
-    now_ms = web.clock.monotonic_ms()
-    if secrets.compare_digest(token.encode(), web.config.local_token.encode()):
-        return LOCAL
-    if not token.startswith(TOKEN_PREFIX) or web.staff is None:
-        return None
-    who = await web.staff.of_token(token)
-    if who is None:
-        web.throttle.spend(limits.FORGED_TOKENS, address(request), now_ms)
-        raise LoginRequiredError("Authorization: this token is unknown, revoked or expired")
-    web.throttle.spend(limits.TOKEN_CALLS, who.id, now_ms)
-    return who
+def _bearer(request: HTTPConnection) -> str | None:
+    """The program's token; pages take none."""
+    header = request.headers.get("authorization", "")
+    program = request.url.path.startswith("/api/") and header.lower().startswith(_BEARER)
+    return header[len(_BEARER) :].strip() if program else None

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
+from itertools import count
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.responses import Response
@@ -25,6 +26,9 @@ PENDING_MAX: Final = 1_000  # changed views waiting for one slow browser
 RETRY_MS: Final = 2_000
 GAP_S: Final = 0.25  # between two events of one stream: many changes go out as one
 HEARTBEAT: Final = {"type": "heartbeat"}
+#: Who opened it may not look any more: the page asks for itself again.
+ENDED: Final = {"type": "ended"}
+_SPREAD: Final = 16  # streams that were opened together do not ask together
 
 Item = TypeVar("Item")
 #: Changed views by id, None when too many were missed and the whole must be sent.
@@ -38,14 +42,67 @@ class StreamsFullError(FleetError):
     status = 503
 
 
+class Right(Protocol):
+    """By what a stream was opened."""
+
+    @property
+    def key(self) -> str:
+        """Whose it is: who changes what they may names this; empty: anybody's."""
+        ...
+
+    async def holds(self) -> bool:
+        """Whether the stream may go on; raise FleetError when nobody can say."""
+        ...
+
+
 class Streams:
     """The open streams of this process; ``stop`` ends them, so that the server can stop."""
 
-    def __init__(self, *, heartbeat_s: float, streams_max: int = STREAMS_MAX) -> None:
+    def __init__(
+        self, *, heartbeat_s: float, recheck_s: float, streams_max: int = STREAMS_MAX
+    ) -> None:
         self.heartbeat_s = heartbeat_s
         self.stopped = asyncio.Event()
         self.open = 0
         self._streams_max = streams_max
+        self._recheck_s = recheck_s
+        self._told: dict[asyncio.Event, str] = {}
+        self._opened = count()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """One more is open meanwhile."""
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    def rights_changed(self, key: str) -> None:
+        """Somebody may do less, or nothing, from now on: their streams ask again at once."""
+        for told, owner in self._told.items():
+            if owner == key:
+                told.set()
+
+    async def outlived(self, right: Right) -> bool:
+        """Wait for the right to end. Whether it did; False: nobody can say, which is no right."""
+        if not right.key:
+            await self.stopped.wait()
+            return False
+        told = asyncio.Event()
+        self._told[told] = right.key
+        wait_s = self._recheck_s * (1 - next(self._opened) % _SPREAD / (2 * _SPREAD))
+        try:
+            while await right.holds():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await told.wait()
+                told.clear()
+        except FleetError:
+            return False
+        finally:
+            del self._told[told]
+        return True
 
     def stop(self) -> None:
         """End every stream, now and from now on."""
@@ -105,6 +162,7 @@ class EventStream(Response, Generic[Item]):
         key: Callable[[Item], str],
         render: Callable[[Batch[Item]], Awaitable[Any]],
         *,
+        right: Right,
         whole_first: bool = False,
         gap_s: float = GAP_S,
     ) -> None:
@@ -115,21 +173,16 @@ class EventStream(Response, Generic[Item]):
         self._source = source
         self._mailbox = _Mailbox(key)
         self._render = render
+        self._right = right
         self._whole_first = whole_first
         self._gap_s = gap_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Stream until the browser leaves, the source ends or the server stops."""
+        """Stream until the browser leaves, the source or the right to it ends, or the server stops."""
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        self._streams.open += 1
-        try:
-            jobs = (self._read(), self._write(send), _left(receive), self._streams.stopped.wait())
-            await _first_of(*jobs)
-        finally:
-            self._streams.open -= 1
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await _serve(self._streams, self._right, receive, send, self._read(), self._write(send))
 
     async def _read(self) -> None:
         async with self._source() as views:
@@ -166,6 +219,20 @@ class EventStream(Response, Generic[Item]):
                 await self._streams.stopped.wait()
         except TimeoutError:
             return
+
+
+async def _serve(streams: Streams, right: Right, receive: Receive, send: Send, *jobs: Any) -> None:
+    """Do the jobs until one ends, the browser leaves, the right to it ends, or the server stops."""
+    ended = False
+
+    async def outlive() -> None:
+        nonlocal ended
+        ended = await streams.outlived(right)
+
+    with streams.counted():
+        await _first_of(*jobs, outlive(), _left(receive), streams.stopped.wait())
+    last = _event(ENDED) if ended else b""
+    await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 async def _first_of(*jobs: Any) -> None:
@@ -211,6 +278,7 @@ class FanStream(Response):
         ticks: Callable[[], AbstractContextManager[Ticks]],
         render: Callable[[tuple[bytes, frozenset[str]] | None], bytes],
         *,
+        right: Right,
         again_s: float = math.inf,
     ) -> None:
         streams.check_room()
@@ -219,19 +287,15 @@ class FanStream(Response):
         self._streams = streams
         self._ticks = ticks
         self._render = render
+        self._right = right
         self._again_s = again_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Stream until the browser leaves, the source ends or the server stops."""
+        """Stream until the browser leaves, the source or the right to it ends, or the server stops."""
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        self._streams.open += 1
-        try:
-            await _first_of(self._write(send), _left(receive), self._streams.stopped.wait())
-        finally:
-            self._streams.open -= 1
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await _serve(self._streams, self._right, receive, send, self._write(send))
 
     async def _write(self, send: Send) -> None:
         clock = asyncio.get_running_loop().time

@@ -12,6 +12,7 @@ from fleet.core.staff import PASSWORD_CHARS_MIN, LinkError, LinkFor, SignInError
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
 from fleet.web import limits
 from fleet.web.access import anybody
+from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.rider import SEE_OTHER
 from fleet.web.sessions import address
@@ -83,6 +84,7 @@ async def logout(request: Request) -> Response:
     token = staff_cookie(request)
     if token:
         await staff_port(request).sign_out(token)
+        staff_changed(request)
     response = RedirectResponse("/ops/login", SEE_OTHER)
     set_staff_cookie(request, response, "")
     return response
@@ -104,6 +106,7 @@ async def join(
         check_same(password, again)
         came = came_from(request)
         session = await staff_port(request).use_link(token, name.strip(), password, came)
+        staff_changed(request)
     except (InvalidError, LimitedError) as error:
         return await _join(request, token, name.strip(), error)
     except LinkError as error:

@@ -18,6 +18,7 @@ from fleet.core.staff import (
 )
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.web.access import need_staff, needs
+from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, page, web_of
 from fleet.web.rider import SEE_OTHER, notice_of, refused
 from fleet.web.signin import staff_port
@@ -81,6 +82,7 @@ async def change(
     try:
         scope = check_scope(places_of(stations), places_of(partners))
         await staff_port(request).change(name, check_role(role), scope, who.name)
+        staff_changed(request)
     except _REFUSALS as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)
@@ -92,6 +94,7 @@ async def switch(request: Request, name: str, off: _Text = "") -> Response:
     who = await need_staff(request)
     try:
         await staff_port(request).switch(name, off=off == "1", by=who.name)
+        staff_changed(request)
     except _REFUSALS as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)
@@ -103,6 +106,7 @@ async def reset(request: Request, name: str) -> Response:
     who = await need_staff(request)
     try:
         token = await staff_port(request).reset(name, who.name)
+        staff_changed(request)
     except _REFUSALS as error:
         return refused(HERE, error)
     return _shown(request, "access.link-for", _link(request, token), name=name)
@@ -136,6 +140,7 @@ async def revoke(request: Request, token_id: str) -> Response:
     who = await need_staff(request)
     try:
         await staff_port(request).revoke(token_id, who.name)
+        staff_changed(request)
     except NotFoundError as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)

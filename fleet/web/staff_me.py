@@ -15,6 +15,7 @@ from fleet.core.staff import PASSWORD_CHARS_MIN, SignInError, check_same, totp_t
 from fleet.errors import DeniedError, FleetError, InvalidError
 from fleet.web import limits
 from fleet.web.access import need_staff, needs
+from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.rider import SEE_OTHER, notice_of, refused
 from fleet.web.signin import session_of, set_staff_cookie, staff_port
@@ -59,6 +60,7 @@ async def password(
         _spend(request, who)
         check_same(password, again)
         await staff_port(request).change_password(who.name, old, password)
+        staff_changed(request)
     except (InvalidError, SignInError) as error:
         return refused(HERE, error)
     response = RedirectResponse("/ops/login", SEE_OTHER)
@@ -121,6 +123,7 @@ async def end(request: Request, session_id: str) -> Response:
     """End one of the own sessions."""
     who = await _myself(request)
     await staff_port(request).end_session(who.id, session_id)
+    staff_changed(request)
     return RedirectResponse(HERE, SEE_OTHER)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from fleet.web.access import Need
+from fleet.web.access import Need, declared
 from tests.support.fleet_fakes import Town
 
 
@@ -24,10 +24,10 @@ class Way:
 
 def ways_of(app: Any) -> Iterator[Way]:
     """Every route with a function of ours behind it."""
+    needs = declared(app)
     for context in iter_route_contexts(app.routes):
         if isinstance(context.original_route, APIRoute):
-            calls = [each.call for each in context.dependant.dependencies]
-            need = next((call for call in calls if isinstance(call, Need)), None)
+            need = needs.get((min(context.methods), context.path))
             yield Way(context.path, tuple(sorted(context.methods)), need)
 
 

@@ -340,7 +340,7 @@ function begin() {
   source = new EventSource(box.dataset.stream);
   clearTimeout(timer);
   timer = setTimeout(fail, SILENCE_MS);
-  source.onmessage = (event) => { beat(); const told = JSON.parse(event.data); if (told.type === "map") apply(told); };
+  source.onmessage = (event) => { beat(); const told = JSON.parse(event.data); if (told.type === "map") apply(told); if (told.type === "ended") location.reload(); };
 }
 async function day() {
   try {

@@ -34,13 +34,17 @@ function open() {
   if (failures >= TRIES || !window.EventSource) return ask();
   source = new EventSource(live);
   timer = setTimeout(fail, SILENCE_MS);
-  source.onmessage = (event) => { failures = 0; beat(); apply(JSON.parse(event.data)); };
+  source.onmessage = (event) => {
+    const told = JSON.parse(event.data);
+    if (told.type === "ended") { close(); return location.reload(); } // signed out, or may do less now
+    failures = 0; beat(); apply(told);
+  };
 }
 
 async function ask() {
   try {
     const reply = await fetch(poll, { cache: "no-store", signal: AbortSignal.timeout?.(SILENCE_MS) });
-    if (reply.status === 401 || reply.status === 404) return location.reload();
+    if ([401, 403, 404].includes(reply.status)) return location.reload();
     if (reply.ok) { apply(await reply.json()); if (!sending) banner(""); }
   } catch { if (!sending) banner("offline"); }
   if (!finished) timer = setTimeout(ask, POLL_MS);

@@ -333,16 +333,16 @@ async def test_a_tariff_is_looked_at_then_kept_and_counts_at_its_time(
 
 
 async def test_who_is_bound_elsewhere_sees_nothing_of_this_place(
-    desk: DeskTown, operator: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    desk: DeskTown, operator: AsyncClient
 ) -> None:
     desk.change(alarms=("smoke:3",))
-    who = Who("S1", "li.na", Role.ADMIN, Scope(stations=frozenset({"ST-SOUTH"})))
 
-    async def bound(_: object) -> Who:
-        return who
+    def sit_down(scope: Scope) -> None:
+        seat = desk.town.staff.seat(Who("S1", "li.na", Role.ADMIN, scope))
+        operator.cookies.clear()
+        operator.cookies.set("yz_ops", seat)
 
-    for module in ("access", "ops_lists"):
-        monkeypatch.setattr(f"fleet.web.{module}.staff_of", bound)
+    sit_down(Scope(stations=frozenset({"ST-SOUTH"})))
     for path in ("/ops/packs.csv", "/ops/swaps.csv", "/ops/alarms.csv"):
         assert len(table((await operator.get(path)).text)) == 1, path
     form = {"slot": "3", "reason": "on the way", "staff": "li.na"}
@@ -350,7 +350,7 @@ async def test_who_is_bound_elsewhere_sees_nothing_of_this_place(
         assert (await operator.get(path)).status_code == 403, path
     where = f"/ops/cabinets/{CABINET}/alarms/smoke/note"
     assert (await operator.post(where, data=form)).status_code == 403
-    who = Who("S1", "li.na", Role.ADMIN, Scope(partners=frozenset({"eleme"})))
+    sit_down(Scope(partners=frozenset({"eleme"})))
     for path in ("/ops/packs", "/ops/swaps.csv", "/ops/alarms"):
         assert (await operator.get(path)).status_code == 403, path
     page = await operator.get("/ops/partners")
