@@ -17,7 +17,10 @@ Stations = Annotated[
     list[str] | None, typer.Option("--station", help="Only this station; may be repeated.")
 ]
 Partners = Annotated[
-    list[str] | None, typer.Option("--partner", help="Only this partner; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--partner", help="Only this partner, and no station but those named; may be repeated."
+    ),
 ]
 
 

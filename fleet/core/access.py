@@ -140,10 +140,19 @@ FLEET_WIDE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where: None is everywhere, an empty set nowhere."""
+    """Where: None is everywhere, an empty set nowhere.
+
+    Who is bound to partners and to no station that is named is at no station: to be let to a partner's
+    figures is no leave to open doors.
+    """
 
     stations: frozenset[str] | None = None
     partners: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Nobody is everywhere by what was left out beside his partners."""
+        if self.partners is not None and self.stations is None:
+            object.__setattr__(self, "stations", frozenset())
 
     @property
     def whole(self) -> bool:

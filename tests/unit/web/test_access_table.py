@@ -253,6 +253,17 @@ async def test_lists_are_cut_to_the_scope(area: AreaTown) -> None:
             assert ("/ops/stations/DRUM" in listed) is seen
 
 
+async def test_who_is_bound_to_partners_alone_is_at_no_cabinet(area: AreaTown) -> None:
+    who = Who("S1", "zhang.wei", Role.OPERATOR, Scope(partners=frozenset({"meituan"})))
+    async with seated(area, who) as client:
+        for path, given in _orders("slot.open"):
+            assert (await client.post(path, headers=KEY, **given)).status_code == 403, path
+        assert (await client.get("/ops/cabinets/DH-0001")).status_code == 403
+        for path in ("/api/v1/cabinets?view=ops", "/ops/cabinets", "/ops/cabinets.csv"):
+            assert "DH-0001" not in (await client.get(path)).text, path
+    assert unmoved(area)
+
+
 async def test_a_bound_program_reads_all_its_cabinets_page_by_page(area: AreaTown) -> None:
     """Others stand between them: a page that they leave short is not the last one."""
     for number in range(1, 4):
