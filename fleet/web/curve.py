@@ -21,7 +21,7 @@ PRICE_H: Final = 40
 SWAPS_TOP: Final = 374
 SWAPS_H: Final = 36
 HOURS_MARKED: Final = 6
-TICKS_MAX: Final = 4  # lines across the power's part
+TICKS_MAX: Final = 5  # lines across the power's part
 HOUR_MS: Final = 3_600_000
 #: The picture's top, above the highest of plan and measured power; a limit far above is left out.
 HEADROOM: Final = 1.15

@@ -10,7 +10,7 @@ from fleet.core.desk import SwapEvent
 from fleet.core.views import LifeView
 
 WIDTH: Final = 720
-LEFT: Final = 150
+LEFT: Final = 184
 LANE_H: Final = 34
 TOP: Final = 10
 MOVES_MAX: Final = 40

@@ -13,9 +13,9 @@ from fleet.core.balance.versions import GridVersion, standing
 WIDTH: Final = 720
 LEFT: Final = 70
 RIGHT: Final = 10
-PRICE_TOP, PRICE_H = 14, 60
-LIMIT_TOP, LIMIT_H = 94, 60
-DAY_HEIGHT: Final = 176
+PRICE_TOP, PRICE_H = 28, 60
+LIMIT_TOP, LIMIT_H = 126, 60
+DAY_HEIGHT: Final = 210
 HISTORY_HEIGHT: Final = 74
 SHOWN_MAX: Final = 12
 STEP_MIN: Final = 15

@@ -7,21 +7,32 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from fleet.core.console_views import EnergyDay, EventRow, Find
+from fleet.core.tiles import TileSource
 from fleet.runtime.console import StationPlace
 from protocols.topics import Leaf
 from tests.support.browser import AXE, axe_source
-from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet
+from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet, serving
 from tests.unit.web.test_browser import DRESSES, browser, look, phone
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.browser
 
 README_PICTURES: Final = os.environ.get("YIZHAN_SCREENSHOTS")
+TILES: Final = TileSource(
+    "https://tiles.example/{z}/{x}/{y}.svg", "© Maps, 审图号 GS(2026)1", "gcj02"
+)
+A_TILE: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="256" height="256"><rect width="256" height="256" fill="#00ff00"/></svg>'
+#: A browser gives no picture away on which something of another site was drawn.
+DRAWN: Final = """() => {
+  try { document.querySelector('#map canvas').getContext('2d').getImageData(3, 3, 1, 1); }
+  catch (error) { return error.name === 'SecurityError'; }
+}"""
 DESK: Final = {"width": 1280, "height": 900}
 SIZES: Final = ({"width": 360, "height": 740}, DESK)
 
@@ -116,6 +127,44 @@ async def test_the_map_follows_and_opens_by_mouse_and_by_keyboard(
         assert spot, "no cabinet on the map"
         await page.mouse.click(room["x"] + spot[0], room["y"] + spot[1])
         await page.wait_for_url(re.compile(r"/ops/cabinets/DH-000[12]$"))
+
+
+async def test_the_part_of_the_map_is_kept_as_a_view_and_tiles_lie_below(browser: Browser) -> None:
+    town = Town()
+    town.cabinets.put(cabinet("DH-0001", lat=31.23, lon=121.47))
+    town.cabinets.put(cabinet("DH-0002", online=False, slots=(), lat=31.3, lon=121.6))
+    asked: list[str] = []
+
+    async def tile(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(body=A_TILE, content_type="image/svg+xml")
+
+    async with (
+        serving(town, heartbeat_s=0.5, tiles=TILES) as served,
+        phone(browser, viewport=DESK, is_mobile=False, has_touch=False) as context,
+    ):
+        await context.route("https://tiles.example/**", tile)
+        page = await context.new_page()
+        await log_in(page, served)
+        await expect(page.locator(".credit")).to_have_text(TILES.attribution)
+        await page.wait_for_function(DRAWN)
+        assert all(re.fullmatch(r"https://tiles\.example/\d+/\d+/\d+\.svg", each) for each in asked)
+        await page.select_option("#state", "silent")
+        await page.click("#map form[action='/ops'] button")
+        await expect(page.locator("#map[data-ready]")).to_be_visible()
+        await page.focus("#map canvas")
+        await page.keyboard.press("n")
+        await expect(page.locator("#map-say")).to_contain_text("DH-0002")
+        await page.keyboard.press("n")
+        await expect(page.locator("#map-say")).to_contain_text("DH-0002")  # there is no other
+        await page.keyboard.press("+")
+        await page.wait_for_url(re.compile(r"state=silent&at=\d+\.\d{5}%2C\d+\.\d{5}%2C\d+$"))
+        part = page.url
+        await page.click("#map summary")
+        await page.fill("#view-name", "夜班")
+        await page.click("#map details button")
+        await expect(page.locator("#map a[aria-current=page]")).to_have_text("夜班")
+        assert parse_qs(urlsplit(page.url).query) == parse_qs(urlsplit(part).query)
 
 
 async def test_slash_goes_to_the_search_and_the_list_is_live(town: Town, browser: Browser) -> None:
