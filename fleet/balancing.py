@@ -23,6 +23,7 @@ from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.outlook import Outlook
 from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
+from fleet.runtime.promise import ServiceWatch
 from fleet.runtime.what_if import WhatIf
 from fleet.stores import Stores
 from protocols.fastclock import FastClock
@@ -41,6 +42,11 @@ async def open_grids(
     return grids
 
 
+def make_service(stores: Stores, fast: FastClock) -> ServiceWatch:
+    """What the loop is held to, by the riders of the store."""
+    return ServiceWatch(stores.swaps, stores.console, stores.meta, fast=fast)
+
+
 def make_planner(
     config: FleetConfig,
     stores: Stores,
@@ -51,6 +57,7 @@ def make_planner(
     fast: FastClock,
     metrics: FleetMetrics,
     desired: DesiredPublisher,
+    service: ServiceWatch,
 ) -> Planner:
     """The loop for the configured grid; raise ConfigError naming what is wrong with it.
 
@@ -71,6 +78,7 @@ def make_planner(
             zone=zone,
             fast=fast,
             sockets=stores.sockets,
+            lost=stores.console,
         )
 
     try:
@@ -80,6 +88,7 @@ def make_planner(
             demand=demand,
             held=HeldPlans(stores.cabinets, live.last, clock),
             peaks=Peaks(stores.meta, zone),
+            service=service,
             publish=desired.publish_plans,
             solve=solve_within,
             prepare=prepare,

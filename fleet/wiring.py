@@ -185,6 +185,8 @@ class Fleet:
         if config.balance.grid_file is not None:
             from fleet import balancing  # noqa: PLC0415 - heavy, and often not wanted
 
+            service = balancing.make_service(stores, fleet.fast)
+            fleet.console.records.told.append(service.turned_away)
             fleet.planner = balancing.make_planner(
                 config,
                 stores,
@@ -194,6 +196,7 @@ class Fleet:
                 fast=fleet.fast,
                 metrics=fleet.metrics,
                 desired=fleet.desired,
+                service=service,
             )
             fleet.outlook = balancing.make_outlook(fleet.planner, fleet.live)
             fleet.what_if = balancing.make_what_if(fleet.planner, clock)
@@ -215,6 +218,7 @@ class Fleet:
                 hub=self.swap_hub,
                 clock=self._clock,
                 metrics=self.metrics,
+                turned_away=self.console.records.turned_away,
             ),
             cabinets=CabinetService(live=self.live, hub=self.cabinet_hub),
             riders=riders,

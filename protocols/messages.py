@@ -350,8 +350,12 @@ class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: Literal[1] = 1
 
 
+#: Of its power limit a cabinet keeps so much for itself, and charges with the rest.
+OWN_POWER_W: Final = 40
+
+
 class DesiredPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Power limits of one cabinet, step by step, and the target SoC.
+    """Power limits of one whole cabinet, step by step, and the target SoC.
 
     Outside its validity it is worth nothing: the cabinet falls back to its safe local default.
     """

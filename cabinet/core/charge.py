@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from cabinet.core.model import BmsReading, ChargerReading, Image, SlotImage
 from cabinet.core.safety_state import Verdict
+from protocols.messages import OWN_POWER_W
 
 #: AC to DC, a cautious figure for the chargers at part load.
 EFFICIENCY: Final = 0.90
@@ -69,7 +70,7 @@ class Demand:
     target_soc_pct: int
     excluded: frozenset[int] = frozenset()
     pack: PackLimits = field(default_factory=PackLimits)
-    base_w: int = 40
+    base_w: int = OWN_POWER_W
 
 
 class Order(Struct, frozen=True):

@@ -28,6 +28,7 @@ from cabinet.core.sockets import (
     View,
 )
 from cabinet.core.sockets_power import Load, Share, share
+from protocols.messages import OWN_POWER_W
 from protocols.sockets import (
     SocketArgs,
     SocketBody,
@@ -43,8 +44,6 @@ ALARM: Final = "socket-fault-"
 DENIED: Final = "denied-rider"
 #: A session's draw counts as known only after a charger has had time to begin.
 BEGIN_MS: Final = 30_000
-#: Taken by the cabinet itself, before any socket.
-BASE_W: Final = 40
 _UNSURE: Final = frozenset({Code.SMOKE_UNKNOWN.value, Code.ESTOP_UNKNOWN.value})
 
 SocketOrder = SocketStartArgs | SocketStopArgs | SocketArgs
@@ -198,9 +197,9 @@ def _temp(seen: SocketImage, now_ms: int) -> float | None:
 def _share(draft: Draft, image: Image, *new: Load) -> Share:
     state = draft.state
     plan_w = power_limit_w(state, draft.config, draft.now)
-    breaker_w = state.verdict.power_cap_w - BASE_W
+    breaker_w = state.verdict.power_cap_w - OWN_POWER_W
     loads = [*_loads(state, draft.config, image, draft.now_ms), *new]
-    return share(loads, min(plan_w - BASE_W, breaker_w), breaker_w)
+    return share(loads, min(plan_w - OWN_POWER_W, breaker_w), breaker_w)
 
 
 def _loads(state: State, config: EngineConfig, image: Image, now_ms: int) -> list[Load]:

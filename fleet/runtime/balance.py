@@ -64,6 +64,7 @@ class BalanceService:
             now_ms=now_ms,
             plan=self._note(),
             alarms=tuple(sorted(planner.alarms)),
+            service=planner.service(),
             clock_rate=planner.rate,
             points=tuple(self._point(scope, each) for each in series),
         )

@@ -43,8 +43,32 @@ class BalanceMetrics:
         self.reserved_cabinets = gauge(
             "reserved_cabinets", "Cabinets counted at their worst: silent, or without the plan"
         )
+        self.lost_swap_price = gauge(
+            "lost_swap_price", "What losing a rider is taken to cost, by the service so far"
+        )
+        self.riders = Counter(
+            "fleet_balance_riders_total",
+            "Riders who came: served, or turned away for want of a full battery",
+            registry=registry,
+        )
+        self.riders_lost = Counter(
+            "fleet_balance_riders_lost_total", "Of them, those turned away", registry=registry
+        )
+        self.riders_lost_at_once = Counter(
+            "fleet_balance_riders_lost_at_once_total",
+            "Whom charging every battery as soon as it is back would have turned away",
+            registry=registry,
+        )
         self.alarm = Gauge(
             "fleet_balance_alarm", "1 while something is wrong", ["code"], registry=registry
         )
         for code in ALARMS:
             self.alarm.labels(code).set(0)
+
+    def held_to(self, seen: tuple[int, int, int], price: float) -> None:
+        """Riders who came, were lost, and lost by charging at once; and what that makes a swap worth."""
+        came, lost, mirrored = seen
+        self.riders.inc(came)
+        self.riders_lost.inc(lost)
+        self.riders_lost_at_once.inc(mirrored)
+        self.lost_swap_price.set(price)

@@ -1,9 +1,13 @@
-"""What the ledger says of demand: packs handed out and energy from sockets, by cabinet and interval."""
+"""What is known of demand, by cabinet and interval: riders served and turned away, and sockets.
+
+A cabinet that runs out of packs is wanted more than its swaps say: who was turned away counts as a
+rider there.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Final, Protocol
@@ -11,12 +15,15 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance.forecast import SWAPS_A_DAY, Forecast, Forecaster
+from fleet.core.balance.forecast import SWAPS_A_DAY, Forecast, Forecaster, by_today
+from fleet.core.balance.instance import Floats
 from fleet.core.balance.sockets import SocketUse
+from fleet.core.console_views import TURNED_AWAY
 from protocols.fastclock import REAL, FastClock
 
 HISTORY_DAYS: Final = 28
 FORECAST_DAYS: Final = 3  # today and what 24 hours and the horizon's spare reach into
+SHOWN_MS: Final = 15 * 60_000  # riders who were shown that they can't be served are kept by this
 
 
 class DemandRows(Protocol):
@@ -26,6 +33,22 @@ class DemandRows(Protocol):
         self, since_ms: int, until_ms: int, interval_ms: int
     ) -> list[tuple[str, int, int]]:
         """(cabinet, interval since ``since_ms``, count)."""
+        ...
+
+
+class LostRows(Protocol):
+    """Where riders who were turned away are counted."""
+
+    async def shown_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
+        """By pages: (cabinet, interval in which their quarter of an hour begins, count)."""
+        ...
+
+    async def refused_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int, reasons: Collection[str]
+    ) -> list[tuple[str, int, int]]:
+        """By cabinets, for these reasons: (cabinet, interval since ``since_ms``, count)."""
         ...
 
 
@@ -60,8 +83,10 @@ class Demand:
         zone: tzinfo,
         fast: FastClock = REAL,
         sockets: SocketRows | None = None,
+        lost: LostRows | None = None,
     ) -> None:
         self._rows = rows
+        self._lost = lost
         self._sockets = sockets
         self._use = SocketUse(len(cabinets), interval_s)
         self._ages = ages
@@ -72,9 +97,24 @@ class Demand:
         prior = np.full(len(cabinets), SWAPS_A_DAY)
         self._forecaster = Forecaster(prior, interval_s=interval_s)
         self._next: date | None = None  # the first day that is not learnt yet
+        self._today: date | None = None
+        self._so_far: Floats = np.zeros(len(cabinets))  # of today's whole intervals
+        self._so_far_count = 0
 
     async def catch_up(self, now_ms: int) -> int:
-        """Learn every whole day that is over; how many they were. Raise StoreError."""
+        """Learn every whole day that is over, and how today went so far; raise StoreError.
+
+        Returns how many days were learnt.
+        """
+        learnt = await self._catch_up(now_ms)
+        midnight_ms, count = self._midnight_ms(self._local(now_ms).date()), self._place_of(now_ms)
+        if count:
+            came = await self._came(midnight_ms, midnight_ms + count * self._interval_ms, count)
+            self._so_far = came.sum(axis=1)
+        self._today, self._so_far_count = self._local(now_ms).date(), count
+        return learnt
+
+    async def _catch_up(self, now_ms: int) -> int:
         today = self._local(now_ms).date()
         oldest = today - timedelta(days=HISTORY_DAYS)
         day = max(self._next or oldest, oldest)
@@ -95,20 +135,30 @@ class Demand:
         there = since_ms <= begin
         if not there.any():
             return 0
-        counts = np.zeros((len(self._place), self._forecaster.intervals))
-        rows = await self._rows.taken_by_interval(
-            self._fast.real_ms(begin),
-            self._fast.real_ms(end),
-            max(self._interval_ms // self._fast.rate, 1),
-        )
-        for cabinet, interval, count in rows:
-            place = self._place.get(cabinet)
-            if place is not None:  # a day may be an hour longer than the profile
-                counts[place, min(interval, counts.shape[1] - 1)] += count
+        counts = await self._came(begin, end, self._forecaster.intervals)
         observed = np.repeat(there[:, None], counts.shape[1], axis=1)
         await asyncio.to_thread(self._forecaster.learn, counts, day.weekday(), observed=observed)
         await self._learn_sockets(begin, end, there)
         return 1
+
+    async def _came(self, begin_ms: int, end_ms: int, intervals: int) -> Floats:
+        """Riders served and turned away [C,I]; a day may be an hour longer than the profile."""
+        counts = np.zeros((len(self._place), intervals))
+        step_ms = max(self._interval_ms // self._fast.rate, 1)
+        span = self._fast.real_ms(begin_ms), self._fast.real_ms(end_ms), step_ms
+        rows = await self._rows.taken_by_interval(*span)
+        shown: list[tuple[str, int, int]] = []
+        if self._lost is not None:
+            rows = [*rows, *await self._lost.refused_by_interval(*span, TURNED_AWAY)]
+            shown = await self._lost.shown_by_interval(*span)
+        parts = max(SHOWN_MS // step_ms, 1)
+        for found, spread in ((rows, 1), (shown, parts)):
+            for cabinet, interval, count in found:
+                place = self._place.get(cabinet)
+                if place is not None:
+                    first = min(interval, intervals - 1)
+                    counts[place, first : first + spread] += count / spread
+        return counts
 
     async def _learn_sockets(self, begin: int, end: int, there: NDArray[np.bool_]) -> None:
         if self._sockets is None:
@@ -128,14 +178,22 @@ class Demand:
 
     def forecast(self, now_ms: int, count: int) -> Forecast:
         """Swaps, and power of sockets, of ``count`` intervals, the present one first."""
-        now = self._local(now_ms)
-        first = (now.hour * 3_600 + now.minute * 60 + now.second) * 1_000 // self._interval_ms
+        now, first = self._local(now_ms), self._place_of(now_ms)
         days = [((now.weekday() + ahead) % 7, ()) for ahead in range(FORECAST_DAYS)]
         swaps = self._forecaster.forecast(days, first, count)
+        if self._today == now.date() and 0 < self._so_far_count <= first:
+            expected = self._forecaster.forecast(days[:1], 0, self._so_far_count).mean.sum(axis=1)
+            left = self._forecaster.intervals - first
+            swaps = by_today(swaps, self._so_far, expected, left)
         if self._sockets is None:
             return swaps
         day_w = self._use.expected_w()
         return replace(swaps, socket_w=day_w[:, (first + np.arange(count)) % day_w.shape[1]])
+
+    def _place_of(self, now_ms: int) -> int:
+        """The interval of the local day."""
+        now = self._local(now_ms)
+        return (now.hour * 3_600 + now.minute * 60 + now.second) * 1_000 // self._interval_ms
 
     def _local(self, now_ms: int) -> datetime:
         return datetime.fromtimestamp(now_ms / 1_000, self._zone)

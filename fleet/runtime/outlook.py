@@ -80,7 +80,7 @@ class Outlook:
             rate_per_h=self._rate[place],
             ready_in_h=tuple(sorted(ready_in)),
             energy_cost=self._price[place],
-            lost_swap_price=self._planner.grid.lost_swap_price,
+            lost_swap_price=self._planner.lost_swap_price,
         )
 
     def moves(self) -> MovesView:
@@ -101,6 +101,6 @@ class Outlook:
                     places=[places.get(cabinet) for cabinet in grid.ids],
                     starts_ms=orders.problem.starts_ms,
                     version=orders.version,
-                    lost_swap_price=grid.lost_swap_price,
+                    lost_swap_price=self._planner.lost_swap_price,
                 )
             return self._moves

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.core.balance import horizon
-from fleet.core.balance.curve import Ring
+from fleet.core.balance.curve import Ring, ServiceNote
 from fleet.core.balance.grid import Grid
 from fleet.core.balance.horizon import Problem
 from fleet.core.balance.instance import Floats, Instance, Ints, Plan
@@ -31,6 +31,7 @@ from fleet.runtime.grid_source import GridSource, State
 from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
 from fleet.runtime.peaks import Peaks
+from fleet.runtime.promise import ServiceWatch
 from protocols.messages import DesiredPlan
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Planner:
         demand: Callable[[Grid], Demand],
         held: HeldPlans,
         peaks: Peaks,
+        service: ServiceWatch,
         publish: Callable[[Sequence[DesiredPlan]], Awaitable[None]],
         solve: Solve,
         prepare: Callable[[], None],
@@ -100,6 +102,7 @@ class Planner:
         self._make_demand = demand
         self._held = held
         self._peaks = peaks
+        self._service = service
         self._publish = publish
         self._solve = solve
         self._prepare = prepare
@@ -149,6 +152,7 @@ class Planner:
             try:
                 await self._held.recall()
                 await self._peaks.recall()
+                await self._service.recall(self._clock.wall_ms())
             except FleetError as error:
                 log.warning("balance: no plans and peaks from the store: %s; trying again", error)
                 await self._clock.sleep(TICK_S)
@@ -233,6 +237,7 @@ class Planner:
         sites = [self._held.site(cabinet) for cabinet in grid.ids]
         peak_w, warm = self._peaks.highest(grid, self.ring, now_ms), self._warm(now_ms)
         await self._peaks.keep()
+        stretch, priced = await self._service.collect(grid, now_ms), self._priced(now_ms)
         stopping = False
 
         def clock_s() -> float:
@@ -242,7 +247,7 @@ class Planner:
         def work() -> tuple[Problem, Plan]:
             count = len(horizon.interval_starts(now_ms, self.interval_s))
             problem = horizon.build(
-                grid,
+                priced,
                 sites,
                 demand.forecast(now_ms, count + 1),
                 now_ms=now_ms,
@@ -270,6 +275,9 @@ class Planner:
             self.early("the grid changed under the run")
             return None
         self._metrics.solve_seconds.observe((self._clock.monotonic_ms() - started_ms) / 1_000)
+        seen = await self._service.look(stretch, sites, problem)
+        await self._service.keep()
+        self._metrics.held_to(seen, self.lost_swap_price)
         return self._orders(grid, problem, plan)
 
     def _orders(self, grid: Grid, problem: Problem, plan: Plan) -> Orders:
@@ -293,7 +301,6 @@ class Planner:
             self.grid,
             orders.problem,
             orders.power_w,
-            orders.plan,
             version=orders.version,
             every_s=self._every_s,
         )
@@ -330,11 +337,24 @@ class Planner:
         count = len(horizon.interval_starts(now_ms, self.interval_s)) + 1
         return State(
             now_ms=now_ms,
-            grid=grid,
+            grid=self._priced(now_ms),
             sites=[self._held.site(cabinet) for cabinet in grid.ids],
             peak_w=self._peaks.highest(grid, self.ring, now_ms),
             forecast=lambda: demand.forecast(now_ms, count),
         )
+
+    @property
+    def lost_swap_price(self) -> float:
+        """What losing a rider is taken to cost now."""
+        return self._service.price(self.grid, self._clock.wall_ms())
+
+    def service(self) -> ServiceNote:
+        """What the plan is held to."""
+        return self._service.note(self.grid, self._clock.wall_ms())
+
+    def _priced(self, now_ms: int) -> Grid:
+        """The grid with the worth that a lost swap has now."""
+        return replace(self.grid, lost_swap_price=self._service.price(self.grid, now_ms))
 
     def expected_w(self, wall_ms: int) -> Ints:
         """What each cabinet should take at most at a moment [N]."""

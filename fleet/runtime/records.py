@@ -79,6 +79,7 @@ class RecordService:
         self._notes = notes
         self._board = board
         self._recorder = recorder
+        self.told: list[Callable[[str, str], None]] = []  # cabinet, reason: who else counts them
         self.energy: Callable[[], Awaitable[EnergyDay | None]] | None = None
         self._clock = clock
         self._counting_since_ms: int | None = None
@@ -152,6 +153,8 @@ class RecordService:
             if len(self._seen) < SEEN_MAX:
                 self._seen.add(pair)
             self._turned[now_ms - now_ms % BUCKET_MS, cabinet_id, reason] += 1
+            for tell in self.told:
+                tell(cabinet_id, reason)
 
     async def _flush(self) -> None:
         now_ms = self._clock.wall_ms()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from fleet.core.commands import QueuedCommand
+from fleet.core.console_views import TURNED_AWAY
 from fleet.core.hands import hands, is_owed
 from fleet.core.operations import (
     TECHNICIAN,
@@ -70,8 +71,10 @@ class SwapService:
         hub: Hub,
         clock: Clock,
         metrics: FleetMetrics,
+        turned_away: Callable[[str, str, str], None] = lambda _rider, _cabinet, _reason: None,
     ) -> None:
         self._rows = rows
+        self._turned_away = turned_away
         self._live = live
         self._commands = commands
         self._hub = hub
@@ -102,6 +105,8 @@ class SwapService:
             if error.code == "no-battery" and kind is Kind.SWAP and await self._is_owed(rider_id):
                 owed = replace(new, kind=Kind.PICKUP)
                 return await self._begin(owed, lambda facts: refuse(Kind.PICKUP, cabinet, facts))
+            if error.code in TURNED_AWAY:
+                self._turned_away(rider_id, cabinet_id, error.code)
             raise
 
     async def _second_scan(self, new: NewSwap, error: RefusedError) -> SwapView:

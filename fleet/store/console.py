@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select
@@ -63,6 +63,38 @@ class ConsoleStore:
         async with self._database.write() as connection:
             await connection.execute(query, rows)
             await connection.execute(old)
+
+    async def shown_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
+        """Riders who were shown it: (cabinet, interval since ``since_ms``, count).
+
+        They are kept by quarters of an hour, and all of one counted in the interval it begins in.
+        """
+        own = t.turned_away.c
+        place = ((own.at_ms - since_ms) // interval_ms).label("place")
+        query = select(own.cabinet, place, func.sum(own.riders))
+        query = query.where(own.at_ms >= since_ms, own.at_ms < until_ms)
+        return await self._counts(query.group_by(own.cabinet, place))
+
+    async def refused_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int, reasons: Collection[str]
+    ) -> list[tuple[str, int, int]]:
+        """Riders whom a cabinet refused for these reasons: (cabinet, interval, count)."""
+        own = t.swap.c
+        place = ((own.updated_ms - since_ms) // interval_ms).label("place")
+        query = select(own.cabinet, place, func.count()).where(
+            own.step == Step.REJECTED.value,
+            own.reason.in_(sorted(reasons)),
+            own.kind.in_(sorted(kind.value for kind in RIDER_KINDS)),
+            own.updated_ms >= since_ms,
+            own.updated_ms < until_ms,
+        )
+        return await self._counts(query.group_by(own.cabinet, place))
+
+    async def _counts(self, query: Select[Any]) -> list[tuple[str, int, int]]:
+        async with self._database.read() as connection:
+            return [(row[0], int(row[1]), int(row[2])) for row in await connection.execute(query)]
 
     async def search(self, text: str) -> list[Find]:
         """Batteries, transactions and riders whose serial, id or number begins with a text.

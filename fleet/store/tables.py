@@ -44,7 +44,7 @@ meta = Table(
     "meta",
     metadata,
     Column("name", String(32), primary_key=True),
-    Column("value", String(128), nullable=False),
+    Column("value", Text, nullable=False),
 )
 
 cabinet = Table(

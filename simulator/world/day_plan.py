@@ -10,17 +10,19 @@ from typing import Final
 import numpy as np
 
 from fleet.core.balance import rush
-from fleet.core.balance.envelopes import (
-    PackCurve,
-    Slots,
-    cabinet_envelopes,
-    needed,
-    ready_packs,
-)
-from fleet.core.balance.forecast import Forecast, Forecaster
-from fleet.core.balance.generate import DAY_S
+from fleet.core.balance.envelopes import PackCurve, Slots
+from fleet.core.balance.forecast import Forecast, Forecaster, by_today
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
-from fleet.core.balance.mirror import LostPrice, Mirror
+from fleet.core.balance.mirror import Mirror
+from fleet.core.balance.needs import (
+    WORTH_MIN,
+    Needs,
+    charge_intervals,
+    needs,
+    waiting_saves,
+    worth,
+)
+from fleet.core.balance.promise import LostPrice, Promise
 from fleet.core.balance.service import priced_stock, spread_stock
 from fleet.core.balance.solve import solve
 from simulator.world.day_policies import PER_INTERVAL, Now
@@ -37,13 +39,7 @@ from simulator.world.day_town import (
 HORIZON: Final = 96
 AHEAD: Final = 16  # intervals of forecast beyond the horizon
 HOURS: Final = INTERVAL_S / 3600
-LATER: Final = 32  # intervals within which a pack may be charged cheaper
-CHARGE: Final = 9  # intervals that a returned pack needs
-TODAY_WORTH: Final = 15.0
 GAP: Final = 0.002
-#: The charge rule keeps every bound, so that packs draw a little less than a cabinet may: allow it.
-MARGIN: Final = 0.015
-MARGIN_W: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Tuning:
     shortfall_price: float = 30.0
     perfect: bool = False
     perfect_z: float = -0.5
-    worth_min: float = 0.02
+    worth_min: float = WORTH_MIN
     low: float = rush.EARLY_SOC
     few: int = rush.FEW_PACKS
 
@@ -73,8 +69,10 @@ class Ours:
         power, mains = curve()
         self._curve = PackCurve(power, mains, ready)
         slots = Slots(town.soc, np.ones(town.soc.shape, bool), town.breaker_w)
-        self._mirror = Mirror(slots, self._curve, town.feeder_of, town.region_of)
-        self._lost_price = LostPrice(tuning.lost_price) if tuning.lost_price > 0.0 else None
+        self._promise: Promise | None = None
+        if tuning.lost_price > 0.0:
+            mirror = Mirror(slots, self._curve, town.feeder_of, town.region_of)
+            self._promise = Promise(mirror, LostPrice(tuning.lost_price))
         self._forecaster = _taught(town)
         self._seen = np.zeros((cabinets, 96), np.int64)  # riders of the day so far
         self._expected = Forecast(np.zeros((cabinets, 0)), np.zeros(cabinets))
@@ -107,8 +105,7 @@ class Ours:
             self._planned_wh += float(self._left_wh.sum())
         left_h = (PER_INTERVAL - phase) * STEP_S / 3600
         want = np.maximum(self._left_wh, 0.0) / left_h
-        want = np.where(want > 0.0, want * (1.0 + MARGIN) + MARGIN_W, 0.0)
-        want = np.minimum(want, self._town.breaker_w)
+        want = np.minimum(rush.allowed(want), self._town.breaker_w)
         return np.where(self._open, now.full_w, want)
 
     def _look_back(self, now: Now) -> None:
@@ -128,14 +125,15 @@ class Ours:
 
     def _compare(self, came: Ints, lost: Ints, step: int) -> None:
         """Let the mirror serve the same riders."""
-        if self._lost_price is None or not self._tuning.mirrored:
+        if self._promise is None or not self._tuning.mirrored:
             return
         town, interval = self._town, step // PER_INTERVAL
-        mirrored = self._mirror.step(
-            came, STEP_S / 3600, town.feeder_w[:, interval % 96], town.region_w[:, interval]
-        )
-        self._lost_price.learn(
-            int(lost.sum()), int(mirrored.sum()), int(came.sum()), STEP_S / DAY_S
+        self._promise.look(
+            came,
+            lost,
+            STEP_S / 3600,
+            town.feeder_w[:, interval % 96],
+            town.region_w[:, interval],
         )
 
     def _day(self, day: int) -> tuple[int, tuple[str, ...]]:
@@ -154,10 +152,10 @@ class Ours:
             self._expected_day = day
         seen = self._seen[:, :first].sum(axis=1)
         expected = self._expected.mean[:, :first].sum(axis=1)
-        factor = (TODAY_WORTH + seen) / (TODAY_WORTH + expected)
-        mean = self._expected.mean[:, first : first + count].copy()
-        mean[:, : 96 - first] *= factor[:, None]
-        return Forecast(mean, self._expected.relative_variance)
+        ahead = self._expected.mean[:, first : first + count]
+        return by_today(
+            Forecast(ahead, self._expected.relative_variance), seen, expected, 96 - first
+        )
 
     def _truth(self, interval: int, count: int) -> Forecast:
         riders = self._town.riders
@@ -172,7 +170,7 @@ class Ours:
         return Forecast(mean, np.zeros(len(mean)))
 
     def _replan(self, now: Now) -> Floats:
-        instance, wanted = self.instance(now)
+        instance, found = self.instance(now)
         warm = None if self._plan is None else self._plan.later(1)
         started = time.perf_counter()
         self._plan = solve(
@@ -180,53 +178,42 @@ class Ours:
         )
         self.solve_s += time.perf_counter() - started
         energy: Floats = self._plan.step_wh[:, 0].astype(float)
-        waiting = ((now.soc >= 0) & (now.soc < now.ready)).sum(axis=1)
-        pressed = rush.urgent(wanted, waiting, CHARGE)
-        self._open = rush.opened(pressed, energy, instance.energy_max_wh[:, 0])
+        self._open = rush.opened(found.urgent, energy, instance.energy_max_wh[:, 0])
         return energy
 
     def _stock(self, interval: int) -> Callable[[Floats, Floats], Floats]:
         tuning = self._tuning
-        if tuning.perfect or self._lost_price is None:
+        if tuning.perfect or self._promise is None:
             fixed = np.full(len(self._target), tuning.perfect_z if tuning.perfect else tuning.z)
             return lambda mean, variance: spread_stock(mean, variance, fixed)
-        worth = np.maximum(self._saving(interval) / self._lost_price.price, tuning.worth_min)
-        return lambda mean, variance: priced_stock(mean, variance, worth[None, :])
+        charge = charge_intervals(self._curve, INTERVAL_S)
+        price = np.roll(self._town.price, -(interval % 96))
+        saves = waiting_saves(price, HORIZON + tuning.lead, INTERVAL_S, charge, SWAP_WH)
+        kept = worth(saves, self._promise.lost_price.price, tuning.worth_min)
+        return lambda mean, variance: priced_stock(mean, variance, kept[None, :])
 
-    def _saving(self, interval: int) -> Floats:
-        """What one pack saves if it is ready later than by the end of each interval [T + lead]."""
-        length = HORIZON + self._tuning.lead
-        day = np.roll(self._town.price, -(interval % 96))
-        price = np.concatenate((day[-CHARGE:], day, day))
-        late = np.lib.stride_tricks.sliding_window_view(price[CHARGE:], LATER)[1 : length + 1]
-        now = np.lib.stride_tricks.sliding_window_view(price, CHARGE)[1 : length + 1]
-        saved: Floats = np.maximum(now.mean(axis=1) - late.min(axis=1), 0.0) * SWAP_WH / 1000
-        return saved
-
-    def instance(self, now: Now) -> tuple[Instance, Floats]:
-        """The problem of this moment, and the packs needed by each interval."""
+    def instance(self, now: Now) -> tuple[Instance, Needs]:
+        """The problem of this moment, and what it rests on."""
         town, tuning = self._town, self._tuning
         slots = Slots(now.soc, np.ones(now.soc.shape, bool), town.breaker_w)
-        forecast = self._forecast(now.interval)
-        wanted = needed(
-            forecast,
-            HORIZON,
-            ready_packs(slots, self._curve.ready_soc),
-            (now.soc >= 0).sum(axis=1).astype(float),
+        found = needs(
+            slots,
+            self._forecast(now.interval),
+            self._curve,
             stock=self._stock(now.interval),
+            intervals=HORIZON,
+            interval_s=INTERVAL_S,
             lead=np.full(len(now.soc), max(tuning.lead, int(tuning.perfect))),
-            charge=CHARGE,
         )
-        low, high, step = cabinet_envelopes(slots, forecast, wanted, self._curve, INTERVAL_S)
         place = now.interval % 96
         hours = np.arange(now.interval, now.interval + HORIZON)
         region_w = town.region_w[:, np.minimum(hours, town.region_w.shape[1] - 1)]
         regions = len(region_w)
         instance = Instance(
             step_s=INTERVAL_S,
-            energy_min_wh=low,
-            energy_max_wh=high,
-            step_max_wh=step,
+            energy_min_wh=found.low,
+            energy_max_wh=found.high,
+            step_max_wh=found.step,
             feeder_of_cabinet=town.feeder_of,
             region_of_feeder=town.region_of,
             feeder_max_wh=_limits(np.roll(town.feeder_w, -place, axis=1)),
@@ -236,7 +223,7 @@ class Ours:
             peak_so_far_w=now.peak_w.copy(),
             shortfall_price_per_kwh=tuning.shortfall_price,
         )
-        return instance, wanted
+        return instance, found
 
 
 def _taught(town: Town) -> Forecaster:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from fleet.runtime.held import HeldPlans
 from fleet.runtime.live import Last
 from fleet.runtime.peaks import Peaks
 from fleet.runtime.planner import Planner
+from fleet.runtime.promise import ServiceWatch
 from protocols.fastclock import REAL
 from protocols.messages import (
     DesiredPlan,
@@ -195,6 +196,8 @@ class Rig:
         self.saved: list[dict[str, tuple[int, str]]] = []
         self.published: list[DesiredPlan] = []
         self.swaps: list[tuple[str, int]] = []
+        self.refused: list[tuple[str, int]] = []
+        self.shown: list[tuple[str, int, int]] = []
         self.asked: list[tuple[int, int]] = []
         self.broken: set[str] = set()
         self.registry = CollectorRegistry()
@@ -204,12 +207,14 @@ class Rig:
     def make(self) -> Planner:
         """A fleetd that starts now."""
         self.registry = CollectorRegistry()
+        self.service = ServiceWatch(self, self, self, fast=self.fast)
         return Planner(
             grids=self,
             last=self.told.get,
             demand=self._demand,
             held=HeldPlans(self, self.told.get, self.clock),
             peaks=Peaks(self, ZONE),
+            service=self.service,
             publish=self._publish,
             solve=self._solve,
             prepare=lambda: None,
@@ -226,7 +231,9 @@ class Rig:
         return plan
 
     def _demand(self, of: Grid) -> Demand:
-        return Demand(self, self, cabinets=of.ids, interval_s=900, zone=ZONE, fast=self.fast)
+        return Demand(
+            self, self, cabinets=of.ids, interval_s=900, zone=ZONE, fast=self.fast, lost=self
+        )
 
     def tell(
         self,
@@ -297,11 +304,27 @@ class Rig:
         self, since_ms: int, until_ms: int, interval_ms: int
     ) -> list[tuple[str, int, int]]:
         self.asked.append((since_ms, until_ms))
+        self._fail("ledger")
+        return _placed(self.swaps, since_ms, until_ms, interval_ms)
+
+    async def refused_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int, reasons: Collection[str]
+    ) -> list[tuple[str, int, int]]:
+        assert "no-full-battery" in reasons
+        return _placed(self.refused, since_ms, until_ms, interval_ms)
+
+    async def shown_by_interval(
+        self, since_ms: int, until_ms: int, interval_ms: int
+    ) -> list[tuple[str, int, int]]:
         return [
-            (cabinet, (at - since_ms) // interval_ms, 1)
-            for cabinet, at in self.swaps
+            (cabinet, (at - since_ms) // interval_ms, riders)
+            for cabinet, at, riders in self.shown
             if since_ms <= at < until_ms
         ]
+
+    def _fail(self, what: str) -> None:
+        if what in self.broken:
+            raise FleetError(f"no {what}", code="store")
 
     async def registered_ms(self) -> dict[str, int]:
         return dict.fromkeys(parse_grid(self.text).ids, NOW_MS - 10 * DAY_MS)
@@ -310,6 +333,16 @@ class Rig:
         if "broker" in self.broken:
             raise FleetError("no broker", code="broker")
         self.published.extend(plans)
+
+
+def _placed(
+    rows: list[tuple[str, int]], since_ms: int, until_ms: int, interval_ms: int
+) -> list[tuple[str, int, int]]:
+    return [
+        (cabinet, (at - since_ms) // interval_ms, 1)
+        for cabinet, at in rows
+        if since_ms <= at < until_ms
+    ]
 
 
 async def until(condition: Callable[[], bool], turns: int = 20_000) -> None:

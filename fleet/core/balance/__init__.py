@@ -12,7 +12,9 @@ each. ``region`` finds the cap that pays, ``bound`` proves how good the plan is 
 ``solve`` does it for all regions side by side.
 
 From riders to instances: ``forecast`` (swaps to come, and how sure that is), ``service`` (packs to
-keep in stock), ``envelopes`` and ``jobs`` (what each cabinet must and may charge). From plans back to
+keep in stock), ``promise`` and ``mirror`` (what a lost swap is worth, by what charging at once would
+lose), ``envelopes`` and ``jobs`` (what each cabinet must and may charge), ``needs`` (all of it, as fleet
+and closed loop both decide). From plans back to
 people: ``rush`` (sites that run out), ``margin`` (what a swap more would cost, for offers to riders),
 ``moves`` (full packs to carry where charging cannot keep up).
 

@@ -38,6 +38,18 @@ class PlanNote(msgspec.Struct, frozen=True, kw_only=True):
     reserved: int  # cabinets that are silent or do not follow, counted at their worst
 
 
+class ServiceNote(msgspec.Struct, frozen=True, kw_only=True):
+    """The service that the plan is held to: counts of the last 24 hours, or since ``since_ms``."""
+
+    lost_swap_price: float  # what losing a rider is taken to cost now
+    usual_price: float  # the grid's own
+    riders: int  # who came, served or not
+    lost: int  # found no full battery
+    lost_at_once: int  # would have found none had every battery been charged as soon as it was back
+    since_ms: int | None
+    counted: bool = True  # False: so few are counted as lost that the count is not believed
+
+
 class CurveView(msgspec.Struct, frozen=True, kw_only=True):
     """The day behind and the day ahead of one scope."""
 
@@ -46,6 +58,7 @@ class CurveView(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     plan: PlanNote | None
     alarms: tuple[str, ...]
+    service: ServiceNote | None = None
     clock_rate: int = 1  # of a demonstration: how much faster than real time the day runs
     points: tuple[CurvePoint, ...]
 

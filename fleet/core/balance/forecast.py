@@ -12,7 +12,7 @@ Day 0 stands on a synthetic profile (no free log of real swaps was found) and a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +39,8 @@ CONDITIONS: Final[Mapping[str, float]] = {"rain": 1.3, "holiday": 1.3}
 #: Relative variance of a day's rate that no history takes away.
 DAY_VARIANCE: Final = 0.01
 QUANTILE_COUNT_MAX: Final = 500
+#: Swaps of today that the forecast of a site is worth when today says otherwise (rain, a feast).
+TODAY_WORTH: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,18 @@ class Forecaster:
         )
         rates: Floats = self._scale_mean()[:, None] * self._base(weekday) * apart[:, self._hour]
         return rates
+
+
+def by_today(forecast: Forecast, seen: ArrayLike, expected: ArrayLike, left: int) -> Forecast:
+    """The same, the ``left`` intervals of today that are to come scaled by how today went so far.
+
+    ``seen`` [C] are the riders of today's whole intervals, served or not, ``expected`` [C] how many
+    they would have been by the forecast.
+    """
+    factor = (TODAY_WORTH + np.asarray(seen, float)) / (TODAY_WORTH + np.asarray(expected, float))
+    mean = forecast.mean.copy()
+    mean[:, :left] *= factor[:, None]
+    return replace(forecast, mean=mean)
 
 
 def pinball(counts: ArrayLike, guess: ArrayLike, level: float) -> float:

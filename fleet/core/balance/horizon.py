@@ -16,15 +16,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.core.balance import envelopes, rush
+from fleet.core.balance import rush
 from fleet.core.balance.envelopes import EMPTY, PackCurve, Slots
 from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid, PackType
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
 from fleet.core.balance.moves import Stock
+from fleet.core.balance.needs import Needs, charge_intervals, needs, waiting_saves, worth
 from fleet.core.balance.service import priced_stock
 from fleet.core.balance.sockets import socket_loads
-from protocols.messages import DesiredPlan, Presence, SlotState, SlotTelemetry
+from protocols.messages import OWN_POWER_W, DesiredPlan, Presence, SlotState, SlotTelemetry
 from protocols.sockets import SocketTelemetry
 
 HORIZON_S: Final = 86_400
@@ -39,9 +40,6 @@ SPARE_INTERVALS: Final = 2
 #: A pack's charge from which its charger's power falls, and to what share at the end.
 TAPER_FROM: Final = 0.85
 TAPER_TO: Final = 0.25
-#: Hours within which a pack may be charged for less, and the least saving that counts, per swap.
-LATER_H: Final = 8
-WORTH_MIN: Final = 0.02
 _COUNTED: Final = frozenset({SlotState.CHARGING, SlotState.WAITING, SlotState.READY})
 
 
@@ -159,10 +157,10 @@ def build(
     )
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
     breaker_w = np.maximum(grid.power.breaker_w - socket_w.max(axis=1), 0).astype(np.float64)
-    (low, high, step), stock, few, urgent = _envelopes(
-        grid, sites, forecast, price, breaker_w, interval_s=interval_s, share=share
+    found, stock = _needs(
+        grid, slot_arrays(sites, breaker_w), forecast, price, interval_s=interval_s, share=share
     )
-    for values in (low, high, step, few, urgent):
+    for values in (found.low, found.high, found.step, found.few, found.urgent):
         values[~follows] = 0
     feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
     region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
@@ -177,9 +175,9 @@ def build(
     return Problem(
         instance=Instance(
             step_s=interval_s,
-            energy_min_wh=low,
-            energy_max_wh=high,
-            step_max_wh=step,
+            energy_min_wh=found.low,
+            energy_max_wh=found.high,
+            step_max_wh=found.step,
             feeder_of_cabinet=feeder_of,
             region_of_feeder=region_of,
             feeder_max_wh=_room_wh(feeder_w, fixed_w, hours),
@@ -194,8 +192,8 @@ def build(
         follows=follows,
         stubborn=stubborn,
         reserve_w=reserve_w,
-        few=few,
-        urgent=urgent,
+        few=found.few,
+        urgent=found.urgent,
         stock=stock,
         feeder_room_w=_room_w(feeder_w, fixed_w),
         region_room_w=_room_w(region_w, region_fixed_w),
@@ -234,13 +232,14 @@ def _reserve(grid: Grid, site: Site, starts: NDArray[np.int64], interval_s: int)
     """What a cabinet that does not follow may charge with, at worst [T]; nothing for the others."""
     if site.standing is Standing.FOLLOWS:
         return np.zeros(len(starts), np.int64)
+    own = own_w(grid)
     row = np.full(len(starts), grid.power.default_w, np.int64)
     sure = site.acknowledged and site.standing is Standing.SILENT
     for plan in site.held[-1:] if sure else site.held:
         ends = starts + interval_s * 1_000
         for place in np.flatnonzero((ends > plan.valid_from_ms) & (starts < plan.valid_until_ms)):
             begin, end = int(starts[place]), int(ends[place])
-            power_w = min(_most(plan, begin, end), grid.power.breaker_w)
+            power_w = min(max(_most(plan, begin, end) - own, 0), grid.power.breaker_w)
             whole = plan.valid_from_ms <= begin and end <= plan.valid_until_ms
             row[place] = power_w if sure and whole else max(row[place], power_w)
     return row
@@ -254,56 +253,45 @@ def _most(plan: DesiredPlan, begin_ms: int, end_ms: int) -> int:
     return max(plan.power_w[first:last], default=0)
 
 
-def _envelopes(
+def _needs(
     grid: Grid,
-    sites: Sequence[Site],
+    slots: Slots,
     forecast: Forecast,
     price: Floats,
-    breaker_w: Floats,
     *,
     interval_s: int,
     share: float,
-) -> tuple[tuple[Ints, Ints, Ints], Stock, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Envelopes by the wall clock's intervals; made from now on, and then cut where those begin.
-
-    And what they rest on, where few packs are ready, and where all others are needed soon [N].
-    """
+) -> tuple[Needs, Stock]:
+    """What the packs must and may take, and what offers and moves are made from."""
     intervals = price.shape[1]
-    curve = pack_curve(grid.pack)
-    slots = slot_arrays(sites, breaker_w)
-    mean = forecast.mean
-    ahead = np.concatenate((mean[:, 1:], mean[:, -1:]), axis=1)
-    shifted = Forecast(share * mean + (1.0 - share) * ahead, forecast.relative_variance)
-    charge = max(int(np.ceil(curve.back[1] * 3600 / interval_s)), 1)
-    worth = _worth(grid, price, interval_s, charge)
-    ready = envelopes.ready_packs(slots, curve.ready_soc)
-    packs = (slots.soc >= 0).sum(axis=1).astype(float)
-    kept = envelopes.kept_ready(
-        shifted,
-        intervals,
-        packs,
-        stock=lambda mean, variance: priced_stock(mean, variance, worth),
-        lead=np.zeros(len(sites), np.int64),
-        charge=charge,
+    curve, pack = pack_curve(grid.pack), grid.pack
+    charge = charge_intervals(curve, interval_s)
+    swap_wh = pack.capacity_wh * (pack.ready_pct - pack.back_pct) / 100 / pack.efficiency
+    saves = np.array(
+        [waiting_saves(region, intervals, interval_s, charge, swap_wh) for region in price]
     )
-    wanted = np.maximum.accumulate(np.maximum(kept - ready[:, None], 0.0), axis=1)
-    low, high, step = envelopes.cabinet_envelopes(slots, shifted, wanted, curve, interval_s)
-    low, high = (np.floor(_cut(values, share)).astype(np.int64) for values in (low, high))
-    return (
-        (np.minimum(low, high), high, np.ceil(_cut(step, share)).astype(np.int64)),
-        Stock(
-            ready=ready,
-            jobs_wh=_jobs(slots, curve, curve.tables[0]),
-            jobs_h=_jobs(slots, curve, curve.tables[1]),
-            back_wh=curve.back[0],
-            back_h=curve.back[1],
-            ends_h=(np.arange(intervals) + share) * interval_s / 3600,
-            riders=_cut(np.cumsum(shifted.mean[:, :intervals], axis=1), share).astype(np.float32),
-            kept=kept.astype(np.float32),
-        ),
-        rush.few(ready) & (packs > 0),
-        rush.urgent(wanted, packs - ready, min(charge, intervals)),
+    of_region = [grid.feeders[feeder].region for _, feeder in grid.cabinets]
+    kept_worth = worth(saves, grid.lost_swap_price)[of_region]
+    found = needs(
+        slots,
+        forecast,
+        curve,
+        stock=lambda mean, variance: priced_stock(mean, variance, kept_worth),
+        intervals=intervals,
+        interval_s=interval_s,
+        share=share,
     )
+    stock = Stock(
+        ready=found.ready,
+        jobs_wh=_jobs(slots, curve, curve.tables[0]),
+        jobs_h=_jobs(slots, curve, curve.tables[1]),
+        back_wh=curve.back[0],
+        back_h=curve.back[1],
+        ends_h=(np.arange(intervals) + share) * interval_s / 3600,
+        riders=found.riders.astype(np.float32),
+        kept=found.kept.astype(np.float32),
+    )
+    return found, stock
 
 
 def _jobs(slots: Slots, curve: PackCurve, table: Floats) -> Floats:
@@ -312,32 +300,6 @@ def _jobs(slots: Slots, curve: PackCurve, table: Floats) -> Floats:
     open_jobs = (slots.soc >= 0.0) & (slots.soc < curve.ready_soc)
     jobs: Floats = np.sort(np.where(open_jobs, lacking, np.inf), axis=1)
     return np.where(np.isfinite(jobs), jobs, 0.0)
-
-
-def _cut(values: Ints | Floats, share: float) -> Floats:
-    """Values at the ends of full intervals from now on, at the ends of the wall clock's."""
-    ends: Floats = values.astype(np.float64)
-    before = np.zeros_like(ends)
-    before[:, 1:] = ends[:, :-1]
-    return before + share * (ends - before)
-
-
-def _worth(grid: Grid, price: Floats, interval_s: int, charge: int) -> Floats:
-    """What a pack held in stock costs more than one charged later, in lost swaps [N,T]."""
-    pack = grid.pack
-    swap_kwh = pack.capacity_wh * (pack.ready_pct - pack.back_pct) / 100 / pack.efficiency / 1_000
-    later = max(LATER_H * 3600 // interval_s, 1)
-    count = price.shape[1]
-    day = np.concatenate((price[:, -charge:], price, price), axis=1)
-    rows = []
-    for region in day:
-        cheap = np.lib.stride_tricks.sliding_window_view(region[charge:], min(later, count))
-        usual = np.lib.stride_tricks.sliding_window_view(region, charge)
-        saved = usual[1 : count + 1].mean(axis=1) - cheap[1 : count + 1].min(axis=1)
-        rows.append(np.maximum(saved, 0.0) * swap_kwh / grid.lost_swap_price)
-    by_region = np.maximum(np.array(rows), WORTH_MIN)
-    of_cabinet: Floats = by_region[[grid.feeders[feeder].region for _, feeder in grid.cabinets]]
-    return of_cabinet
 
 
 def slot_arrays(sites: Sequence[Site], breaker_w: Floats) -> Slots:
@@ -355,10 +317,11 @@ def slot_arrays(sites: Sequence[Site], breaker_w: Floats) -> Slots:
     return Slots(soc, usable, breaker_w)
 
 
-def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
-    """Power to order of each cabinet, sockets included [N,T]; those that do not follow have 0.
+def powers(grid: Grid, problem: Problem, plan: Plan, *, bare: bool = False) -> Ints:
+    """Power to allow each cabinet, sockets included [N,T]; those that do not follow have 0.
 
-    In the first interval urgent sites that are given nearly all they can take are opened.
+    In the first interval within the room on feeders and regions: a little more than is to be drawn
+    (unless ``bare``), and urgent sites that are given nearly all they can take are opened.
     """
     hours = np.full(len(problem.starts_ms), problem.instance.step_s / 3600)
     hours[0] *= problem.share
@@ -369,10 +332,13 @@ def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
     feeder_of, region_of = instance.feeder_of_cabinet, instance.region_of_feeder
     feeder_w = np.bincount(feeder_of, limited[:, 0], len(problem.feeder_room_w))
     region_w = np.bincount(region_of, feeder_w, len(problem.region_room_w))
+    opened = rush.opened(problem.urgent, plan.step_wh[:, 0], instance.energy_max_wh[:, 0])
+    drawn_w = limited[:, 0].astype(float)
+    most_w = np.minimum(drawn_w if bare else rush.allowed(drawn_w), left_w[:, 0])
     limited[:, 0] = rush.open_power(
         limited[:, 0],
-        rush.opened(problem.urgent, plan.step_wh[:, 0], instance.energy_max_wh[:, 0]),
-        left_w[:, 0],
+        opened | (limited[:, 0] > 0),
+        np.where(opened, left_w[:, 0], most_w),
         feeder_of=feeder_of,
         feeder_room_w=problem.feeder_room_w - feeder_w,
         region_of=region_of,
@@ -382,22 +348,27 @@ def powers(grid: Grid, problem: Problem, plan: Plan) -> Ints:
     return ordered
 
 
+def own_w(grid: Grid) -> int:
+    """What a cabinet keeps of its order for itself, as far as the grid counts with it anyhow."""
+    return min(OWN_POWER_W, grid.power.base_w)
+
+
 def valid_intervals(interval_s: int, every_s: int) -> int:
     """How many intervals a plan holds: until the next run, and somewhat more."""
     return 1 + -(-every_s // interval_s) + SPARE_INTERVALS
 
 
 def documents(
-    grid: Grid, problem: Problem, power_w: Ints, plan: Plan, *, version: int, every_s: int
+    grid: Grid, problem: Problem, power_w: Ints, *, version: int, every_s: int
 ) -> list[DesiredPlan]:
     """The plans to publish: short, so that whom nobody tells more falls back to the safe default."""
     interval_s = problem.instance.step_s
     count = min(valid_intervals(interval_s, every_s), len(problem.starts_ms))
-    begin = int(problem.starts_ms[0])
+    begin, own = int(problem.starts_ms[0]), own_w(grid)
     found = []
     for row, (cabinet, _) in enumerate(grid.cabinets):
         if problem.follows[row]:
-            power = tuple(int(each) for each in power_w[row, :count])
+            power = tuple(int(each) + own if each else 0 for each in power_w[row, :count])
         elif problem.stubborn[row]:
             power = (grid.power.default_w,) * count
         else:
@@ -410,18 +381,12 @@ def documents(
                 valid_until_ms=begin + count * interval_s * 1_000,
                 step_s=interval_s,
                 power_w=power,
-                target_soc_pct=_targets(grid, problem, plan, row, count),
+                target_soc_pct=_targets(grid, problem, row, count),
             )
         )
     return found
 
 
-def _targets(grid: Grid, problem: Problem, plan: Plan, row: int, count: int) -> tuple[int, ...]:
-    """Packs wait below full, unless the cabinet is short: then what there is is charged on.
-
-    Where few are ready they are handed out before that.
-    """
-    if problem.few[row]:
-        return (grid.pack.early_pct,) * count
-    short = bool(plan.shortfall_wh[row, : 2 * count].any())
-    return ((100 if short else grid.pack.ready_pct),) * count
+def _targets(grid: Grid, problem: Problem, row: int, count: int) -> tuple[int, ...]:
+    """Packs wait below full; where few are ready they are handed out before that."""
+    return (grid.pack.early_pct if problem.few[row] else grid.pack.ready_pct,) * count

@@ -1,16 +1,8 @@
-"""What charging at once would have done with the same riders: the service that a plan is held to.
-
-Holding packs back saves money and loses riders. How many may be lost is no constant: rain, busy sites
-and tight feeders lose riders whatever one does. So the fleet keeps a picture of itself as if every pack
-were charged as soon as it is back, counts the riders whom *that* fleet would have turned away, and moves
-the worth of a lost swap until its own losses come to the same, over days.
-
-One price for all sites: equal worth at the margin loses fewer riders for the same money than an equal
-share of losses at each site, since stock is dear where many riders come and nearly free where few do.
-"""
+"""What charging at once would have done with the same riders; see ``promise`` for what it is for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -18,19 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fleet.core.balance.envelopes import PackCurve, Slots
 from fleet.core.balance.instance import Floats, Ints
-from fleet.errors import InvalidError
 
-#: How strongly the price answers: by a factor of e at this share of a day's riders too many lost.
-PRICE_SHARE: Final = 0.0125
-#: The mirror knows neither least currents nor the taper, and loses a little less than the world would.
-AIM: Final = 1.03
-#: The price stays within these multiples of the usual one.
-PRICE_LOW: Final = 0.5
-PRICE_HIGH: Final = 8.0
-#: What is left of the balance after a day: what was lost weeks ago is nobody's concern.
-KEPT_A_DAY: Final = 0.98
-#: Riders a day that the balance is divided by, at least; a fleet of few learns slowly.
-RIDERS_MIN: Final = 50.0
+#: Packs are moved in the picture once their number was another for so many looks: a swap under way
+#: has one pack more for a minute.
+LOOKS: Final = 2
+#: A kept picture has a byte per slot: a share of what an empty pack lacks, or this for no pack.
+NO_PACK: Final = 255
+PARTS: Final = 254
 
 
 class Mirror:
@@ -49,13 +35,17 @@ class Mirror:
     ) -> None:
         energy, _, _, _, _ = curve.tables
         at = np.linspace(0.0, 1.0, len(energy))
-        self._there = (slots.soc >= 0.0) & slots.usable
-        self._lacks: Floats = np.where(self._there, np.interp(slots.soc, at, energy), np.inf)
+        self._lacking: Callable[[Floats], Floats] = lambda soc: np.interp(soc, at, energy)
+        self._there, self._lacks = self._read(slots)
         self._back_wh, back_h, _ = curve.back
         self._pack_w = self._back_wh / back_h
         self._breaker_w = slots.breaker_w
         self._feeder_of = feeder_of
         self._region_of: NDArray[np.int32] = region_of[feeder_of]
+        self._most_wh = float(energy[0])
+        self._known = np.ones(len(slots.soc), bool)
+        self._off = np.zeros(len(slots.soc), np.int64)
+        self._looks = np.zeros(len(slots.soc), np.int64)
 
     def step(
         self, came: ArrayLike, hours: float, feeder_w: Floats, region_w: Floats
@@ -79,6 +69,74 @@ class Mirror:
         lost: Ints = np.asarray(came, np.int64) - out
         return lost
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """The cabinets that are pictured [C]; what of the others nobody heard yet is unknown."""
+        return self._known
+
+    def forget(self, rows: NDArray[np.bool_]) -> None:
+        """These begin again from what stands there when they are next heard."""
+        self._known &= ~rows
+        self._there[rows], self._lacks[rows] = False, np.inf
+        self._looks[rows] = 0
+
+    def follow(self, slots: Slots, heard: NDArray[np.bool_]) -> None:
+        """Take in live slots: packs that were carried in or out, and cabinets that are new.
+
+        A pack more than pictured is one that came back empty; for a pack less the emptiest is gone.
+        Of cabinets that are not ``heard`` [C] nothing is taken in.
+        """
+        self._widen(slots.soc.shape[1])
+        self._breaker_w = np.where(heard, slots.breaker_w, self._breaker_w)
+        there, lacks = self._read(slots)
+        fresh = heard & ~self._known
+        width = there.shape[1]
+        self._there[fresh, :width], self._lacks[fresh, :width] = there[fresh], lacks[fresh]
+        self._known |= fresh
+        off = np.where(heard, there.sum(axis=1) - self._there.sum(axis=1), 0)
+        same = (off != 0) & (off == self._off)
+        self._looks = np.where(same, self._looks + 1, (off != 0).astype(np.int64))
+        self._off = off
+        for row in np.flatnonzero(self._looks >= LOOKS):
+            self._move(int(row), int(off[row]))
+
+    def _move(self, row: int, more: int) -> None:
+        """So many packs more in a cabinet, or fewer."""
+        there, lacks = self._there[row], self._lacks[row]
+        if more > 0:
+            places = np.flatnonzero(~there)[:more]
+            there[places], lacks[places] = True, self._back_wh
+        else:
+            order = np.argsort(np.where(there, -lacks, np.inf), kind="stable")[:-more]
+            there[order], lacks[order] = False, np.inf
+        self._off[row] = self._looks[row] = 0
+
+    def picture(self) -> NDArray[np.uint8]:
+        """What each pack lacks [C,S], to be kept; ``recall`` takes it up."""
+        parts = np.rint(np.clip(self._lacks / self._most_wh, 0.0, 1.0) * PARTS)
+        kept: NDArray[np.uint8] = np.where(self._there, parts, NO_PACK).astype(np.uint8)
+        return kept
+
+    def recall(self, picture: NDArray[np.uint8], rows: NDArray[np.bool_]) -> None:
+        """Take up a kept picture of these cabinets."""
+        self._widen(picture.shape[1])
+        width = picture.shape[1]
+        there = picture != NO_PACK
+        lacks = np.where(there, picture / PARTS * self._most_wh, np.inf)
+        self._there[rows], self._lacks[rows] = False, np.inf
+        self._there[rows, :width], self._lacks[rows, :width] = there[rows], lacks[rows]
+        self._known |= rows
+
+    def _widen(self, slots: int) -> None:
+        more = slots - self._lacks.shape[1]
+        if more > 0:
+            self._there = np.pad(self._there, ((0, 0), (0, more)))
+            self._lacks = np.pad(self._lacks, ((0, 0), (0, more)), constant_values=np.inf)
+
+    def _read(self, slots: Slots) -> tuple[NDArray[np.bool_], Floats]:
+        there = (slots.soc >= 0.0) & slots.usable
+        return there, np.where(there, self._lacking(slots.soc), np.inf)
+
     def _shares(self, waiting: NDArray[np.bool_], given_w: Floats) -> Floats:
         """What of its full rate each pack gets: the readiest first, as the cabinet's charge rule [C,S]."""
         shares = waiting.astype(float)
@@ -91,29 +149,3 @@ class Mirror:
         np.put_along_axis(found, order, by_rank, axis=1)
         shares[cut] = np.where(waiting[cut], found, 0.0)
         return shares
-
-
-class LostPrice:
-    """The worth of a lost swap, by the balance of our losses and the mirror's."""
-
-    def __init__(self, usual: float) -> None:
-        if not usual > 0.0:
-            raise InvalidError(f"usual: is {usual}, expected above 0")
-        self._usual = usual
-        self._more = 0.0  # riders lost beyond the mirror's
-        self._riders = 0.0
-        self._days = 0.0
-
-    def learn(self, lost: int, mirrored: int, riders: int, days: float) -> None:
-        """Counts of a stretch of time of ``days``."""
-        kept = KEPT_A_DAY**days
-        self._more = self._more * kept + lost - AIM * mirrored
-        self._riders = self._riders * kept + riders
-        self._days = self._days * kept + days
-
-    @property
-    def price(self) -> float:
-        """Per swap."""
-        a_day = max(self._riders / max(self._days, 1.0), RIDERS_MIN)
-        factor = np.exp(self._more / a_day / PRICE_SHARE)
-        return self._usual * float(np.clip(factor, PRICE_LOW, PRICE_HIGH))

@@ -23,6 +23,10 @@ EARLY_SOC: Final = 0.75
 #: A site that is given this share of what it could take at best is limited by nothing but the forecast.
 OPEN_SHARE: Final = 0.9
 
+#: The charge rule keeps every bound, so that packs draw a little less than a cabinet may: allow it.
+MARGIN: Final = 0.015
+MARGIN_W: Final = 15.0
+
 Flags = NDArray[np.bool_]
 
 
@@ -45,6 +49,12 @@ def opened(pressed: Flags, energy_wh: ArrayLike, energy_max_wh: ArrayLike) -> Fl
     """The urgent sites whose first interval is given nearly all that their envelope allows [C]."""
     found: Flags = pressed & (np.asarray(energy_wh) >= OPEN_SHARE * np.asarray(energy_max_wh))
     return found
+
+
+def allowed(power_w: Floats) -> Floats:
+    """What to allow where so much is to be drawn [C]; nothing where nothing is."""
+    raised: Floats = np.where(power_w > 0.0, power_w * (1.0 + MARGIN) + MARGIN_W, 0.0)
+    return raised
 
 
 def open_power(

@@ -1,7 +1,7 @@
 """How many packs a site keeps in stock, by a fixed spread or by what one more is worth.
 
 By worth (the newsvendor's rule): a pack more is kept while it saves at least so much of a swap as
-holding it back would have saved of the price of a swap. ``mirror`` says what a swap is worth.
+holding it back would have saved of the price of a swap. ``promise`` says what a swap is worth.
 """
 
 from __future__ import annotations

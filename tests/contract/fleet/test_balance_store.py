@@ -57,3 +57,5 @@ async def test_a_note_is_kept_by_name_and_the_last_counts(town: Stores) -> None:
     await town.meta.keep_note("balance-peaks", '{"month": 24315}')
     await town.meta.keep_note("other", "1")
     assert await town.meta.note("balance-peaks") == '{"month": 24315}'
+    await town.meta.keep_note("other", "x" * 1_000_000)
+    assert await town.meta.note("other") == "x" * 1_000_000, "a picture of many cabinets"

@@ -132,3 +132,50 @@ async def test_events_newest_first(town: Stores) -> None:
     assert [(each.epoch, each.seq) for each in seen] == [(2, 1), (1, 2), (1, 1)]
     assert len(await town.console.events(A, "boot", 10)) == 2
     assert len(await town.console.events(A, "", 1)) == 1
+
+
+async def test_riders_turned_away_are_told_by_cabinet_and_interval(town: Stores) -> None:
+    quarter = 15 * 60_000
+    counted = {
+        (MIDNIGHT, A, "offline"): 2,
+        (MIDNIGHT, A, "no-full-battery"): 1,
+        (MIDNIGHT + 4 * quarter, A, "offline"): 5,
+        (MIDNIGHT + quarter, B, "alarm"): 4,
+        (MIDNIGHT - quarter, A, "offline"): 9,
+    }
+    await town.console.add_turned(counted, MIDNIGHT)
+    found = await town.console.shown_by_interval(MIDNIGHT, MIDNIGHT + 4 * quarter, quarter)
+    assert sorted(found) == [(A, 0, 3), (B, 1, 4)]
+
+
+async def test_who_was_refused_by_a_cabinet_is_told_by_reason(town: Stores) -> None:
+    rows = [
+        (A, "swap", "rejected", "no-full-battery", 0),
+        (A, "pickup", "rejected", "no-full-battery", 899_999),
+        (A, "swap", "rejected", "no-empty-slot", 1),
+        (A, "swap", "completed", None, 1),
+        (A, "load", "rejected", "no-full-battery", 1),
+        (B, "swap", "rejected", "no-full-battery", 900_000),
+        (B, "swap", "rejected", "no-full-battery", 1_800_000),
+    ]
+    async with town.database.write() as connection:
+        for number, (cabinet, kind, step, reason, at_ms) in enumerate(rows):
+            await connection.execute(
+                insert(t.swap).values(
+                    id=f"S{number}",
+                    cabinet=cabinet,
+                    rider="R1",
+                    kind=kind,
+                    idempotency_key=f"key-{number}",
+                    step=step,
+                    reason=reason,
+                    rank=80,
+                    open=False,
+                    created_ms=MIDNIGHT,
+                    updated_ms=MIDNIGHT + at_ms,
+                )
+            )
+    span = MIDNIGHT, MIDNIGHT + 1_800_000, 900_000
+    found = await town.console.refused_by_interval(*span, ("no-full-battery",))
+    assert sorted(found) == [(A, 0, 2), (B, 1, 1)]
+    assert len(await town.console.refused_by_interval(*span, ("no-empty-slot",))) == 1

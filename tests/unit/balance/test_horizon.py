@@ -14,9 +14,20 @@ from fleet.core.balance import horizon
 from fleet.core.balance.grid import Grid
 from fleet.core.balance.horizon import Problem, Site, Standing
 from fleet.core.balance.instance import Plan
+from fleet.core.balance.rush import MARGIN, MARGIN_W
 from fleet.core.balance.solve import solve
-from protocols.messages import DesiredPlan, SlotState
-from tests.support.balance_rig import NOW_MS, STEP_MS, ZONE, desired, grid, slot, slots, steady
+from protocols.messages import OWN_POWER_W, DesiredPlan, SlotState
+from tests.support.balance_rig import (
+    GRID,
+    NOW_MS,
+    STEP_MS,
+    ZONE,
+    desired,
+    grid,
+    slot,
+    slots,
+    steady,
+)
 from tests.support.plan_check import faults
 
 FULL = slots(20, 35, 50, 90, 99, None)
@@ -45,7 +56,7 @@ def solved(problem: Problem) -> Plan:
 
 def published(of: Grid, problem: Problem, plan: Plan) -> dict[str, DesiredPlan]:
     power = horizon.powers(of, problem, plan)
-    made = horizon.documents(of, problem, power, plan, version=7, every_s=300)
+    made = horizon.documents(of, problem, power, version=7, every_s=300)
     return {each.cabinet: each for each in made}
 
 
@@ -69,7 +80,7 @@ def test_a_whole_interval_is_not_cut() -> None:
     assert faults(whole.instance, plan) == []
     power = horizon.powers(grid(), whole, plan)
     assert np.array_equal(power[:, 1:], plan.step_wh[:, 1:] * 4)
-    assert np.all(power[:, 0] >= plan.step_wh[:, 0] * 4), "urgent sites are opened"
+    assert np.all(power[:, 0] >= plan.step_wh[:, 0] * 4), "urgent sites are opened, all have room"
 
 
 def test_plans_end_soon_after_the_next_run() -> None:
@@ -82,12 +93,30 @@ def test_plans_end_soon_after_the_next_run() -> None:
     assert sum(plan.power_w) > 0
 
 
+def test_a_cabinet_may_take_its_own_need_and_a_margin_beside_what_it_is_to_charge() -> None:
+    problem = problem_of(grid(), [site("A-1"), site("A-2"), site("B-1")])
+    step = np.zeros_like(problem.instance.step_max_wh)
+    step[0, :2] = 100, 100
+    plan = Plan(step.astype(np.int32), np.zeros_like(step, np.int32), 0.0, 0.0, 0.0)
+    first_w = int(100 / 0.25 / problem.share + 1e-9)
+    allowed_w = int(first_w * (1 + MARGIN) + MARGIN_W)
+    made = published(grid(), problem, plan)
+    assert made["A-1"].power_w == (allowed_w + OWN_POWER_W, 400 + OWN_POWER_W, 0, 0)
+    assert set(made["A-2"].power_w) == {0}, "nothing to charge: nothing to take"
+    assert horizon.powers(grid(), problem, plan, bare=True)[0, 0] == first_w
+    tight = replace(problem, feeder_room_w=np.array([first_w + 5.0, np.inf]))
+    assert horizon.powers(grid(), tight, plan)[0, 0] == first_w + 5, "never above the feeder"
+    free = grid(GRID.replace("base_w = 60", "base_w = 0"))
+    bare = published(free, problem, plan)["A-1"].power_w
+    assert bare[1] == 400, "what the grid does not count with is not given"
+
+
 def test_a_silent_cabinet_is_counted_with_its_plan_and_then_with_its_default() -> None:
     held = desired("A-2", 5, 700, 900, 1_100)
     sure = site("A-2", Standing.SILENT, held=(held,), acknowledged=True)
     problem = problem_of(grid(), [site("A-1"), sure, site("B-1")])
-    assert problem.reserve_w[1, :5].tolist() == [700, 900, 1_100, 2_000, 2_000]
-    assert problem.instance.feeder_max_wh[0, 1] == (5_000 - 120 - 900) // 4
+    assert problem.reserve_w[1, :5].tolist() == [660, 860, 1_060, 2_000, 2_000]
+    assert problem.instance.feeder_max_wh[0, 1] == (5_000 - 120 - 860) // 4
     assert not problem.instance.energy_max_wh[1].any(), "its packs are nobody's energy"
     assert "A-2" not in published(grid(), problem, solved(problem))
 
@@ -96,7 +125,7 @@ def test_a_plan_that_may_not_have_arrived_counts_as_the_worse_of_both() -> None:
     held = (desired("A-2", 5, 2_600, 900), desired("A-2", 6, 400, 2_500))
     doubt = site("A-2", Standing.SILENT, held=held)
     problem = problem_of(grid(), [site("A-1"), doubt, site("B-1")])
-    assert problem.reserve_w[1, :3].tolist() == [2_600, 2_500, 2_000]
+    assert problem.reserve_w[1, :3].tolist() == [2_560, 2_460, 2_000]
 
 
 def test_who_does_not_follow_is_offered_its_default_only() -> None:
@@ -184,7 +213,8 @@ def worst_w(of: Grid, each: Site, at_ms: int) -> int:
     for plan in each.held[-1:] if sure else each.held:
         if plan.valid_from_ms <= at_ms < plan.valid_until_ms:
             power_w = plan.power_w[(at_ms - plan.valid_from_ms) // (plan.step_s * 1_000)]
-            found.append(min(power_w, of.power.breaker_w))
+            charging_w = max(power_w - OWN_POWER_W, 0)  # all else is the grid's base_w
+            found.append(min(charging_w, of.power.breaker_w))
     if not (sure and found):
         found.append(of.power.default_w)
     return max(found)
@@ -221,5 +251,6 @@ def test_no_limit_is_ever_exceeded(town: tuple[Grid, list[Site], int], mean: flo
                 assert sum(total for total, _ in by_feeder) <= max(limit, fixed_w)
     for row, (cabinet, _) in enumerate(of.cabinets):
         if problem.follows[row]:
-            assert made[cabinet].power_w == tuple(power[row, :4])
-            assert max(made[cabinet].power_w) <= of.power.breaker_w
+            charging = tuple(max(each - OWN_POWER_W, 0) for each in made[cabinet].power_w)
+            assert charging == tuple(power[row, :4])
+            assert max(charging) <= of.power.breaker_w

@@ -97,7 +97,7 @@ def test_a_busy_site_without_ready_packs_hands_out_early_and_is_opened() -> None
     assert power[0, 0] > horizon.powers(of, quiet, plan)[0, 0]
     assert 4_990 < power[:2, 0].sum() + 2 * 60 <= 5_000, "two busy sites take the feeder's room"
     assert power[:, 0].sum() + 3 * 60 <= 9_000
-    documents = horizon.documents(of, busy, power, plan, version=1, every_s=300)
+    documents = horizon.documents(of, busy, power, version=1, every_s=300)
     targets = {each.cabinet: set(each.target_soc_pct) for each in documents}
     assert targets == {"A-1": {75}, "A-2": {95}, "B-1": {95}}
 

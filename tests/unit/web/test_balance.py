@@ -9,7 +9,7 @@ from typing import Any
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
-from fleet.core.balance.curve import CurvePoint, CurveView
+from fleet.core.balance.curve import CurvePoint, CurveView, ServiceNote
 from fleet.core.balance.moves import MovesView, MoveView
 from fleet.errors import NotFoundError
 from fleet.runtime.balance_metrics import ALARMS
@@ -102,6 +102,29 @@ async def test_a_fast_day_says_so(town: Town, operator: AsyncClient, monkeypatch
     assert "times faster" not in (await operator.get("/ops/balance?lang=en")).text
     monkeypatch.setattr("tests.unit.web.test_balance.VIEW", replace(VIEW, clock_rate=60))
     assert "runs 60 times faster" in (await operator.get("/ops/balance?lang=en")).text
+
+
+async def test_the_page_and_rest_say_what_service_the_plan_is_held_to(
+    town: Town, operator: AsyncClient, monkeypatch: Any
+) -> None:
+    service = ServiceNote(
+        lost_swap_price=3.25,
+        usual_price=2.0,
+        riders=120,
+        lost=7,
+        lost_at_once=5,
+        since_ms=0,
+        counted=False,
+    )
+    switch_on(town)
+    assert 'id="service"' not in (await operator.get("/ops/balance?lang=en")).text
+    monkeypatch.setattr("tests.unit.web.test_balance.VIEW", replace(VIEW, service=service))
+    english = (await operator.get("/ops/balance?lang=en")).text
+    for text in ("3.25", "(grid: 2.00)", "7 / 120", "at once", "not believed"):
+        assert text in english
+    assert "随到随充" in (await operator.get("/ops/balance?lang=zh")).text
+    told = (await operator.get("/api/v1/balance/curve")).json()["service"]
+    assert (told["lost_swap_price"], told["lost_at_once"], told["counted"]) == (3.25, 5, False)
 
 
 async def test_strangers_do_not_see_the_page(town: Town, stranger: AsyncClient) -> None:
