@@ -52,12 +52,15 @@ def settle(draft: Draft) -> None:
 
 
 def recheck(draft: Draft, fits: Fits) -> None:
-    """After a start: what was taken over once may not fit the file as it is now."""
-    for held in (draft.durable.config_next, draft.durable.config):
+    """After a start: what was taken over once may not fit the file as it is now.
+
+    Each by itself: one that waited must not take away the limits of the one that runs.
+    """
+    for field in ("config", "config_next"):  # the newest refusal is told last, and stays
+        held = getattr(draft.durable, field)
         if held is not None and (why := fits(held.values)):
-            draft.keep(config_next=None, config=None)
+            draft.keep(**{field: None})
             _refuse(draft, held, why[:WHY_CHARS_MAX])
-            return
 
 
 def _engaged(state: State) -> bool:
@@ -76,7 +79,7 @@ def _refuse(draft: Draft, config: DesiredConfig, why: str) -> None:
     # What waited is older than what was refused, but the fleet has not taken it back.
     for field in ("config", "config_next"):
         held = getattr(draft.durable, field)
-        if held is not None:
+        if held is not None and held.version < config.version:
             draft.keep(**{field: replace(held, values={**held.values, **beside})})
     if draft.durable.config is None and beside:
         draft.keep(config=DesiredConfig(cabinet=config.cabinet, version=NO_VERSION, values=beside))

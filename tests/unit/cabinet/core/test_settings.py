@@ -317,6 +317,41 @@ def test_what_no_longer_fits_the_file_after_a_restart_is_given_up_and_told() -> 
     assert runs(rig)[0] == 6
 
 
+def test_what_waited_and_no_longer_fits_leaves_what_runs_as_it_is() -> None:
+    rig = Rig().ready()
+    wish(rig, 5, power_max_w=900)
+    assert rig.start().outcome == "accepted"
+    wish(rig, 6, power_max_w=900, power_default_w=2_800)
+    rig.engine = type(rig.engine)(
+        replace(rig.engine.config, breaker_w=2_000), rig.engine.verify, rig.token
+    )
+    rig.boot()
+    rig.run(500)
+    assert runs(rig) == (5, {"power_max_w": 900})
+    assert refused(rig) == (6, "power_default_w 2800: is above the breaker's 2000 W")
+    assert power_limit_w(rig.state, rig.engine.running(rig.state), rig.now) == 900
+    rig.command("swap.cancel", swap_id="SWAP-1")
+    rig.shut(3)
+    rig.run(60_000)
+    assert runs(rig)[0] == 5
+
+
+def test_what_waited_and_fits_outlives_what_ran_with_its_own_secrets() -> None:
+    rig = Rig().ready()
+    wish(rig, 5, power_default_w=2_800, **{CREDENTIALS_VALUE: "keys-2"})
+    assert rig.start().outcome == "accepted"
+    wish(rig, 6, power_default_w=1_500, **{CREDENTIALS_VALUE: "keys-3"})
+    rig.engine = type(rig.engine)(
+        replace(rig.engine.config, breaker_w=2_000), rig.engine.verify, rig.token
+    )
+    rig.boot()
+    rig.run(500)
+    rig.command("swap.cancel", swap_id="SWAP-1")
+    rig.shut(3)
+    rig.run(60_000)
+    assert runs(rig) == (6, {"power_default_w": 1_500, CREDENTIALS_VALUE: "keys-3"})
+
+
 def test_settings_survive_a_restart_and_are_told() -> None:
     rig = Rig().ready()
     wish(rig, 5, kiosk_note_zh="今晚两点停电", kiosk_language="en", air_warn_c=50, air_trip_c=55)
