@@ -18,6 +18,7 @@ from fleet.core.tiles import chart
 from fleet.core.views import CabinetView
 from fleet.errors import NotFoundError
 from fleet.web.drawing import is_live
+from fleet.web.entering import enter
 from fleet.web.pages import FIND_SCRIPT, QR_WORKER, Web, page, web_of
 from fleet.web.present import cabinet_facts, point_of
 
@@ -52,6 +53,8 @@ class Found:
 @router.get("/")
 async def home(request: Request, lat: Degrees = None, lon: Degrees = None, q: _Text = "") -> Response:  # fmt: skip
     """The cabinets, nearest first where the reader told his place; or those that a word names."""
+    if (link := request.query_params.get("pt")) is not None:
+        return await enter(request, link, "/")
     here = reader_at(lat, lon)
     web, wanted = web_of(request), q.strip()
     if (exact := await code_in(wanted, web)) is not None:

@@ -71,6 +71,17 @@ async def test_a_partners_link_logs_in_once_and_leaves_the_address(
     assert "美团" not in (await stranger.get("/c/DH-0001")).text
 
 
+async def test_a_partners_link_to_the_first_page_works_the_same(
+    town: Town, stranger: AsyncClient
+) -> None:
+    path = f"/?pt={link(town)}"
+    reply = await stranger.get(path)
+    assert (reply.status_code, reply.headers["location"]) == (303, "/")
+    assert "× 美团" in (await stranger.get("/")).text
+    assert (await stranger.get(path)).status_code == 403
+    assert (await stranger.get("/?pt=rubbish")).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("claims", "text"),
     [
