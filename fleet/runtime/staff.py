@@ -67,7 +67,8 @@ class StaffService:
 
     async def sign_in(self, name: str, password: str, code: str, came: Came) -> str:
         """A session's token; raise SignInError, the same whatever was wrong."""
-        found = await self._rows.secrets(name) if len(name) <= 64 else None
+        known = len(name) <= 64 and name.isprintable()
+        found = await self._rows.secrets(name) if known else None
         kept = None if found is None or found.account.off else found.password_hash
         within = len(password) <= rules.PASSWORD_CHARS_MAX
         right = await self._passwords.right(password if within else "", kept if within else None)
@@ -251,6 +252,8 @@ class StaffService:
     async def add(self, name: str, role: Role, scope: Scope, by: str) -> str:
         """A new account; returns the one-time link's token by which it gets its password."""
         account = Account(_new_id(), rules.check_name(name), role, scope)
+        if any(each.name.lower() == name.lower() for each in await self._tokens.all()):
+            raise InvalidError(f"staff {name}: a token has this name", code="name-taken")
         await self._rows.add(account, by, self._clock.wall_ms())
         return await self._link(LinkFor.PASSWORD, account.id)
 
@@ -282,6 +285,9 @@ class StaffService:
     ) -> tuple[ApiToken, str]:
         """A new API token, and its text, which is told this once."""
         now_ms = self._clock.wall_ms()
+        if await self._rows.secrets(rules.check_name(name)) is not None:
+            # In the log of orders it would pass for that person.
+            raise InvalidError(f"token {name}: somebody has this name", code="name-taken")
         text = rules.TOKEN_PREFIX + secrets.token_urlsafe(rules.TOKEN_BYTES)
         made = ApiToken(
             id=_new_id(),

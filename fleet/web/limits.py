@@ -33,6 +33,9 @@ PARTNER_CALLS: Final = Rate("partner-calls", 1_200, 60_000)
 #: A depot may share one address; a password is guessed at one account at a time.
 SIGN_INS_PER_ADDRESS: Final = Rate("staff-address", 30, 60_000)
 SIGN_INS_PER_ACCOUNT: Final = Rate("staff-account", 10, 15 * 60_000)
+#: About what a core can hash. In an account's window no more names come than its table holds: who
+#: guesses can't push out the count of an account by asking for others.
+SIGN_INS_IN_ALL: Final = Rate("staff-all", 400, 60_000)
 FORGED_TOKENS: Final = Rate("token-forged", 60, 60_000)
 TOKEN_CALLS: Final = Rate("token-calls", 1_200, 60_000)
 WHAT_IF: Final = Rate("what-if", 12, 60_000)  # each may take a core for seconds
@@ -44,25 +47,28 @@ def starts_per_rider(times_max: int) -> Rate:
 
 
 class Throttle:
-    """Counts per rate and caller in fixed windows."""
+    """Counts per rate and caller in fixed windows.
+
+    Each rate has a table of its own: a flood of addresses forgets no account.
+    """
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self._keys_max = keys_max
-        self._windows: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+        self._tables: dict[str, OrderedDict[str, tuple[int, int]]] = {}
 
     def spend(self, rate: Rate, who: str, now_ms: int) -> None:
         """Count one; raise LimitedError when that is one too many."""
-        key = (rate.name, who)
-        since_ms, times = self._windows.get(key, (now_ms, 0))
+        windows = self._tables.setdefault(rate.name, OrderedDict())
+        since_ms, times = windows.get(who, (now_ms, 0))
         if now_ms - since_ms >= rate.window_ms:
             since_ms, times = now_ms, 0
         if times >= rate.times_max:
             left_ms = since_ms + rate.window_ms - now_ms
             raise LimitedError("too many requests", retry_after_s=-(-left_ms // 1_000))
-        self._windows[key] = (since_ms, times + 1)
-        self._windows.move_to_end(key)
-        if len(self._windows) > self._keys_max:
-            self._windows.popitem(last=False)
+        windows[who] = (since_ms, times + 1)
+        windows.move_to_end(who)
+        if len(windows) > self._keys_max:
+            windows.popitem(last=False)
 
 
 class Once:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from starlette.requests import HTTPConnection
@@ -15,6 +16,7 @@ from fleet.web.pages import BRAND_COOKIE, Web, web_of
 from fleet.web.security import LoginRequiredError
 
 RIDER_COOKIE: Final = "yz_session"
+_V6_BITS: Final = 64
 _SEEN: Final = "yz_identities"
 
 
@@ -111,8 +113,16 @@ def rider_key(rider_id: str) -> str:
 
 
 def address(request: HTTPConnection) -> str:
-    """Where a request comes from."""
-    return request.client.host if request.client else "unknown"
+    """Where a request comes from; of IPv6 the network, since one caller has all of its addresses."""
+    host = request.client.host if request.client else "unknown"
+    try:
+        known = ip_address(host)
+    except ValueError:
+        return host
+    if not isinstance(known, IPv6Address):
+        return host
+    inner = known.ipv4_mapped
+    return str(inner) if inner else str(ip_network(f"{known}/{_V6_BITS}", strict=False))
 
 
 def cookie_name(web: Web, name: str) -> str:

@@ -15,7 +15,7 @@ from fleet.web.access import anybody
 from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.rider import SEE_OTHER
-from fleet.web.sessions import address
+from fleet.web.sessions import address, cookie_name
 from fleet.web.signin import (
     came_from,
     ops_next,
@@ -48,7 +48,7 @@ async def login(request: Request, token: _Query = "", next: _Query = "/ops") -> 
     except (LinkError, LimitedError) as error:
         notice = explained(web_of(request).catalogue(request), error)
         return sign_in_page(request, status=error.status, notice=notice)
-    return _signed_in(request, session, "/ops")
+    return await _signed_in(request, session, "/ops")
 
 
 @router.post("/login")
@@ -64,6 +64,7 @@ async def sign_in(
     try:
         _spend_address(request)
         now_ms = web.clock.monotonic_ms()
+        web.staff_throttle.spend(limits.SIGN_INS_IN_ALL, "", now_ms)
         web.staff_throttle.spend(limits.SIGN_INS_PER_ACCOUNT, name.lower()[:64], now_ms)
         came = came_from(request)
         session = await staff_port(request).sign_in(name, password, code.strip(), came)
@@ -75,7 +76,7 @@ async def sign_in(
         if isinstance(error, LimitedError):
             response.headers["Retry-After"] = str(error.retry_after_s)
         return response
-    return _signed_in(request, session, ops_next(next))
+    return await _signed_in(request, session, ops_next(next))
 
 
 @router.post("/logout")
@@ -112,7 +113,7 @@ async def join(
     except LinkError as error:
         notice = explained(web_of(request).catalogue(request), error)
         return sign_in_page(request, status=error.status, notice=notice)
-    return _signed_in(request, session, "/ops/me")
+    return await _signed_in(request, session, "/ops/me")
 
 
 async def _join(
@@ -165,7 +166,7 @@ async def from_provider(
         raise NotFoundError("no identity provider is configured")
     try:
         _spend_address(request)
-        kept = request.cookies.get(PROVIDER_COOKIE, "")
+        kept = request.cookies.get(cookie_name(web, PROVIDER_COOKIE), "")
         answer = "" if error else code
         provided, onwards = await web.provider.end(kept, state, answer, web.clock.wall_ms())
         session = await staff_port(request).sign_in_by(provided, came_from(request))
@@ -173,18 +174,19 @@ async def from_provider(
         notice = explained(web.catalogue(request), refusal)
         response = sign_in_page(request, status=refusal.status, notice=notice)
     else:
-        response = _signed_in(request, session, ops_next(onwards))
+        response = await _signed_in(request, session, ops_next(onwards))
     _keep(request, response, "")
     return response
 
 
 def _keep(request: Request, response: Response, kept: str) -> None:
+    web = web_of(request)
     response.set_cookie(
-        PROVIDER_COOKIE,
+        cookie_name(web, PROVIDER_COOKIE),
         kept,
         max_age=PROVIDER_COOKIE_AGE_S if kept else 0,
-        path="/ops/sso",
-        secure=web_of(request).config.secure,
+        path="/" if web.config.secure else "/ops/sso",  # as the name's prefix wants it
+        secure=web.config.secure,
         httponly=True,
         samesite="lax",
     )
@@ -197,7 +199,12 @@ def _spend_address(request: Request) -> None:
     )
 
 
-def _signed_in(request: Request, session: str, onwards: str) -> Response:
+async def _signed_in(request: Request, session: str, onwards: str) -> Response:
+    """Keep the new session; the one that this browser had is over, whosever it was."""
+    before = staff_cookie(request)
+    if before:
+        await staff_port(request).sign_out(before)
+        staff_changed(request)
     response = RedirectResponse(onwards, SEE_OTHER)
     set_staff_cookie(request, response, session)
     return response

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from httpx2 import AsyncClient, Response
+from starlette.requests import HTTPConnection
 
 from fleet.core.access import EVERYWHERE, Permission, Role, Scope
 from fleet.core.records import LogFilter
@@ -21,6 +22,7 @@ from fleet.runtime.staff import StaffService
 from fleet.store.tables_staff import api_token, staff, staff_link, staff_recovery, staff_session
 from fleet.stores import Stores, open_stores
 from fleet.web import limits
+from fleet.web.sessions import address
 from protocols.offline import step_of, totp
 from tests.support.fleet_fakes import Town, cabinet, serving
 from tests.support.fleet_fakes_staff import accounts_over
@@ -394,3 +396,103 @@ async def test_changes_of_access_stand_in_the_log_which_holds(town: Town, stores
     ]  # fmt: skip
     assert rows[3].reason == "operator; stations DRUM"
     assert await stores.audit.audit() == []
+
+
+# --- as somebody would who wants in -----------------------------------------------------------------
+
+
+async def test_signing_in_is_not_done_for_one_by_another_site(town: Town) -> None:
+    """Else one would work, unknowing, in the account of whoever made that site."""
+    await member(town, "mallory", Role.ADMIN)
+    link = await service(town).add("trent", Role.OPERATOR, EVERYWHERE, "test")
+    mine = {"name": "mallory", "password": PASSWORD, "code": ""}
+    joined = {"token": link, "name": "trent", "password": PASSWORD, "again": PASSWORD}
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        async with town.client(headers=headers) as led:
+            for path, data in (("/ops/login", mine), ("/ops/join", joined), ("/ops/logout", {})):
+                reply = await led.post(path, data=data)
+                assert (reply.status_code, "set-cookie" in reply.headers) == (403, False), path
+    assert await service(town).link(link) is not None
+
+
+async def test_a_session_that_was_put_into_the_browser_is_not_taken_up(
+    town: Town, client: AsyncClient
+) -> None:
+    await member(town, "li.na", Role.ADMIN)
+    client.cookies.set("yz_ops", "put-there-by-somebody")
+    own = (await sign_in(client, "li.na")).cookies["yz_ops"]
+    assert own != "put-there-by-somebody"
+    async with town.client(cookies={"yz_ops": "put-there-by-somebody"}) as other:
+        assert (await other.get("/ops")).status_code == 401
+
+
+async def test_signing_in_again_ends_the_session_that_the_browser_had(
+    town: Town, client: AsyncClient
+) -> None:
+    await member(town, "li.na", Role.ADMIN)
+    older = (await sign_in(client, "li.na")).cookies["yz_ops"]
+    newer = (await sign_in(client, "li.na")).cookies["yz_ops"]
+    for token, status in ((older, 401), (newer, 200)):
+        async with town.client(cookies={"yz_ops": token}) as other:
+            assert (await other.get("/ops")).status_code == status
+
+
+async def test_a_flood_of_addresses_and_names_does_not_make_an_account_forgotten(
+    town: Town, client: AsyncClient
+) -> None:
+    await member(town, "li.na", Role.ADMIN)
+    web = town.app.state.web
+    throttle = limits.Throttle(keys_max=50)
+    object.__setattr__(web, "staff_throttle", throttle)
+    for _ in range(limits.SIGN_INS_PER_ACCOUNT.times_max):
+        await sign_in(client, "li.na", "wrong")
+    now_ms = web.clock.monotonic_ms()
+    for number in range(500):
+        throttle.spend(limits.SIGN_INS_PER_ADDRESS, f"10.0.{number}", now_ms)
+    assert (await sign_in(client, "li.na")).status_code == 429
+    account, whole = limits.SIGN_INS_PER_ACCOUNT, limits.SIGN_INS_IN_ALL
+    names = whole.times_max * (account.window_ms // whole.window_ms + 1)
+    assert names < limits.KEYS_MAX, "no more names than the table holds, in an account's window"
+
+
+async def test_all_sign_ins_together_are_bounded(town: Town, client: AsyncClient) -> None:
+    await member(town, "li.na", Role.ADMIN)
+    web = town.app.state.web
+    for _ in range(limits.SIGN_INS_IN_ALL.times_max):
+        web.staff_throttle.spend(limits.SIGN_INS_IN_ALL, "", web.clock.monotonic_ms())
+    assert (await sign_in(client, "li.na")).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::9", "2001:db8:1:2::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_of_ipv6_the_network_is_the_caller(host: str, known: str) -> None:
+    connection = HTTPConnection({"type": "http", "client": (host, 1), "headers": []})
+    assert address(connection) == known
+
+
+async def test_no_token_passes_for_a_person_and_no_person_for_a_token(
+    town: Town, client: AsyncClient
+) -> None:
+    """Both act under their name in the log of orders."""
+    await member(town, "boss", Role.ADMIN)
+    await sign_in(client, "boss")
+    form = {"name": "Boss", "role": "viewer", "days": "1"}
+    refused = await client.post("/ops/access/tokens", data=form)
+    assert "refused=name-taken" in refused.headers["location"]
+    await service(town).add_token("Grafana", Role.VIEWER, EVERYWHERE, None, 1, "boss")
+    refused = await client.post("/ops/access/staff", data={"name": "grafana", "role": "viewer"})
+    assert "refused=name-taken" in refused.headers["location"]
+
+
+@pytest.mark.parametrize("name", ["li\x00na", "li\nna", "x" * 300, "\u202eil", ""])
+async def test_odd_names_are_just_wrong(town: Town, client: AsyncClient, name: str) -> None:
+    await member(town, "li.na", Role.ADMIN)
+    assert (await sign_in(client, name)).status_code == 401
