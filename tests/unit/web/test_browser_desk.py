@@ -107,4 +107,6 @@ async def picture(page: Any, path: str, scheme: str) -> None:
         await page.goto(
             f"{page.url.partition('/ops/')[0]}{path}{'&' if '?' in path else '?'}lang=en"
         )
-        await page.screenshot(path=Path(README_PICTURES) / f"{names[path]}.png")
+        whole = path == WHAT_IF  # with the question and its answer below the chart
+        file = Path(README_PICTURES) / f"{names[path]}.png"
+        await page.screenshot(path=file, full_page=whole)
