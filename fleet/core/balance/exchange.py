@@ -5,8 +5,9 @@ chains of exchanges. The loads of a region form a generalised polymatroid, so it
 price nothing dearer can move to it or below: in whatever order that comes about, what is right for one
 price stays right while another one is seen to. ``sweep`` sees to many at once: ``sets`` are disjoint
 groups of intervals, the cheapest first, ``rest`` what is dear to each. Halving the groups from sweep to
-sweep moves energy a few times instead of once per price, and a last sweep with a group per price that
-moves nothing proves the optimum and labels each node with the cheapest price it can pass energy on to.
+sweep moves energy a few times instead of once per price. A group is searched again until nothing more
+can come; what later groups move stays outside what it saw last. So one sweep with a group per price ends
+at the optimum, and labels each node with the cheapest price it can pass energy on to.
 
 A search from the sinks of a group gives levels. Level 0: region nodes that are cheap and have room, and
 with them the feeder nodes whose feeder has room. Level i: intervals that some cabinet can leave for a
@@ -18,7 +19,7 @@ can't help another one.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -32,13 +33,11 @@ from fleet.core.balance.bits import (
     kernel,
     lowest,
     reverse_row,
-    words_for,
 )
 from fleet.core.balance.network import (
     IN,
     OUT,
     SHORT,
-    Network,
     arc_slack,
     change_froom,
     change_stored,
@@ -47,58 +46,13 @@ from fleet.core.balance.network import (
     find_arc,
 )
 from fleet.core.balance.reach import exits_of, leaving
-
-#: Longer chains of exchanges than this are not searched for: none was seen beyond 20.
-LEVELS_MAX: Final = 48
+from fleet.core.balance.scratch import LEVELS_MAX
 
 #: Named flags of the kernels, which take no keyword arguments cheaply.
 KEEP: Final = False
 ALL: Final = True
 FROM_SHORT: Final = True
 FROM_CHARGE: Final = False
-
-
-class Search(NamedTuple):
-    """Scratch of one region: levels, pointers, the path."""
-
-    arrive: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be entered at this level
-    arrive_r: np.ndarray  # uint64 [L,F,W]: the same reversed
-    leave: np.ndarray  # uint64 [L,F,W]: (feeder, t) may be left towards the level before
-    short: np.ndarray  # bool [L,F]: shortfall of the feeder reaches the level before
-    region: np.ndarray  # uint64 [L,W]
-    seen_in: np.ndarray  # uint64 [F,W]
-    seen_out: np.ndarray  # uint64 [F,W]
-    seen_region: np.ndarray  # uint64 [W]
-    busy: np.ndarray  # uint64 [F,W]: where some cabinet of the feeder charges
-    lacks: np.ndarray  # bool [F]: a cabinet of the feeder has shortfall
-    active: np.ndarray  # int32 [F]: feeders with arrivals at the newest level
-    cabinet_at: np.ndarray  # int32 [F,T+1]: current arc
-    feeder_at: np.ndarray  # int32 [T+1]
-    path: np.ndarray  # int64 [L+1,5]: cabinet, from, to, feeder, through the region?
-    row: np.ndarray  # uint64 [8,W]: 0 to 2 of the reach, 3 to 7 of the flow and the sweep
-
-
-def search_for(net: Network) -> Search:
-    """Scratch that fits a network."""
-    feeders, nodes = net.froom.shape
-    words = words_for(nodes)
-    return Search(
-        arrive=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
-        arrive_r=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
-        leave=np.zeros((LEVELS_MAX, feeders, words), np.uint64),
-        short=np.zeros((LEVELS_MAX, feeders), np.bool_),
-        region=np.zeros((LEVELS_MAX, words), np.uint64),
-        seen_in=np.zeros((feeders, words), np.uint64),
-        seen_out=np.zeros((feeders, words), np.uint64),
-        seen_region=np.zeros(words, np.uint64),
-        busy=np.zeros((feeders, words), np.uint64),
-        lacks=np.zeros(feeders, np.bool_),
-        active=np.zeros(feeders, np.int32),
-        cabinet_at=np.zeros((feeders, nodes), np.int32),
-        feeder_at=np.zeros(nodes, np.int32),
-        path=np.zeros((LEVELS_MAX + 1, 5), np.int64),
-        row=np.zeros((8, words), np.uint64),
-    )
 
 
 @kernel(forceinline=True)
@@ -354,6 +308,8 @@ def drain(net, search, c, a, level, dear, short):
             strike(net, search, level - hops, search.path[hops - 1, 3], search.path[hops - 1, 2])
             continue
         send(net, search.path, hops, amount, short)
+        for h in range(hops):  # the next search must ask there
+            add(search.busy[search.path[h, 3]], search.path[h, 2])
         moved += amount
         sink = search.path[hops - 1, 2]
         if net.croom[sink] <= 0:
@@ -430,14 +386,48 @@ def _note_rooms(net, rooms, excess):
             add(excess, t)
 
 
+@kernel(forceinline=True)
+def _remember(search):
+    """Keep what earlier groups have seen."""
+    feeders, words = search.seen_in.shape
+    for w in range(words):
+        search.kept_region[w] = search.seen_region[w]
+        for f in range(feeders):
+            search.kept_in[f, w] = search.seen_in[f, w]
+            search.kept_out[f, w] = search.seen_out[f, w]
+
+
+@kernel(forceinline=True)
+def _forget(search, none, enter, region):
+    """Undo a group's search: energy has moved since, so that what it saw holds no longer."""
+    feeders, words = search.seen_in.shape
+    for w in range(words):
+        fresh = search.seen_region[w] & ~search.kept_region[w]
+        search.seen_region[w] = search.kept_region[w]
+        while fresh != NIL:
+            region[(w << 6) + lowest(fresh)] = none
+            fresh &= fresh - ONE
+        for f in range(feeders):
+            fresh = search.seen_in[f, w] & ~search.kept_in[f, w]
+            search.seen_in[f, w] = search.kept_in[f, w]
+            search.seen_out[f, w] = search.kept_out[f, w]
+            while fresh != NIL:
+                enter[f, (w << 6) + lowest(fresh)] = none
+                fresh &= fresh - ONE
+    search.cabinet_at[:] = 0
+    search.feeder_at[:] = 0
+
+
 @kernel(nogil=True)
-def sweep(net, search, sets, rest, enter, region, move):
+def sweep(net, search, sets, rest, enter, region, worth, rounds):
     """Bring energy into the intervals of each of ``sets`` [G,W] from those of its ``rest`` [G,W].
 
-    ``enter`` int32 [F,T+1] and ``region`` int32 [T+1] become the prices of one more Wh at a feeder's
-    and the region's nodes: the first group that it can be passed on to, G where it can only become
-    shortfall. They hold when nothing had to move, as without ``move``. Returns the energy moved. Each
-    node is reached once: O(N·T/64) word operations times the hops that bring something new.
+    A group is searched again while that moves more than ``worth``, at most ``rounds`` times; nothing moves
+    without rounds. ``enter`` int32 [F,T+1] and ``region`` int32 [T+1] become the prices of one more Wh at
+    a feeder's and the region's nodes: the first group that it can be passed on to, G where it can only
+    become shortfall. They hold when ``worth`` is 0 and the rounds were enough. Returns the energy moved
+    and whether the rounds were too few. O(N·T/64) word operations per search times the hops that bring
+    something new; a node is reached by one group only.
     """
     words = net.fopen.shape[1]
     enter[:] = len(sets)
@@ -452,16 +442,27 @@ def sweep(net, search, sets, rest, enter, region, move):
     sinks, sources = search.row[6], search.row[7]
     _note_rooms(net, rooms, excess)
     total = np.int64(0)
+    cut = False
     for group in range(len(sets)):
-        for w in range(words):
-            sinks[w] = sets[group, w] & rooms[w] & ~search.seen_region[w]
-            sources[w] = rest[group, w] | excess[w]
-        if not any_of(sinks):
-            continue
-        levels, reached = build_levels(net, search, sinks, sources, group, enter, region)
-        if reached and move:
+        _remember(search)
+        left = rounds
+        while True:
+            for w in range(words):
+                sinks[w] = sets[group, w] & rooms[w] & ~search.seen_region[w]
+                sources[w] = rest[group, w] | excess[w]
+            if not any_of(sinks):
+                break
+            levels, reached = build_levels(net, search, sinks, sources, group, enter, region)
+            if not reached or left == 0:
+                cut = cut or reached
+                break
             moved = flow(net, search, levels, rest[group], excess)
-            if moved > 0:
-                total += moved
-                _note_rooms(net, rooms, excess)
-    return total
+            if moved == 0:
+                break
+            total += moved
+            _note_rooms(net, rooms, excess)
+            if moved <= worth:
+                break
+            left -= 1
+            _forget(search, len(sets), enter, region)
+    return total, cut

@@ -19,12 +19,15 @@ from fleet.core.balance.bits import words_for
 from fleet.core.balance.greedy import keep_what_fits, refill, start_region
 from fleet.core.balance.instance import Floats, Ints
 from fleet.core.balance.network import ENDLESS, Network
+from fleet.core.balance.scratch import search_for
 
 #: Evaluations of one region's cap; each at least cuts its bracket by a tenth.
 CAPS_MAX: Final = 60
-#: Sweeps at one cap, a bound against our own mistakes: a few are usual.
+#: Sweeps at one cap, a bound against our own mistakes: one is usual.
 PASSES_MAX: Final = 20_000
-#: Sweeps over groups of prices go on while they move such a share of the energy.
+#: Searches for a group in one sweep: a time limit is looked at between sweeps only.
+ROUNDS: Final = 32
+#: Searches for a group of prices go on while they move such a share of the energy.
 WORTH: Final = 5e-5
 #: So many levels of price are a tariff's.
 LEVELS_FEW: Final = 12
@@ -83,7 +86,7 @@ class Region:
         self._levels: Floats = np.append(levels, tariff.shortfall)
         self._rank = np.full(nodes, len(levels), np.int32)
         self._rank[self._usable] = np.searchsorted(levels, tariff.price[self._usable])
-        self._search = exchange.search_for(net)
+        self._search = search_for(net)
         self._enter = np.zeros(net.froom.shape, np.int32)
         self._region = np.zeros(nodes, np.int32)
         self._rough = [_halves(self._rank, len(levels), size) for size in _sizes(len(levels))]
@@ -171,10 +174,11 @@ class Region:
         worth_wh = int(WORTH * net.emin[:, -1].sum(dtype=np.int64))
         near = self._repaired and self.point is None
         for groups in () if near else self._rough:
-            while not late() and self._sweep(groups) > worth_wh:
+            while not late() and self._sweep(groups, worth_wh):
                 pass
         for _ in range(PASSES_MAX):
-            if not self._sweep(self._fine, move=not late()):
+            rounds = 0 if late() else ROUNDS
+            if not self._sweep(self._fine, 0, rounds=rounds) or rounds == 0:
                 break
         network.shed(net)
         loads = self.loads()
@@ -199,11 +203,13 @@ class Region:
         self.net.croom[:-1] = room
         self.net.croom[-1] = ENDLESS
 
-    def _sweep(self, groups: Groups, *, move: bool = True) -> int:
-        """Energy moved for these groups; the labels are right after none."""
-        moved = exchange.sweep(self.net, self._search, *groups, self._enter, self._region, move)
+    def _sweep(self, groups: Groups, worth_wh: int, *, rounds: int = ROUNDS) -> bool:
+        """Bring energy to these groups; whether there is more to do, and the labels are not right yet."""
+        moved, cut = exchange.sweep(
+            self.net, self._search, *groups, self._enter, self._region, worth_wh, rounds
+        )
         self.moved_wh += int(moved)
-        return int(moved)
+        return bool(cut)
 
     def _duals(self, cap_wh: int) -> Duals:
         enter, region = self._levels[self._enter], self._levels[self._region]

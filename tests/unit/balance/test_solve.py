@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.core.balance.cut import Builder, sort
 from fleet.core.balance.generate import generate
 from fleet.core.balance.instance import Instance, Plan, Shadows
 from fleet.core.balance.solve import solve
@@ -253,3 +254,20 @@ def test_a_previous_plan_of_another_shape_is_refused() -> None:
     before = plan_of(small(3))
     with pytest.raises(InvalidError, match="warm: a plan of shape"):
         plan_of(generate(8, 24, 0), warm=before)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sweep_over_all_prices_leaves_nothing_to_move_and_labels_that_hold(seed: int) -> None:
+    instance = generate(120, 96, seed, day_ahead=True, regions=1)
+    region = Builder(instance, sort(instance), None).region(0)
+    assert region is not None
+    cap_wh = int(instance.energy_min_wh[:, -1].sum()) // 60
+    region.start(cap_wh, rough=True)
+    for cap in (cap_wh, cap_wh * 9 // 10, cap_wh * 11 // 10):
+        point = region.solve(cap, lambda: False)
+        moved = region.moved_wh
+        again = region.solve(cap, lambda: False)
+        assert region.moved_wh == moved
+        assert again.cost == point.cost
+        assert np.array_equal(again.duals.enter, point.duals.enter)
+        assert np.array_equal(again.duals.region, point.duals.region)
