@@ -62,6 +62,7 @@ class Ordering:
                 publish=desired.publish_configs,
                 hub=hub,
                 clock=clock,
+                metrics=metrics,
             ),
             anchor=AnchorKeeper(
                 rows=stores.audit_log,

@@ -64,9 +64,20 @@ class Rollouts(Protocol):
     """Templates of settings, and roll-outs of them and of releases."""
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: Wishes, name: str
+        self,
+        *,
+        model: str,
+        breaker_w: int,
+        settings: Wishes,
+        name: str,
+        cabinets: Sequence[str] = (),
     ) -> Template:
-        """Store the next version of a model's template; raise InvalidError."""
+        """Store the next version of a model's template, and that these cabinets are of the model.
+
+        Raises:
+            InvalidError: a field is wrong.
+            NotFoundError: no such cabinet; nothing is stored.
+        """
         ...
 
     async def templates(self) -> list[Template]:

@@ -115,6 +115,16 @@ class FleetMetrics:
             "Times that the store was found to be an older copy, and cabinets were asked again",
             registry=self.registry,
         )
+        self.rollouts_unreadable = Gauge(
+            "rollouts_unreadable",
+            "Roll-outs under way that are not moved on, because what is stored cannot be read",
+            registry=self.registry,
+        )
+        self.settings_unsent = Gauge(
+            "settings_unsent_cabinets",
+            "Cabinets whose settings are stored and not with the broker yet",
+            registry=self.registry,
+        )
         self.connects = Counter(
             "mqtt_connects_total",
             "Connections to the broker that came up",

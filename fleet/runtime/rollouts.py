@@ -35,6 +35,7 @@ from fleet.ports import Clock
 from fleet.runtime.commands import new_id
 from fleet.runtime.hub import Hub
 from fleet.runtime.live import LivePicture
+from fleet.runtime.metrics import FleetMetrics
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,10 @@ LOOK_S: Final = 1.0
 DAY_MS: Final = 24 * 3_600_000
 ACTOR: Final = "fleet:rollout"
 SOFTWARE_CHARS_MAX: Final = 64
+#: Settings that a broker did not take are sent again after so long, doubled each time.
+SEND_WAIT_MIN_MS: Final = 1_000
+SEND_WAIT_MAX_MS: Final = 60_000
+SEND_AT_ONCE: Final = 500  # what of it is with the broker is not sent again
 
 Change = Callable[[Rollout], tuple[Rollout, Sequence[Send]]]
 
@@ -49,8 +54,10 @@ Change = Callable[[Rollout], tuple[Rollout, Sequence[Send]]]
 class RolloutRows(Protocol):
     """What the service needs of the store."""
 
-    async def keep_template(self, wanted: Template, now_ms: int) -> Template:
-        """Store the next version of a model's template."""
+    async def keep_template(
+        self, wanted: Template, now_ms: int, cabinets: Sequence[str] = ()
+    ) -> Template:
+        """Store the next version of a model's template, and its cabinets; raise NotFoundError."""
         ...
 
     async def templates(self) -> list[Template]:
@@ -81,8 +88,12 @@ class RolloutRows(Protocol):
         """One roll-out; raise NotFoundError."""
         ...
 
-    async def all(self, *, open_only: bool = False) -> list[Rollout]:
+    async def all(self) -> list[Rollout]:
         """The newest first."""
+        ...
+
+    async def under_way(self) -> tuple[list[Rollout], list[str]]:
+        """Those that are not over, and the ids of such as cannot be read."""
         ...
 
     async def change(
@@ -106,9 +117,20 @@ class Planning:
         self._clock = clock
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: Wishes, name: str
+        self,
+        *,
+        model: str,
+        breaker_w: int,
+        settings: Wishes,
+        name: str,
+        cabinets: Sequence[str] = (),
     ) -> Template:
-        """Store the next version of a model's template; raise InvalidError."""
+        """Store the next version of a model's template, and that these cabinets are of the model.
+
+        Raises:
+            InvalidError: a field is wrong.
+            NotFoundError: no such cabinet; nothing is stored.
+        """
         check_template(model, breaker_w, settings)
         wanted = Template(
             model=model,
@@ -116,7 +138,7 @@ class Planning:
             settings=settings,
             actor=OPERATOR + check_staff(name),
         )
-        return await self._rows.keep_template(wanted, self._clock.wall_ms())
+        return await self._rows.keep_template(wanted, self._clock.wall_ms(), cabinets)
 
     async def templates(self) -> list[Template]:
         """Every template, by model."""
@@ -219,12 +241,19 @@ class RolloutService(Planning):
         publish: Callable[[Sequence[str]], Awaitable[None]],
         hub: Hub,
         clock: Clock,
+        metrics: FleetMetrics,
     ) -> None:
         super().__init__(rows, clock)
         self._live = live
         self._publish = publish
         self._hub = hub
+        self._metrics = metrics
         self._seen: dict[str, Rollout] = {}
+        self._unreadable: set[str] = set()
+        # What is stored and not with the broker yet. It dies with the process, and that is no
+        # harm: a fleetd that starts publishes the settings of all cabinets.
+        self._unsent: set[str] = set()
+        self._wait_ms = self._send_at_ms = 0
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -236,25 +265,55 @@ class RolloutService(Planning):
             await self._clock.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Move every open roll-out on."""
-        found = await self._rows.all(open_only=True)
+        """Move every open roll-out on, and send what is to be sent.
+
+        One that cannot be read or moved keeps no other waiting.
+        """
+        found, unreadable = await self._rows.under_way()
+        for name in sorted(set(unreadable) - self._unreadable):
+            log.error("roll-out %s: its stored document is unreadable; it is not moved on", name)
+        self._unreadable = set(unreadable)
+        self._metrics.rollouts_unreadable.set(len(unreadable))
         for each in found:
-            facts = await self.facts(each)
-            now_ms = self._clock.wall_ms()
-            moved, sends = self._step(each, facts, now_ms)
-            if moved != each or sends:
-                step = partial(self._step, facts=facts, now_ms=now_ms)
-                moved, sends = await self._rows.change(each.id, step, actor=ACTOR, now_ms=now_ms)
-                if moved.phase is not each.phase:
-                    log.info(
-                        "roll-out %s of %s: %s %s", moved.id, moved.model, moved.phase, moved.cause
-                    )
-            if sends:
-                await self._publish([send.cabinet for send in sends])
-            self._note(moved)
+            try:
+                await self._move(each)
+            except FleetError as error:
+                log.warning("roll-out %s: %s; trying again", each.id, error)
+        await self._send()
         for gone in self._seen.keys() - {each.id for each in found}:
             del self._seen[gone]
             self._hub.tell([gone])
+
+    async def _move(self, each: Rollout) -> None:
+        facts = await self.facts(each)
+        now_ms = self._clock.wall_ms()
+        moved, sends = self._step(each, facts, now_ms)
+        if moved != each or sends:
+            step = partial(self._step, facts=facts, now_ms=now_ms)
+            moved, sends = await self._rows.change(each.id, step, actor=ACTOR, now_ms=now_ms)
+            if moved.phase is not each.phase:
+                log.info(
+                    "roll-out %s of %s: %s %s", moved.id, moved.model, moved.phase, moved.cause
+                )
+        self._unsent.update(send.cabinet for send in sends)
+        self._note(moved)
+
+    async def _send(self) -> None:
+        """Publish what is stored and not with the broker yet; what fails is tried again later."""
+        now_ms = self._clock.monotonic_ms()
+        if self._unsent and now_ms >= self._send_at_ms:
+            try:
+                while self._unsent:
+                    part = sorted(self._unsent)[:SEND_AT_ONCE]
+                    await self._publish(part)
+                    self._unsent.difference_update(part)
+                self._wait_ms = 0
+            except FleetError as error:
+                self._wait_ms = min(max(2 * self._wait_ms, SEND_WAIT_MIN_MS), SEND_WAIT_MAX_MS)
+                self._send_at_ms = now_ms + self._wait_ms
+                text = "settings of %d cabinets could not be sent: %s; trying again in %d s"
+                log.warning(text, len(self._unsent), error, self._wait_ms // 1_000)
+        self._metrics.settings_unsent.set(len(self._unsent))
 
     def _step(
         self, rollout: Rollout, facts: Mapping[str, Fact], now_ms: int

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import Select, case, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,10 @@ ROLLOUTS_SHOWN_MAX: Final = 50
 _NAMES_AT_ONCE: Final = 500
 _FAILED: Final = ("faulted", "rejected")
 
+_NEWEST: Final = select(o.rollout.c.id, o.rollout.c.doc).order_by(
+    o.rollout.c.created_ms.desc(), o.rollout.c.id.desc()
+)
+
 Change = Callable[[Rollout], tuple[Rollout, Sequence[Send]]]
 
 
@@ -36,8 +40,14 @@ class RolloutStore:
 
     # --- templates ------------------------------------------------------------------------------
 
-    async def keep_template(self, wanted: Template, now_ms: int) -> Template:
-        """Store the next version of a model's template."""
+    async def keep_template(
+        self, wanted: Template, now_ms: int, cabinets: Sequence[str] = ()
+    ) -> Template:
+        """Store the next version of a model's template, and that these cabinets are of the model.
+
+        Raises:
+            NotFoundError: one of them is not known; nothing is stored.
+        """
         own = o.config_template
         async with self._database.write() as connection:
             query = select(own.c.version, own.c.settings).where(own.c.model == wanted.model)
@@ -65,6 +75,7 @@ class RolloutStore:
                 subject=kept.model,
                 reason=f"version {version} {_seal(kept.settings)}: {_change(last, kept)}"[:500],
             )
+            await self._assign(connection, kept.model, cabinets, kept.actor, now_ms)
             return kept
 
     async def templates(self) -> list[Template]:
@@ -93,25 +104,35 @@ class RolloutStore:
     async def assign(self, model: str, cabinets: Sequence[str], *, actor: str, now_ms: int) -> None:
         """Say of which model these cabinets are; raise NotFoundError for one that is not known."""
         async with self._database.write() as connection:
-            for cabinet in cabinets:
-                known = select(t.cabinet.c.id).where(t.cabinet.c.id == cabinet)
-                if (await connection.execute(known)).first() is None:
-                    raise NotFoundError(f"no cabinet {cabinet}")
-                query = self._insert(o.cabinet_model).values(cabinet=cabinet, model=model)
-                await connection.execute(
-                    query.on_conflict_do_update(
-                        index_elements=["cabinet"], set_={"model": query.excluded.model}
-                    )
+            await self._assign(connection, model, cabinets, actor, now_ms)
+
+    async def _assign(
+        self,
+        connection: AsyncConnection,
+        model: str,
+        cabinets: Sequence[str],
+        actor: str,
+        now_ms: int,
+    ) -> None:
+        for cabinet in cabinets:
+            known = select(t.cabinet.c.id).where(t.cabinet.c.id == cabinet)
+            if (await connection.execute(known)).first() is None:
+                raise NotFoundError(f"no cabinet {cabinet}")
+            query = self._insert(o.cabinet_model).values(cabinet=cabinet, model=model)
+            await connection.execute(
+                query.on_conflict_do_update(
+                    index_elements=["cabinet"], set_={"model": query.excluded.model}
                 )
-                await append(
-                    connection,
-                    at_ms=now_ms,
-                    actor=actor,
-                    action="template.assign",
-                    outcome=DONE,
-                    cabinet=cabinet,
-                    subject=model,
-                )
+            )
+            await append(
+                connection,
+                at_ms=now_ms,
+                actor=actor,
+                action="template.assign",
+                outcome=DONE,
+                cabinet=cabinet,
+                subject=model,
+            )
 
     async def cabinets_of(self, model: str) -> list[str]:
         """The cabinets of a model, by id."""
@@ -180,16 +201,24 @@ class RolloutStore:
         async with self._database.read() as connection:
             return await _known(connection, rollout_id)
 
-    async def all(self, *, open_only: bool = False) -> list[Rollout]:
-        """The newest roll-outs first."""
-        own = o.rollout
-        query = select(own.c.doc).order_by(own.c.created_ms.desc(), own.c.id.desc())
-        if open_only:
-            query = query.where(own.c.phase.not_in([phase.value for phase in OVER]))
-        else:
-            query = query.limit(ROLLOUTS_SHOWN_MAX)
+    async def all(self) -> list[Rollout]:
+        """The newest roll-outs first, without those that cannot be read."""
+        return (await self._read(_NEWEST.limit(ROLLOUTS_SHOWN_MAX)))[0]
+
+    async def under_way(self) -> tuple[list[Rollout], list[str]]:
+        """Those that are not over, the newest first, and the ids of such as cannot be read."""
+        over = [phase.value for phase in OVER]
+        return await self._read(_NEWEST.where(o.rollout.c.phase.not_in(over)))
+
+    async def _read(self, query: Select[Any]) -> tuple[list[Rollout], list[str]]:
+        readable, others = [], []
         async with self._database.read() as connection:
-            return [_rollout(row.doc) for row in await connection.execute(query)]
+            for row in await connection.execute(query):
+                try:
+                    readable.append(_rollout(row.doc))
+                except InvalidError:
+                    others.append(row.id)
+        return readable, others
 
     async def change(
         self, rollout_id: str, change: Change, *, actor: str, now_ms: int

@@ -113,10 +113,12 @@ async def template(
             query = {"refused": "setting-invalid", "at": " ".join(wrong), "model": model.strip()}
             return RedirectResponse(f"{HERE}?{urlencode(query)}", SEE_OTHER)
         await port.keep_template(
-            model=model.strip(), breaker_w=breaker_w, settings=settings, name=who.name
+            model=model.strip(),
+            breaker_w=breaker_w,
+            settings=settings,
+            name=who.name,
+            cabinets=cabinets.replace(",", " ").split(),
         )
-        if named := cabinets.replace(",", " ").split():
-            await port.assign(model.strip(), named, name=who.name)
     except (RefusedError, InvalidError, NotFoundError) as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)

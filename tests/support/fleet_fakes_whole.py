@@ -114,9 +114,17 @@ class FakeRollouts:
         self._clock = clock
 
     async def keep_template(
-        self, *, model: str, breaker_w: int, settings: Wishes, name: str
+        self,
+        *,
+        model: str,
+        breaker_w: int,
+        settings: Wishes,
+        name: str,
+        cabinets: Sequence[str] = (),
     ) -> Template:
         check_template(model, breaker_w, settings)
+        if cabinets:
+            self.cabinets[model] = tuple(cabinets)
         self.models[model] = Template(
             model=model, breaker_w=breaker_w, settings=settings, actor=f"operator:{name}", version=1
         )

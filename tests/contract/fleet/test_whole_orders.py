@@ -172,7 +172,7 @@ async def test_a_rollout_is_kept_moved_on_and_logged(town: Stores) -> None:
     )
     newest = (await town.rollouts.settings([A]))[A]
     assert (newest.version, newest.values) == (sends[0].version, {})
-    assert [each.id for each in await town.rollouts.all(open_only=True)] == [begun.id]
+    assert await town.rollouts.under_way() == ([moved], [])
     assert await actions(town) == [
         ("template.set", "done"),
         ("template.assign", "done"),
@@ -220,6 +220,16 @@ async def test_a_model_without_cabinets_is_refused(town: Stores) -> None:
     with pytest.raises(NotFoundError):
         await work.assign("yz12", [A, "DH-9999"], name="li")
     assert await town.rollouts.cabinets_of("yz12") == [], "all of them or none"
+    before, wished = await town.rollouts.template("yz12"), {"target_soc_pct": 80}
+    with pytest.raises(NotFoundError):
+        await work.keep_template(
+            model="yz12", breaker_w=3_000, settings=wished, name="li", cabinets=[A, "DH-9999"]
+        )
+    assert await town.rollouts.template("yz12") == before, "the template goes with its cabinets"
+    await work.keep_template(
+        model="yz12", breaker_w=3_000, settings=wished, name="li", cabinets=[A]
+    )
+    assert await town.rollouts.cabinets_of("yz12") == [A]
 
 
 async def test_swaps_are_counted_by_cabinet(town: Stores) -> None:
