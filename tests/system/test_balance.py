@@ -12,6 +12,7 @@ import pytest
 
 from deploy.demo.stack import Options
 from deploy.demo.waiting import until
+from protocols.messages import OWN_POWER_W
 from tests.support.stack import SystemStack, parse_metrics, read_rows
 from tests.system.conftest import BROKER
 
@@ -90,8 +91,8 @@ def wait_within_plan(stack: SystemStack) -> None:
 
     def obeys() -> bool:
         state = told(stack)
-        right = state["power_limit_w"] <= LIMIT_W - BASE_W
-        right = right and state["power_w"] <= state["power_limit_w"] + BASE_W
+        right = state["power_limit_w"] <= LIMIT_W - BASE_W + OWN_POWER_W
+        right = right and state["power_w"] <= state["power_limit_w"] - OWN_POWER_W + BASE_W
         if not right:
             seen.clear()
         seen[state["wall_ms"]] = right

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from fleet.core.views import SwapView
 from fleet.errors import RefusedError
 from protocols.messages import Command, Kind, Result, Step
 from tests.contract.fleet.test_delivery import A, Town, config, rider, town
-from tests.support.fleet import until
+from tests.support.fleet import telemetry, until
 
 __all__ = ["config", "town"]  # fixtures
 
@@ -122,3 +123,19 @@ async def test_who_is_owed_a_full_battery_gets_a_pick_up(town: Town) -> None:
     assert (await start(town, rider_id, "k2")).id == scan.id, "the same key is the same wish"
     await until(lambda: types(town)[-1:] == ["swap.start"], "ordered")
     assert town.cabinet.commands[-1].args["kind"] == "pickup"
+
+
+async def test_a_start_that_is_refused_for_want_of_a_battery_counts_once_as_turned_away(
+    town: Town,
+) -> None:
+    rider_id = await rider(town, "P1")
+    told: list[tuple[str, str]] = []
+    records = town.parts.console.records
+    records.told.append(lambda cabinet, reason: told.append((cabinet, reason)))
+    await town.cabinet.tell(msgspec.structs.replace(telemetry(), slots=()))
+    await until(lambda: not town.parts.cabinets._live.view(A).full, "none is full")
+    for key in ("k1", "k2"):
+        with pytest.raises(RefusedError) as refused:
+            await start(town, rider_id, key)
+        assert refused.value.code == "no-full-battery"
+    assert told == [(A, "no-full-battery")]

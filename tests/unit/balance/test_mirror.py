@@ -93,7 +93,7 @@ def test_a_swap_under_way_moves_no_pack() -> None:
     before = site.picture()
     for soc in ([0.95, 0.5, 0.3], [0.5, 0.3, -1.0], [0.95, 0.5, 0.3], [0.5, 0.3, -1.0]):
         site.follow(live(soc), HEARD)
-    assert np.array_equal(site.picture(), before)
+        assert np.array_equal(site.picture(), before)
 
 
 def test_who_is_not_heard_stays_as_pictured_and_who_is_new_is_as_it_stands() -> None:

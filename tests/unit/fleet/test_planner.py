@@ -153,6 +153,25 @@ async def test_a_silent_cabinet_gets_nothing_and_is_counted(rig: Rig) -> None:
     assert rig.planner.orders.expected_w[1, 0] == 2_060, "its plan has ended: its safe default"
 
 
+async def test_with_the_whole_fleet_silent_nothing_is_ordered_and_all_are_counted(rig: Rig) -> None:
+    await rig.planner.attempt()
+    sent = len(rig.published)
+    for cabinet in rig.planner.grid.ids:
+        rig.tell(cabinet, version=rig.newest(cabinet).version, online=False)
+    rig.clock.move(4 * 900_000)
+    await rig.planner.attempt()
+    rig.planner.look()
+    assert len(rig.published) == sent
+    assert rig.metric("fleet_balance_runs_total", result="done") == 2
+    assert rig.metric("fleet_balance_reserved_cabinets") == 3
+    assert rig.metric("fleet_balance_planned_cabinets") == 0
+    assert rig.planner.expected_w(rig.clock.wall).tolist() == [2_060] * 3
+    rig.everybody(rig.newest("A-1").version)
+    rig.clock.move(300_000)
+    await rig.planner.attempt()
+    assert len(rig.published) == sent + 3, "who is back gets a plan"
+
+
 async def test_who_does_not_take_its_plan_up_is_offered_its_default(rig: Rig) -> None:
     await rig.planner.attempt()
     version = rig.newest("A-1").version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -175,6 +177,7 @@ async def test_a_fault_of_the_mirror_stops_no_plan(
 
 async def test_a_gap_is_not_judged_and_a_long_one_begins_anew(rig: Rig) -> None:
     await run(rig)
+    fresh = rig.planner._service._promise.mirror.picture()  # type: ignore[union-attr]
     rig.service.turned_away("A-1", NO_FULL)
     await run(rig, after_ms=12 * RUN_MS)
     assert note(rig).lost == 0
@@ -184,6 +187,8 @@ async def test_a_gap_is_not_judged_and_a_long_one_begins_anew(rig: Rig) -> None:
     rig.service.turned_away("A-1", NO_FULL)
     await run(rig, after_ms=PICTURE_MS + 1)
     assert note(rig).lost == 2
+    picture = rig.planner._service._promise.mirror.picture()  # type: ignore[union-attr]
+    assert np.array_equal(picture, fresh), "as they stand, not as they would be by now"
     assert USUAL < rig.planner.lost_swap_price <= price
     rig.clock.wall -= 3_600_000  # a clock that was set back
     await run(rig)
@@ -218,9 +223,6 @@ async def test_a_restart_keeps_price_and_picture(rig: Rig) -> None:
         ("balance", {"more": 1e9}),
         ("hours", [[1, 2]]),
         ("hours", 7),
-        ("picture", "no base64!"),
-        ("picture", "AAAA"),
-        ("cabinets", "of another fleet"),
     ],
 )
 async def test_a_damaged_memory_is_no_permission_and_no_obstacle(
@@ -238,7 +240,32 @@ async def test_a_damaged_memory_is_no_permission_and_no_obstacle(
     await rig.planner.recall()
     await run(rig)
     assert rig.planner.alarms == set()
-    assert rig.planner.lost_swap_price >= USUAL
+    assert rig.planner.lost_swap_price == USUAL
+    assert note(rig).riders == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("picture", "no base64!"),
+        ("picture", "AAAA"),
+        ("picture", base64.b64encode(zlib.compress(b"12345")).decode()),
+        ("picture", base64.b64encode(zlib.compress(b"123456")[:-3]).decode()),
+        ("cabinets", "of another fleet"),
+    ],
+)
+async def test_a_picture_that_is_of_no_use_leaves_the_price(rig: Rig, key: str, value: str) -> None:
+    await run(rig)
+    fresh = rig.planner._service._promise.mirror.picture()  # type: ignore[union-attr]
+    await lose(rig, 1)
+    price = rig.planner.lost_swap_price
+    rig.notes[NOTE] = json.dumps(json.loads(rig.notes[NOTE]) | {key: value})
+    rig.planner = rig.make()
+    await rig.planner.recall()
+    await run(rig)
+    assert rig.planner.lost_swap_price == pytest.approx(price, rel=0.01)
+    picture = rig.planner._service._promise.mirror.picture()  # type: ignore[union-attr]
+    assert np.array_equal(picture, fresh), "as it stands"
 
 
 async def test_the_grids_price_changes_and_cabinets_come_and_go(rig: Rig) -> None:
