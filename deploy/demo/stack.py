@@ -25,8 +25,8 @@ from deploy.demo.processes import (
 )
 from deploy.demo.toml_edit import Value, with_values
 
-PROGRAM_READY_WITHIN_S: Final = 60.0
-CABINET_ONLINE_WITHIN_S: Final = 60.0
+PROGRAM_READY_WITHIN_S: Final = 120.0
+CABINET_ONLINE_WITHIN_S: Final = 120.0
 OPERATOR_NAME: Final = "demo"
 PACK_MODEL: Final = "YZ-48-20"
 STATION: Final = "DRUM"
