@@ -24,7 +24,7 @@ pytestmark = pytest.mark.system
 ROOT: Final = Path(__file__).parents[2]
 SWAP_WITHIN_S: Final = 300.0
 READY_WITHIN_S: Final = 300.0
-STOPPED_WITHIN_S: Final = 60.0
+STOPPED_WITHIN_S: Final = 180.0
 DAY_WITHIN_S: Final = 420.0  # one minute of it is the hour; the planner may have to be compiled
 
 

@@ -57,6 +57,7 @@ def test_a_rider_swaps_and_rides_on(broker_stack: SystemStack) -> None:
 
 def test_a_second_tap_with_the_same_key_is_the_same_swap(broker_stack: SystemStack) -> None:
     stack = broker_stack
+    stack.wait_serving()  # after the swaps before this one
     first = stack.start_swap(key="one-tap-of-the-rider")
     second = stack.start_swap(key="one-tap-of-the-rider")
     assert first == second
