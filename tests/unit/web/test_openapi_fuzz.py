@@ -5,19 +5,22 @@ Schemathesis makes the requests: as nobody, and as a program with all rights.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 
-from fleet.web.app import stop_streams
-from tests.support.fleet_fakes import LOCAL_TOKEN, Town, cabinet
+from tests.support.fleet_fakes import LOCAL_TOKEN
 from tests.support.machine import PROVE
+from tests.support.whole_town import whole_town
 
 schemathesis = pytest.importorskip("schemathesis")
+response_schema_conformance = pytest.importorskip(
+    "schemathesis.specs.openapi.checks"
+).response_schema_conformance
 
 #: Examples of each operation: a few at every push, many in the long proofs.
 EXAMPLES = 60 if PROVE else 2
@@ -25,23 +28,25 @@ ANSWER_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    town = Town()
-    town.cabinets.put(cabinet())
-    app = town.make_app(heartbeat_s=0.2)
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A fleet with all its parts, in a loop of its own: requests are made from this thread."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    served, over = threading.Event(), asyncio.Event()
+    found: list[str] = []
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        async with whole_town(folder) as whole:
+            found.append(whole.town.url)
+            served.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    waited = threading.Event()
-    for _ in range(6_000):
-        if server.started:
-            break
-        waited.wait(0.01)
-    assert server.started
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    stop_streams(app)
-    server.should_exit = True
+    assert served.wait(ANSWER_WITHIN_S)
+    yield found[0]
+    loops[0].call_soon_threadsafe(over.set)
     thread.join(ANSWER_WITHIN_S)
 
 
@@ -70,6 +75,13 @@ def _try(operation: Any, headers: dict[str, str]) -> None:
     )
     def once(case: Any) -> None:
         reply = case.call(headers=headers, timeout=ANSWER_WITHIN_S)
-        assert reply.status_code < 500, (operation.label, case.as_curl_command())
+        told = (operation.label, reply.status_code, case.as_curl_command())
+        assert reply.status_code < 500, told
+        kind = reply.headers.get("content-type", [""])[0].partition(";")[0]
+        if reply.status_code >= 400:  # the one shape of an error
+            assert kind == "application/json", told
+            assert set(reply.json()["error"]) >= {"code", "message"}, told
+        elif reply.status_code < 300:
+            case.validate_response(reply, checks=[response_schema_conformance], headers=headers)
 
     once()
