@@ -6,6 +6,7 @@ one and the same person, so with it alone nothing of this kind can be ordered.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from msgspec import Struct
@@ -47,6 +48,21 @@ def check_admission(ask: Ask, person: str, now_ms: int) -> None:
         raise RefusedError(f"ask {ask.id}: is {state}", code="ask-over")
     if person.casefold() == ask.asked_by.casefold():
         raise RefusedError(f"ask {ask.id}: {person} asked for it", code="same-person")
+
+
+def doors_alone(slots: int) -> int:
+    """How many doors of a cabinet may be ordered open one by one within the time of an ask.
+
+    More of them are as good as all of them, and those need a second person.
+    """
+    return max(1, slots // 2)
+
+
+def check_doors(doors: Set[int], most: int) -> None:
+    """Raise RefusedError ``second-person`` when these doors are more than may be opened so."""
+    if len(doors) > most:
+        text = f"{len(doors)} doors ordered open in a while: more than {most} need two people"
+        raise RefusedError(text, code="second-person")
 
 
 def check_withdrawal(ask: Ask, now_ms: int) -> None:

@@ -113,7 +113,8 @@ class AskService:
 
         def command(ask: Ask) -> NewCommand:
             return NewCommand(
-                id=order_id(ask.cabinet_id, ask.id),
+                # With a blank, as no key has: nobody may take this id before with a key of his.
+                id=order_id(ask.cabinet_id, f"admit {ask.id}"),
                 cabinet=ask.cabinet_id,
                 type=ask.type,
                 args={},

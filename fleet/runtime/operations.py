@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from fleet.core.commands import QueuedCommand
-from fleet.core.operations import OPERATOR, Wish, check_wish, order_id
+from fleet.core.operations import OPENS_A_DOOR, OPERATOR, Wish, check_wish, order_id
 from fleet.core.records import LogFilter, NewCommand
 from fleet.core.swaps import REFUSALS
+from fleet.core.two_person import doors_alone
 from fleet.core.views import LogView, OrderView
 from fleet.errors import RefusedError
 from fleet.ports import Clock
@@ -23,7 +24,7 @@ ORDERS_SHOWN_MAX: Final = 100
 class OrderRows(Protocol):
     """What the service needs of the store."""
 
-    async def order(self, new: NewCommand) -> QueuedCommand | None:
+    async def order(self, new: NewCommand, doors_most: int | None = None) -> QueuedCommand | None:
         """Queue and log an order; None when this key gave it earlier."""
         ...
 
@@ -72,7 +73,8 @@ class OperationService:
         Raises:
             NotFoundError: no such cabinet.
             InvalidError: a field is wrong, or the key gave another order.
-            RefusedError: ``offline``; ``busy``: too many commands wait for the cabinet.
+            RefusedError: ``offline``; ``busy``: too many commands wait for the cabinet;
+                ``second-person``: too many of its doors were ordered open lately.
         """
         cabinet = self._live.view(wish.cabinet)
         check_wish(wish, cabinet.slots_total)
@@ -90,7 +92,9 @@ class OperationService:
             reason=wish.reason,
             precondition=wish.precondition,
         )
-        queued = await self._rows.order(new)
+        opens = wish.type in OPENS_A_DOOR
+        most = doors_alone(cabinet.slots_total) if opens else None
+        queued = await self._rows.order(new, most)
         if queued is not None:
             self._commands.submit(queued)
         return await self._rows.view(new.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
@@ -12,11 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.commands import QueuedCommand
 from fleet.core.operations import ORDERS
 from fleet.core.records import NewCommand
+from fleet.core.two_person import ASK_LIFE_MS, check_doors
 from fleet.core.views import OrderView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
 from fleet.store.commands import QUEUED, add_command
 from fleet.store.engine import Database
+
+#: Ends of an order after which the door is as it was.
+NOTHING_MOVED: Final = ("refused", "expired")
 
 
 class OperationStore:
@@ -25,18 +29,24 @@ class OperationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def order(self, new: NewCommand) -> QueuedCommand | None:
+    async def order(self, new: NewCommand, doors_most: int | None = None) -> QueuedCommand | None:
         """Queue and log an order; None when this key gave it earlier.
+
+        ``doors_most`` is given with one that opens a door: so many may be opened one by one.
 
         Raises:
             NotFoundError: no such cabinet.
             InvalidError: ``key-reused``: the key gave another order.
-            RefusedError: ``busy``: too many commands wait for this cabinet.
+            RefusedError: ``busy``: too many commands wait for this cabinet; ``second-person``: too
+                many of its doors were ordered open lately.
         """
         async with self._database.write() as connection:
             known = await _row(connection, new.id)
             if known is None:
-                return await add_command(connection, new)
+                queued = await add_command(connection, new)  # keeps others at this cabinet waiting
+                if doors_most is not None:
+                    check_doors(await _doors(connection, new), doors_most)
+                return queued
             asked = (new.type, new.args, new.actor)
             if (known["type"], msgspec.json.decode(known["args"]), known["actor"]) != asked:
                 raise InvalidError("idempotency key: gave another order", code="key-reused")
@@ -57,6 +67,19 @@ class OperationStore:
         query = query.order_by(outbox.c.seq.desc()).limit(limit)
         async with self._database.read() as connection:
             return [order_view(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _doors(connection: AsyncConnection, new: NewCommand) -> set[int]:
+    """The doors that were ordered open at this cabinet within the time of an ask, by whomever."""
+    outbox = t.command_outbox.c
+    query = select(outbox.args).where(
+        outbox.cabinet == new.cabinet,
+        outbox.type == new.type,
+        outbox.created_ms > new.now_ms - ASK_LIFE_MS,
+        outbox.state.not_in(NOTHING_MOVED),
+    )
+    rows = await connection.execute(query)
+    return {msgspec.json.decode(row.args)["slot"] for row in rows}
 
 
 async def _row(connection: AsyncConnection, command_id: str) -> RowMapping | None:

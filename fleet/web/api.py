@@ -53,7 +53,7 @@ from fleet.web.sessions import (
     send_code,
 )
 from fleet.web.signin import staff_of
-from fleet.web.sse import Batch, EventStream
+from fleet.web.sse import Batch, EventStream, one_stream
 from protocols.messages import STEP_RANK
 
 router = APIRouter(prefix="/api/v1")
@@ -279,17 +279,12 @@ async def swap_stream(request: Request, swap_id: str, view: View = None) -> Resp
     web = web_of(request)
     texts = web.catalogue(request)
 
-    async def render(batch: Batch[SwapView]) -> Any:
-        found = batch[swap_id] if batch else await web.swaps.get(swap_id)
+    async def told(found: SwapView) -> Any:
         return swap_json(found) if view is None else await swap_document(web, texts, found)
 
-    return EventStream(
-        web.streams,
-        lambda: web.swaps.watch(swap_id),
-        lambda each: each.id,
-        render,
-        right=await right_of(request, lambda asked: rider.readable_swap(asked, swap_id)),
-    )
+    right = await right_of(request, lambda asked: rider.readable_swap(asked, swap_id))
+    port = web.swaps
+    return one_stream(web.streams, swap_id, port.watch, port.get, told, right=right)
 
 
 @router.post("/swaps/{swap_id}/resume", responses=answers("SwapView"), tags=["swaps"])

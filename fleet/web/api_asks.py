@@ -18,7 +18,7 @@ from fleet.web.asks import ask_at, asks_of, person_of
 from fleet.web.lasting import right_of
 from fleet.web.pages import web_of
 from fleet.web.rollouts import rollout_document, rollouts_of
-from fleet.web.sse import Batch, EventStream
+from fleet.web.sse import one_stream
 
 router = APIRouter(prefix="/api/v1", tags=["operators"])
 
@@ -169,16 +169,10 @@ async def stream(request: Request, rollout_id: str, view: View = None) -> Respon
     await port.get(rollout_id)  # may be unknown
     texts = web.catalogue(request)
 
-    async def render(batch: Batch[Rollout]) -> Any:
-        found = batch[rollout_id] if batch else await port.get(rollout_id)
+    async def told(found: Rollout) -> Any:
         if view is not None:
             return rollout_document(web, texts, found)
         return {"type": "rollout", "rollout": found}
 
-    return EventStream(
-        web.streams,
-        lambda: port.watch(rollout_id),
-        lambda each: each.id,
-        render,
-        right=await right_of(request),
-    )
+    right = await right_of(request)
+    return one_stream(web.streams, rollout_id, port.watch, port.get, told, right=right)

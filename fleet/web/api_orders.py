@@ -19,7 +19,7 @@ from fleet.web.api import Key, View, answers, as_json, events
 from fleet.web.lasting import right_of
 from fleet.web.live import order_document
 from fleet.web.pages import web_of
-from fleet.web.sse import Batch, EventStream
+from fleet.web.sse import one_stream
 from protocols.messages import SLOTS_MAX, Kind, Presence
 
 router = APIRouter(prefix="/api/v1", tags=["operators"])
@@ -127,19 +127,13 @@ async def order_stream(request: Request, command_id: str, view: View = None) -> 
     await web.operations.get(command_id)  # may be unknown
     texts = web.catalogue(request)
 
-    async def render(batch: Batch[OrderView]) -> Any:
-        found = batch[command_id] if batch else await web.operations.get(command_id)
+    async def told(found: OrderView) -> Any:
         if view is not None:
             return await order_document(web, texts, found)
         return {"type": "order", "order": found}
 
-    return EventStream(
-        web.streams,
-        lambda: web.operations.watch(command_id),
-        lambda each: each.id,
-        render,
-        right=await right_of(request),
-    )
+    port, right = web.operations, await right_of(request)
+    return one_stream(web.streams, command_id, port.watch, port.get, told, right=right)
 
 
 @router.get(

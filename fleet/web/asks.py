@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from fleet.core.access import Permission, Who
 from fleet.core.operations import OPEN_ALL, REASON_CHARS_MAX, REASON_CHARS_MIN
 from fleet.core.quarantine import slot_with
 from fleet.core.two_person import ASK_LIFE_MS, Ask
 from fleet.errors import (
-    InvalidError,
-    LimitedError,
     NotFoundError,
     RefusedError,
 )
 from fleet.ports_orders import Asks, Quarantines
 from fleet.web.access import need_staff, needs
 from fleet.web.pages import OPS_CSS, page, web_of
-from fleet.web.rider import check_key, fresh_key, notice_of, refused
+from fleet.web.rider import check_key, fresh_key, gone_to, notice_of
 from fleet.web.signin import session_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -97,7 +95,8 @@ async def ask(
 ) -> Response:
     """Ask for every door to be opened; nothing moves before somebody else admits it."""
     here = f"/ops/cabinets/{cabinet_id}/orders"
-    try:
+
+    async def work() -> str:
         who = await person_of(request)
         await asks_of(request).ask(
             cabinet=cabinet_id,
@@ -107,9 +106,9 @@ async def ask(
             reason=" ".join(reason.split()),
             key=check_key(key),
         )
-    except (RefusedError, LimitedError, InvalidError) as error:
-        return refused(here, error)
-    return RedirectResponse(here, SEE_OTHER)
+        return here
+
+    return await gone_to(here, work())
 
 
 @router.post("/cabinets/{cabinet_id}/asks/{ask_id}/admit", dependencies=[needs(Permission.APPROVE)])
@@ -117,12 +116,13 @@ async def admit(request: Request, cabinet_id: str, ask_id: str) -> Response:
     """Admit what another person asked for; the order goes out at once."""
     here = f"/ops/cabinets/{cabinet_id}/orders"
     await ask_at(request, cabinet_id, ask_id)
-    try:
+
+    async def work() -> str:
         who = await person_of(request)
         admitted = await asks_of(request).admit(ask_id, person=who.id, name=who.name)
-    except (RefusedError, LimitedError, InvalidError) as error:
-        return refused(here, error)
-    return RedirectResponse(f"/ops/orders/{admitted.command_id}", SEE_OTHER)
+        return f"/ops/orders/{admitted.command_id}"
+
+    return await gone_to(here, work())
 
 
 @router.post(
@@ -132,11 +132,12 @@ async def withdraw(request: Request, cabinet_id: str, ask_id: str) -> Response:
     """Take an ask back."""
     who, here = await need_staff(request), f"/ops/cabinets/{cabinet_id}/orders"
     await ask_at(request, cabinet_id, ask_id)
-    try:
+
+    async def work() -> str:
         await asks_of(request).withdraw(ask_id, name=who.name)
-    except (RefusedError, InvalidError) as error:
-        return refused(here, error)
-    return RedirectResponse(here, SEE_OTHER)
+        return here
+
+    return await gone_to(here, work())
 
 
 @router.get("/batteries/{serial}/quarantine", dependencies=[needs(Permission.QUARANTINE)])
@@ -172,11 +173,10 @@ async def quarantine(
     """Put a battery into quarantine wherever it is, or end that."""
     who, here = await need_staff(request), f"/ops/batteries/{serial}/quarantine"
     port, why = quarantines_of(request), " ".join(reason.split())
-    try:
-        if what == "release":
-            await port.lift(serial=serial, name=who.name, reason=why)
-        else:
-            await port.put(serial=serial, name=who.name, reason=why)
-    except (RefusedError, InvalidError) as error:
-        return refused(here, error)
-    return RedirectResponse(here, SEE_OTHER)
+
+    async def work() -> str:
+        change = port.lift if what == "release" else port.put
+        await change(serial=serial, name=who.name, reason=why)
+        return here
+
+    return await gone_to(here, work())

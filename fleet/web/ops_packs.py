@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from fleet.core.access import Permission
@@ -25,18 +25,19 @@ LIFE_SHOWN = 200
 Text = Annotated[str, Query(max_length=SHORT)]
 
 
+def asked_of(
+    q: Text = "", place: Text = "", cabinet: Text = "", state: Text = "", disputed: Text = ""
+) -> dict[str, str]:
+    """The filters as they stand in the address."""
+    return {"q": q, "place": place, "cabinet": cabinet, "state": state, "disputed": disputed}
+
+
+Asked = Annotated[dict[str, str], Depends(asked_of)]
+
+
 @router.get("/packs", dependencies=[needs(Permission.SEE_CABINETS, narrows=True, cabinets=True)])
-async def packs(  # noqa: PLR0917 - the filters of one list
-    request: Request,
-    q: Text = "",
-    place: Text = "",
-    cabinet: Text = "",
-    state: Text = "",
-    disputed: Text = "",
-    after: Text = "",
-) -> Response:
+async def packs(request: Request, asked: Asked, after: Text = "") -> Response:
     """Packs by serial, a page at a time."""
-    asked = {"q": q, "place": place, "cabinet": cabinet, "state": state, "disputed": disputed}
     wanted = await _filter(request, asked, after)
     rows = await charts_of(request).desk.packs(wanted)
     more = len(rows) == wanted.limit
@@ -57,16 +58,8 @@ async def packs(  # noqa: PLR0917 - the filters of one list
 @router.get(
     "/packs.csv", dependencies=[needs(Permission.SEE_CABINETS, narrows=True, cabinets=True)]
 )
-async def packs_csv(  # noqa: PLR0917 - the filters of one list
-    request: Request,
-    q: Text = "",
-    place: Text = "",
-    cabinet: Text = "",
-    state: Text = "",
-    disputed: Text = "",
-) -> Response:
+async def packs_csv(request: Request, asked: Asked) -> Response:
     """The same, all of them, as a table."""
-    asked = {"q": q, "place": place, "cabinet": cabinet, "state": state, "disputed": disputed}
     first = await _filter(request, asked, "", PAGE_ROWS)
     desk = charts_of(request).desk
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from fleet.core.access import Permission
@@ -29,9 +29,7 @@ _HEADER = (
 )  # fmt: skip
 
 
-@router.get("/swaps", dependencies=[needs(Permission.SEE_SWAPS, narrows=True, cabinets=True)])
-async def swaps(  # noqa: PLR0917 - the filters of one list
-    request: Request,
+def asked_of(  # noqa: PLR0917 - the filters of one list
     q: Text = "",
     cabinet: Text = "",
     rider: Text = "",
@@ -41,13 +39,20 @@ async def swaps(  # noqa: PLR0917 - the filters of one list
     flagged: Text = "",
     since: Text = "",
     until: Text = "",
-    before: Text = "",
-) -> Response:
-    """Swaps, the newest first, a page at a time."""
-    asked = {
+) -> dict[str, str]:
+    """The filters as they stand in the address."""
+    return {
         "q": q, "cabinet": cabinet, "rider": rider, "kind": kind, "outcome": outcome,
         "reason": reason, "flagged": flagged, "since": since, "until": until,
     }  # fmt: skip
+
+
+Asked = Annotated[dict[str, str], Depends(asked_of)]
+
+
+@router.get("/swaps", dependencies=[needs(Permission.SEE_SWAPS, narrows=True, cabinets=True)])
+async def swaps(request: Request, asked: Asked, before: Text = "") -> Response:
+    """Swaps, the newest first, a page at a time."""
     wanted = await _filter(request, asked)
     rows = await charts_of(request).desk.swaps(replace(wanted, before=place_of_row(before)))
     more = len(rows) == wanted.limit
@@ -70,23 +75,8 @@ async def swaps(  # noqa: PLR0917 - the filters of one list
 
 
 @router.get("/swaps.csv", dependencies=[needs(Permission.SEE_SWAPS, narrows=True, cabinets=True)])
-async def swaps_csv(  # noqa: PLR0917 - the filters of one list
-    request: Request,
-    q: Text = "",
-    cabinet: Text = "",
-    rider: Text = "",
-    kind: Text = "",
-    outcome: Text = "",
-    reason: Text = "",
-    flagged: Text = "",
-    since: Text = "",
-    until: Text = "",
-) -> Response:
+async def swaps_csv(request: Request, asked: Asked) -> Response:
     """The same, all of them, as a table."""
-    asked = {
-        "q": q, "cabinet": cabinet, "rider": rider, "kind": kind, "outcome": outcome,
-        "reason": reason, "flagged": flagged, "since": since, "until": until,
-    }  # fmt: skip
     wanted = replace(await _filter(request, asked), limit=PAGE_ROWS)
     desk = charts_of(request).desk
 

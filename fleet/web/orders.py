@@ -21,7 +21,7 @@ from fleet.core.records import LogFilter
 from fleet.core.rollout_model import Phase
 from fleet.core.views import CabinetView
 from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
-from fleet.web.access import need, needs
+from fleet.web.access import need, need_staff, needs
 from fleet.web.api_orders import presence_of
 from fleet.web.live import order_part, order_settled
 from fleet.web.pages import OPS_CSS, in_page, page, web_of
@@ -56,17 +56,17 @@ async def slot_page(request: Request, cabinet_id: str, slot: int) -> Response:
     if not 1 <= slot <= cabinet.slots_total:
         raise NotFoundError(f"no slot {slot} at {cabinet_id}")
     seen = next((each for each in cabinet.slots if each.slot == slot), None)
-    return _form(request, cabinet, slot=slot, seen=seen, codes=seen.flags if seen else ())
+    return await _form(request, cabinet, slot=slot, seen=seen, codes=seen.flags if seen else ())
 
 
 @router.get("/cabinets/{cabinet_id}/alarms/{code}", dependencies=[needs(Permission.SEE_CABINETS)])
 async def alarm_page(request: Request, cabinet_id: str, code: str) -> Response:
     """Clearing a latched alarm of the whole cabinet."""
     cabinet = await web_of(request).cabinets.get(cabinet_id)
-    return _form(request, cabinet, slot=None, seen=None, codes=(code,))
+    return await _form(request, cabinet, slot=None, seen=None, codes=(code,))
 
 
-def _form(
+async def _form(
     request: Request,
     cabinet: CabinetView,
     *,
@@ -74,6 +74,7 @@ def _form(
     seen: SlotTelemetry | None,
     codes: tuple[str, ...],
 ) -> Response:
+    who = await need_staff(request)
     return page(
         request,
         "ops_order_form.html",
@@ -86,7 +87,8 @@ def _form(
         packed=seen is not None and seen.presence is Presence.PRESENT,
         vacant=seen is not None and seen.presence is Presence.ABSENT,
         key=fresh_key(),
-        staff=request.cookies.get(STAFF_COOKIE, "")[:32],
+        shared=who.shared,
+        staff=request.cookies.get(STAFF_COOKIE, "")[:32] if who.shared else who.name,
         reason_min=REASON_CHARS_MIN,
         reason_max=REASON_CHARS_MAX,
         notice=notice_of(request),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Awaitable
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -284,6 +285,15 @@ def refused(path: str, error: FleetError) -> RedirectResponse:
     if isinstance(error, LimitedError):
         query["wait"] = str(error.retry_after_s)
     return RedirectResponse(f"{path}?{urlencode(query)}", SEE_OTHER)
+
+
+async def gone_to(back: str, work: Awaitable[str]) -> RedirectResponse:
+    """Where the work of a form leads, or back to the page with why it was refused."""
+    try:
+        target = await work
+    except (RefusedError, LimitedError, InvalidError, NotFoundError) as error:
+        return refused(back, error)
+    return RedirectResponse(target, SEE_OTHER)
 
 
 def notice_of(request: Request) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from fleet.core.access import Permission
 from fleet.core.operations import REASON_CHARS_MAX, REASON_CHARS_MIN
@@ -19,12 +19,12 @@ from fleet.core.rollout_model import (
     parse_stages,
 )
 from fleet.core.templates import BREAKER_MIN_W, Wishes, given, parse_settings
-from fleet.errors import InvalidError, NotFoundError, RefusedError
+from fleet.errors import InvalidError, NotFoundError
 from fleet.ports_orders import Rollouts
 from fleet.web.access import need_staff, needs
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import OPS_CSS, Part, Web, in_page, page, part, web_of
-from fleet.web.rider import notice_of, refused
+from fleet.web.rider import gone_to, notice_of
 from protocols.settings import POWER_MAX_W, SETTINGS, Group, Setting, faults
 
 router = APIRouter(prefix="/ops/rollouts", include_in_schema=False)
@@ -83,7 +83,8 @@ async def plan(  # noqa: PLR0917 - the fields of one form
 ) -> Response:
     """Begin a roll-out."""
     who = await need_staff(request)
-    try:
+
+    async def work() -> str:
         found = await rollouts_of(request).plan(
             model=model,
             name=who.name,
@@ -92,9 +93,9 @@ async def plan(  # noqa: PLR0917 - the fields of one form
             stages=parse_stages(stages) if stages.strip() else STAGES_DEFAULT,
             soak_s=soak_min * 60,
         )
-    except (RefusedError, InvalidError, NotFoundError) as error:
-        return refused(HERE, error)
-    return RedirectResponse(f"{HERE}/{found.id}", SEE_OTHER)
+        return f"{HERE}/{found.id}"
+
+    return await gone_to(HERE, work())
 
 
 @router.post("/templates", dependencies=[needs(Permission.ROLL_OUT)])
@@ -107,11 +108,12 @@ async def template(
     """Store the next version of a template, and say which cabinets are of its model."""
     who, port = await need_staff(request), rollouts_of(request)
     typed, own = await _typed(request)
-    try:
+
+    async def work() -> str:
         settings = parse_settings(typed, own)
         if wrong := _at_fault(settings, breaker_w):
             query = {"refused": "setting-invalid", "at": " ".join(wrong), "model": model.strip()}
-            return RedirectResponse(f"{HERE}?{urlencode(query)}", SEE_OTHER)
+            return f"{HERE}?{urlencode(query)}"
         await port.keep_template(
             model=model.strip(),
             breaker_w=breaker_w,
@@ -119,9 +121,9 @@ async def template(
             name=who.name,
             cabinets=cabinets.replace(",", " ").split(),
         )
-    except (RefusedError, InvalidError, NotFoundError) as error:
-        return refused(HERE, error)
-    return RedirectResponse(HERE, SEE_OTHER)
+        return HERE
+
+    return await gone_to(HERE, work())
 
 
 @router.get("/{rollout_id}", dependencies=[needs(Permission.ROLL_OUT)])
@@ -156,12 +158,13 @@ async def tell(
         word = Signal(signal)
     except ValueError as error:
         raise InvalidError(f"signal {signal!r}: expected pause, resume or abort") from error
-    try:
+
+    async def work() -> str:
         why = " ".join(reason.split())
         await rollouts_of(request).order(rollout_id, word, name=who.name, reason=why)
-    except (RefusedError, InvalidError) as error:
-        return refused(here, error)
-    return RedirectResponse(here, SEE_OTHER)
+        return here
+
+    return await gone_to(here, work())
 
 
 async def _typed(request: Request) -> tuple[dict[str, str], list[str]]:

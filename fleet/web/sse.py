@@ -263,6 +263,23 @@ def _event(document: Any) -> bytes:
     return b"data: " + msgspec.json.encode(document) + b"\n\n"
 
 
+def one_stream(
+    streams: Streams,
+    item_id: str,
+    watch: Callable[[str], AbstractAsyncContextManager[AsyncIterator[Item]]],
+    get: Callable[[str], Awaitable[Item]],
+    told: Callable[[Item], Awaitable[Any]],
+    *,
+    right: Right,
+) -> EventStream[Item]:
+    """One thing, first as it stands, then at every change; ``told`` makes of it what is sent."""
+
+    async def render(batch: Batch[Item]) -> Any:
+        return await told(batch[item_id] if batch else await get(item_id))
+
+    return EventStream(streams, lambda: watch(item_id), lambda _: item_id, render, right=right)
+
+
 class FanStream(Response):
     """Streams bytes that were encoded once for everybody.
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text
 from fleet.core.commands import QueuedCommand
 from fleet.core.operations import TECHNICIAN
 from fleet.core.records import LogFilter, NewCommand, NewSwap
+from fleet.core.two_person import ASK_LIFE_MS, check_doors, doors_alone
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.engine import Database, alembic_config
@@ -69,6 +70,37 @@ async def test_an_order_is_logged_sent_and_settled(town: Stores) -> None:
         ("slot.open", "done", "pack is stuck"),
     ]
     assert await town.audit.audit() == []
+
+
+async def test_half_of_the_doors_one_by_one_and_then_two_people(town: Stores) -> None:
+    def opening(number: int, now_ms: int = T0_MS, **values: object) -> NewCommand:
+        return new(f"op-{now_ms}-{number}", args={"slot": number}, now_ms=now_ms, **values)
+
+    for number in (1, 2, 3):
+        assert await town.operations.order(opening(number), 3) is not None
+    assert await town.operations.order(opening(3), 3) is None, "the same tap"
+    again = opening(3, T0_MS + 1, actor="operator:li")
+    assert await town.operations.order(again, 3) is not None, "a door that is open already"
+    with pytest.raises(RefusedError) as caught:
+        await town.operations.order(opening(4, T0_MS + 2, actor="operator:li"), 3)
+    assert caught.value.code == "second-person"
+    assert ("slot.open", "ordered", "pack is stuck") in await log(town)
+    assert len(await town.operations.of_cabinet(A, 10)) == 4, "nothing of it was queued"
+    assert await town.operations.order(opening(4, cabinet=B), 3) is not None
+    # What the cabinet refused opened nothing; and after a while it is another day's work.
+    first = next(each for each in await town.commands.waiting() if each.args == {"slot": 1})
+    await town.commands.settle(first, "refused", T0_MS + 3, reason="precondition")
+    assert await town.operations.order(opening(5, T0_MS + 4), 3) is not None
+    later = T0_MS + ASK_LIFE_MS + 5
+    assert await town.operations.order(opening(6, later), 3) is not None
+    assert await town.audit.audit() == []
+
+
+def test_how_many_are_half() -> None:
+    assert [doors_alone(slots) for slots in (1, 2, 3, 12, 13)] == [1, 1, 1, 6, 6]
+    check_doors({1, 2}, 2)
+    with pytest.raises(RefusedError):
+        check_doors({1, 2, 3}, 2)
 
 
 async def test_nobody_answers_for_another_cabinet_or_after_the_end(town: Stores) -> None:

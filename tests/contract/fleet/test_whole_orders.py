@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from fleet.core.commands import QueuedCommand
+from fleet.core.operations import order_id
 from fleet.core.quarantine import Quarantine
 from fleet.core.records import LogFilter, NewCommand
 from fleet.core.rollout import advance
@@ -12,8 +14,10 @@ from fleet.core.rollout_model import Fact, Phase, Rollout, Signal
 from fleet.core.templates import Wishes
 from fleet.core.two_person import ASK_LIFE_MS, Ask
 from fleet.errors import NotFoundError, RefusedError
+from fleet.runtime.asks import AskService
 from fleet.runtime.rollouts import Planning
 from fleet.stores import Stores
+from fleet.web.rider import KEY
 from tests.contract.fleet.conftest import A, B
 from tests.support.fleet import T0_MS, ManualClock
 
@@ -79,6 +83,59 @@ async def test_one_asks_another_admits(town: Stores) -> None:
     assert caught.value.code == "ask-over"
     assert await actions(town) == [("cabinet.open-all", "asked"), ("cabinet.open-all", "ordered")]
     assert await town.audit.audit() == []
+
+
+class Street:
+    """Every cabinet is there, and hears what is sent."""
+
+    online = True
+
+    def __init__(self) -> None:
+        self.sent: list[QueuedCommand] = []
+
+    def view(self, _cabinet: str) -> Street:
+        return self
+
+    def submit(self, queued: QueuedCommand) -> None:
+        self.sent.append(queued)
+
+
+async def test_nobody_takes_the_id_of_an_order_that_waits_for_its_second_person(
+    town: Stores,
+) -> None:
+    """A key that says what the order's id will be made of would keep the doors shut for good."""
+    street = Street()
+    service = AskService(
+        rows=town.asks,
+        live=street,  # type: ignore[arg-type]  # what the service uses of it
+        commands=street,  # type: ignore[arg-type]
+        clock=ManualClock(),
+    )
+    asked = await service.ask(
+        cabinet=A,
+        type_="cabinet.open-all",
+        person="S1",
+        name="zhang",
+        reason="water in the street",
+        key="key-of-one-tap",
+    )
+    for key in (asked.id, f"admit-{asked.id}"):
+        assert KEY.fullmatch(key), "an order may bear it"
+        spoiler = NewCommand(
+            id=order_id(A, key),
+            cabinet=A,
+            type="slot.service-on",
+            args={"slot": 1},
+            actor="operator:mallory",
+            now_ms=T0_MS,
+            expires_ms=T0_MS + 20_000,
+            reason="nothing at all",
+        )
+        assert await town.operations.order(spoiler) is not None
+    admitted = await service.admit(asked.id, person="S2", name="li")
+    (sent,) = street.sent
+    assert (sent.id, sent.type) == (admitted.command_id, "cabinet.open-all")
+    assert not KEY.fullmatch(f"admit {asked.id}")
 
 
 async def test_an_ask_lapses_and_can_be_taken_back(town: Stores) -> None:

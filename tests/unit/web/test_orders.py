@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient
 
+from fleet.core.access import ORDER_NEEDS, Role, Who, may
 from protocols.messages import Kind, Presence, Step
 from tests.support.fleet_fakes import Town
 from tests.unit.web.test_pages import key_of, submit
@@ -150,6 +151,27 @@ async def test_a_door_is_opened_by_a_form(town: Town, operator: AsyncClient) -> 
     assert "没有符合的记录" in (await operator.get("/ops/audit?staff=li")).text
     page = (await operator.get("/ops/cabinets/DH-0001/slots/9")).text
     assert 'value="zhang.wei"' in page, "the next form knows who it is"
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_form_offers_what_its_reader_may_order_and_in_his_own_name(
+    town: Town, role: Role
+) -> None:
+    cookies = {"yz_ops": town.staff.seat(Who("S7", "wang", role))}
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    async with town.client(headers=headers, cookies=cookies) as client:
+        for path in ("/slots/9", "/slots/10", "/orders", "/alarms/smoke"):
+            page = (await client.get(f"/ops/cabinets/DH-0001{path}")).text
+            offered = set(re.findall(r'name="what" value="([^"]+)"', page))
+            assert all(may(Who("S7", "wang", role), ORDER_NEEDS[each]) for each in offered), path
+            alarm_only = path.startswith("/alarms")
+            able = {Role.TECHNICIAN, Role.ADMIN} | (set() if alarm_only else {Role.OPERATOR})
+            assert bool(offered) is (role in able), path
+            assert 'id="staff"' not in page, "nobody with an account types a name"
+            assert ("wang" in page) or not offered
+        town.cabinets.change("DH-0001", online=False)
+        page = (await client.get("/ops/cabinets/DH-0001/slots/9?lang=en")).text
+        assert "no connection now" in page, "said before the reason is typed, not after"
 
 
 async def test_what_was_shown_is_what_is_sent(town: Town, operator: AsyncClient) -> None:
