@@ -14,12 +14,12 @@ import dalybms
 import dlt645
 import pydalybms
 import pytest
-import rd6006
 import serial
 
 from simulator.config import Config, DevicesSection, WireSection
 from simulator.models.pack import Pack
 from tests.support.lab import Lab, laboratory
+from tests.support.riden import riden
 
 SLOT = 3
 FAST = WireSection(realistic_timing=False, processing_ms=0)
@@ -148,7 +148,7 @@ async def test_reads_and_writes(tmp_path: Path, type_: str, kind: int) -> None:
         lab.cabinet.freeze(frozen=True)
 
         def ask() -> tuple[float, float, float]:
-            supply = rd6006.RD6006(str(tmp_path / "bus-chargers"), SLOT, 115200)
+            supply = riden(tmp_path / "bus-chargers", SLOT)
             supply.instrument.serial.timeout = 20
             try:
                 assert supply.type == kind

@@ -12,6 +12,7 @@ import rd6006
 
 from deploy.demo.waiting import until
 from tests.support.mbpoll import Mbpoll, MbpollError
+from tests.support.riden import riden
 from tests.support.sim_process import SimProcess
 
 pytestmark = [pytest.mark.system, pytest.mark.peer("rd6006", "riden-rd6006")]
@@ -28,7 +29,7 @@ TOML: Final = (
 
 @contextmanager
 def charger(sim: SimProcess) -> Iterator[rd6006.RD6006]:
-    device = rd6006.RD6006(sim.ports["bus-chargers"], SLOT, 115200)
+    device = riden(sim.ports["bus-chargers"], SLOT)
     try:
         yield device
     finally:

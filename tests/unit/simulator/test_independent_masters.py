@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rd6006
 
 from protocols import modbus
+from tests.support.riden import riden
 from tests.support.simulator import SerialClient, SimProcess
 
 MBPOLL = shutil.which("mbpoll") or ""
@@ -65,7 +65,7 @@ def order(sim: SimProcess, *pdus: tuple[int, str]) -> None:
 
 def charge(sim: SimProcess, slot: int) -> None:
     order(sim, (2, "050004FF00"), (3, f"0500{slot - 1:02x}FF00"))
-    charger = rd6006.RD6006(str(sim.run_dir / "bus-chargers"), slot, 115_200)
+    charger = riden(sim.run_dir / "bus-chargers", slot)
     charger.voltage, charger.current = 54.6, 4.5
     charger.enable = True
     sim.wait(lambda state: state["slots"][slot - 1]["charging"])
