@@ -18,10 +18,11 @@ from fleet.adapters.command_keys import (
 )
 from fleet.adapters.pki import Authority
 from fleet.config import FleetConfig
+from fleet.core.audit_log import ORDERED
 from fleet.core.enrolment import HOUR_MS, TOKEN_HOURS_MAX, TokenRow
 from fleet.errors import InvalidError, RefusedError
 from fleet.stores import open_stores
-from protocols import enrolment
+from protocols import enrolment, signing
 from protocols.enrolment import SECRET_BYTES, TOKEN_ID_BYTES, Token, token_text
 
 _NAMES_MAX: Final = 5
@@ -104,25 +105,32 @@ async def rotate_command_key(config: FleetConfig, *, force: bool = False) -> dic
     """
     following = next_command_key(config.data_dir)
     if following is None:
-        public, action = begin_rotation(config.data_dir), "command-key.begin"
+        action, subject = "command-key.begin", ""
     else:
         await require_fetched(config, force=force)
-        keeper = SecretKeeper(config.data_dir)
-        anchor, known = AnchorFile(config.data_dir, keeper), keeper.secrets.command_keys
-        # Its signature must outlive the key, also when this process ends here, and also when a
-        # running fleetd signs with the old one once more in between.
-        anchor.hand_over(following, known)
-        public, action = end_rotation(config.data_dir), "command-key.end"
-        anchor.hand_over(following, known)
+        action, subject = "command-key.end", signing.public_of(following)
+    note = {"actor": "cli", "action": action, "reason": "forced" if force else ""}
     async with open_stores(config.store_url) as stores:
-        await stores.audit_log.note(
-            at_ms=SystemClock().wall_ms(),
-            actor="cli",
-            action=action,
-            subject=public,
-            reason="forced" if force else "",
-        )
+        log, clock = stores.audit_log, SystemClock()
+        # Before anything is changed: a key that nobody wrote down must not begin to sign.
+        await log.note(at_ms=clock.wall_ms(), subject=subject, outcome=ORDERED, **note)
+        public = _turn(config, following)
+        await log.note(at_ms=clock.wall_ms(), subject=public, **note)
     return await command_key_status(config)
+
+
+def _turn(config: FleetConfig, following: str | None) -> str:
+    """The next step of a rotation; the public half of the key that it is about."""
+    if following is None:
+        return begin_rotation(config.data_dir)
+    keeper = SecretKeeper(config.data_dir)
+    anchor, known = AnchorFile(config.data_dir, keeper), keeper.secrets.command_keys
+    # Its signature must outlive the key, also when this process ends here, and also when a
+    # running fleetd signs with the old one once more in between.
+    anchor.hand_over(following, known)
+    public = end_rotation(config.data_dir)
+    anchor.hand_over(following, known)
+    return public
 
 
 async def require_fetched(config: FleetConfig, *, force: bool = False) -> None:

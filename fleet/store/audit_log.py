@@ -67,15 +67,24 @@ class AuditLogStore:
             async with self._database.write() as connection:
                 await connection.execute(insert(t.meta).values(name=AUDIT_ANCHORED, value="1"))
 
-    async def note(self, *, at_ms: int, actor: str, action: str, subject: str, reason: str) -> None:
-        """Add a row about something that is done."""
+    async def note(
+        self,
+        *,
+        at_ms: int,
+        actor: str,
+        action: str,
+        subject: str,
+        reason: str,
+        outcome: str = DONE,
+    ) -> None:
+        """Add a row about something that is done, or about to be."""
         async with self._database.write() as connection:
             await append(
                 connection,
                 at_ms=at_ms,
                 actor=actor,
                 action=action,
-                outcome=DONE,
+                outcome=outcome,
                 subject=subject,
                 reason=reason,
             )
