@@ -9,12 +9,15 @@ from typing import Final
 import msgspec
 
 from fleet.core.console import GROUPS, Row
+from fleet.core.ids import is_rider, is_slot
 from fleet.core.swaps import BLOCKING_ALARMS
-from fleet.core.views import LifeView
+from fleet.core.views import LifeView, ToldView
 from protocols.messages import AlarmBody, SlotTelemetry
 
 ROWS_DEFAULT: Final = 50
 OFFLINE: Final = "offline"
+#: Stands for every slot outside the scope of who looks.
+ELSEWHERE: Final = "elsewhere"
 PLACES: Final = (
     "slot", "rider", "depot", "transit", "workshop", "lost", "scrapped", "unknown",
 )  # fmt: skip
@@ -231,6 +234,65 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         """Capacity now, of the most that it ever told; None before it told it twice."""
         known = [each.capacity_ah for each in self.told if each.capacity_ah is not None]
         return None if len(known) < 2 else 100 * known[-1] / max(known)
+
+
+def lent_times(life: Iterable[LifeView]) -> int:
+    """How often a pack went to a rider."""
+    return sum(each.moves and is_rider(each.to_holder) for each in life)
+
+
+def charged_times(life: Iterable[LifeView]) -> int:
+    """How often a pack came into a slot from a rider."""
+    return sum(
+        each.moves and is_rider(each.from_holder) and is_slot(each.to_holder) for each in life
+    )
+
+
+def passport_within(whole: Passport, cabinets: Cabinets) -> Passport:
+    """What of a passport happened at these cabinets: who had the pack elsewhere is not told.
+
+    Other slots are ``ELSEWHERE``, and so is the report of another cabinet, without its swap.
+    """
+    life = tuple(
+        _within(each, cabinets)
+        for each in whole.life
+        if _is_in(each.from_holder, cabinets)
+        or _is_in(each.to_holder, cabinets)
+        or (each.told_by is not None and each.told_by.cabinet in cabinets)
+    )
+    return msgspec.structs.replace(
+        whole,
+        life=life,
+        lent=lent_times(life),
+        charged=charged_times(life),
+        flags=tuple(sorted({flag for each in life for flag in each.flags})),
+    )
+
+
+def _within(row: LifeView, cabinets: Cabinets) -> LifeView:
+    ends = {
+        name: holder if not is_slot(holder) or _is_in(holder, cabinets) else ELSEWHERE
+        for name, holder in (("from_holder", row.from_holder), ("to_holder", row.to_holder))
+    }
+    if row.told_by is None or row.told_by.cabinet in cabinets:
+        return msgspec.structs.replace(row, **ends)
+    if is_rider(row.to_holder):
+        ends["to_holder"] = ELSEWHERE
+    return msgspec.structs.replace(
+        row,
+        **ends,
+        cabinet_id=None,
+        slot=None,
+        person=None,
+        swap_id=None,
+        swap_kind=None,
+        swap_step=None,
+        told_by=ToldView(cabinet=ELSEWHERE, epoch=0, seq=0, type=None),
+    )
+
+
+def _is_in(holder: str, cabinets: Cabinets) -> bool:
+    return is_slot(holder) and holder.removeprefix("slot:").rpartition(":")[0] in cabinets
 
 
 def standing_alarms(rows: Iterable[Row]) -> list[StandingAlarm]:

@@ -28,11 +28,13 @@ from fleet.core.desk import (
     SwapFilter,
     SwapRow,
     by_gravity,
+    charged_times,
     is_traced,
+    lent_times,
     raised_at,
     standing_alarms,
 )
-from fleet.core.ids import is_rider, is_slot
+from fleet.core.ids import is_slot
 from fleet.core.plans import Plan
 from fleet.errors import NotFoundError, RefusedError
 from fleet.ports import Cabinets, Clock
@@ -100,12 +102,11 @@ class DeskService:
             slot = next(
                 (each for each in seen if str(each.slot) == number and each.serial == serial), None
             )
-        moved = [each for each in life if each.moves]
         return Passport(
             pack=pack,
             life=tuple(life[-LIFE_MAX:]),
-            lent=sum(is_rider(each.to_holder) for each in moved),
-            charged=sum(is_rider(each.from_holder) and is_slot(each.to_holder) for each in moved),
+            lent=lent_times(life),
+            charged=charged_times(life),
             flags=tuple(sorted({flag for each in life for flag in each.flags})),
             slot=slot,
             cabinet_id=None if cabinet is None else cabinet.id,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from fleet.core.access import Permission
-from fleet.core.desk import PLACES, PackFilter, PackRow
+from fleet.core.desk import PLACES, PackFilter, PackRow, passport_within
 from fleet.core.ids import in_cabinet, is_slot
 from fleet.errors import DeniedError
 from fleet.web.access import cabinets_known, needs
@@ -80,6 +80,10 @@ async def passport(request: Request, serial: str) -> Response:
     holder = found.pack.holder
     if cabinets is not None and not any(in_cabinet(holder, each) for each in cabinets):
         raise DeniedError(f"battery {serial}: is elsewhere", code="scope")
+    now_ms = web_of(request).clock.wall_ms()
+    drawn = lifeline(found.life, now_ms) if cabinets is None else None  # its line would have gaps
+    if cabinets is not None:
+        found = passport_within(found, cabinets)
     return page(
         request,
         "ops_pack.html",
@@ -88,7 +92,8 @@ async def passport(request: Request, serial: str) -> Response:
         p=found,
         in_slot=is_slot(holder),
         shown=found.life[-LIFE_SHOWN:][::-1],
-        drawn=lifeline(found.life, web_of(request).clock.wall_ms()),
+        drawn=drawn,
+        part=cabinets is not None,
         width=WIDTH,
         left=LEFT,
     )
