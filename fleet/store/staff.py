@@ -26,6 +26,7 @@ from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
 from fleet.store.tables_staff import staff, staff_link, staff_recovery, staff_session
+from fleet.store.tables_views import saved_view
 
 
 class StaffStore:
@@ -89,7 +90,10 @@ class StaffStore:
         return await self._change(name, values, by, now_ms, "role", _words(role, scope))
 
     async def switch(self, name: str, *, off: bool, by: str, now_ms: int) -> Account:
-        """Off, with all sessions and links ended, or on again; raise as ``change``."""
+        """Off, with all sessions, links and saved views gone, or on again; raise as ``change``.
+
+        Accounts are never deleted, because the log of orders names them: this is their end.
+        """
         action = "disable" if off else "enable"
         return await self._change(name, {"off": off}, by, now_ms, action, "", ended=off)
 
@@ -125,6 +129,7 @@ class StaffStore:
                 raise RefusedError(text, code="last-admin")
             if ended:
                 await _end(connection, row["id"])
+                await connection.execute(delete(saved_view).where(saved_view.c.staff == row["id"]))
             await _log(connection, now_ms, by, action, name, words)
             return _account(await _need(connection, name))
 

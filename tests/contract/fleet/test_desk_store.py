@@ -8,15 +8,18 @@ from dataclasses import replace
 import pytest
 from msgspec.structs import replace as changed
 
+from fleet.core.access import Role
 from fleet.core.balance.versions import NewVersion
 from fleet.core.desk import AlarmNote, PackFilter, RiderFilter, SwapFilter, raised_at
 from fleet.core.records import LogFilter
 from fleet.core.reports import OPEN, NewReport, TicketFilter, Topic
 from fleet.core.saved_views import VIEWS_MAX, SavedView
+from fleet.core.staff import Account
 from fleet.errors import FleetError, NotFoundError, RefusedError
 from fleet.store.alarms import AlarmStore
 from fleet.store.desk import DeskStore
 from fleet.store.saved_views import SavedViewStore
+from fleet.store.staff import StaffStore
 from fleet.stores import Stores
 from protocols.messages import AlarmBody, Step
 from tests.contract.fleet.conftest import A, B
@@ -168,6 +171,19 @@ async def test_views_are_kept_by_name_per_account(town: Stores) -> None:
     with pytest.raises(RefusedError) as full:
         await rows.put(changed(view, id="W", name="w"))
     assert full.value.code == "views-full"
+
+
+async def test_views_end_with_their_account(town: Stores) -> None:
+    rows, accounts = SavedViewStore(town.database), StaffStore(town.database)
+    for name in ("S1", "S2"):
+        await accounts.add(Account(name, f"name.{name.lower()}", Role.VIEWER), "boss", T0_MS)
+        await rows.put(
+            SavedView(id=name, staff=name, name="夜班", page="map", query="", created_ms=T0_MS)
+        )
+    await accounts.switch("name.s1", off=True, by="boss", now_ms=T0_MS)
+    await accounts.switch("name.s1", off=False, by="boss", now_ms=T0_MS)
+    assert await rows.of("S1") == []
+    assert [each.id for each in await rows.of("S2")] == ["S2"]
 
 
 async def test_tickets_come_by_pages_and_only_of_the_places_asked_for(town: Stores) -> None:
