@@ -9,6 +9,7 @@ from cabinet.config_schema import Flag, Item, Number, Table, Tables, Text
 from cabinet.core.model import Input, Output
 from protocols.fastclock import RATE_MAX
 from protocols.messages import SLOTS_MAX
+from protocols.settings import TELEMETRY_MAX_S
 from protocols.sockets import SOCKETS_MAX
 
 NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
@@ -69,7 +70,7 @@ FLEET: Final = Table(
             pattern=r"(https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?)?",
             says="https://host, or empty",
         ),
-        "telemetry_s": Number(1, 300, default=5.0, whole=False, unit="s"),
+        "telemetry_s": Number(1, TELEMETRY_MAX_S, default=5.0, whole=False, unit="s"),
     },
     required=False,
 )

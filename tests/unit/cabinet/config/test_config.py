@@ -94,6 +94,7 @@ FAULTS = [
     ('id = "DH-0001"', 'id = "dh 1"', "id =", "cabinet.id", "capital letters"),
     ('id = "DH-0001"', "", "[cabinet]", "cabinet.id", "is missing; add id ="),
     ("telemetry_s = 5.0", "telemetry_s = nan", "telemetry_s", "fleet.telemetry_s", "out of range"),
+    ("telemetry_s = 5.0", "telemetry_s = 46", "telemetry_s", "fleet.telemetry_s", "give a value from 1 to 45"),
     ("telemetry_s = 5.0", 'url = "http://x"', "url =", "fleet.url", "mqtt://host:port"),
     ('credentials_dir = "/var/lib/yizhan/cabinet/credentials"', "", "[fleet]", "fleet.credentials_dir", "run cabinetd enrol, or give a url"),
     ("address = 20", "address = 10", "address = 10\n\n[[device]]\nname = \"charger-01\"", "device[6].address", "already used by 'meter' on line"),
