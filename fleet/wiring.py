@@ -17,7 +17,7 @@ from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.external_broker import Revocations
 from fleet.adapters.http_post import post
-from fleet.adapters.mqtt import MqttLink
+from fleet.adapters.mqtt import BrokerAddress, MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
 from fleet.area import Area
 from fleet.config import FleetConfig
@@ -95,60 +95,13 @@ class Fleet:
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
         self.live = LivePicture(stores.cabinets, clock)
         self.console = ConsoleSide(stores, self.live, self.cabinet_hub, clock)
-        self.events = MqttLink(
-            address=self.address,
-            identifier=f"fleet-events-{secrets.token_hex(4)}",
-            subscriptions=[
-                (topics.fleet_subscription(leaf), 1)
-                for leaf in (Leaf.STATUS, Leaf.EVENT, Leaf.RESULT)
-            ],
-            on_message=self._on_message,
-            clock=clock,
-            on_up=self._events_up,
-        )
+        self.events = self._events_link()
         # A connection of its own, so that telemetry can never delay events.
-        self.telemetry = MqttLink(
-            address=telemetry,
-            identifier=f"fleet-telemetry-{secrets.token_hex(4)}",
-            subscriptions=[(topics.fleet_subscription(Leaf.TELEMETRY), 0)],
-            on_message=self._on_message,
-            clock=clock,
-            on_up=self._telemetry_up,
-        )
+        self.telemetry = self._telemetry_link(telemetry)
         heard = Overheard(self.events, self.console.recorder)
-        self.commands = Commands(
-            rows=stores.commands,
-            publisher=heard,
-            sign=lambda command: signing.sign(command, self._keeper.current),
-            clock=clock,
-            metrics=self.metrics,
-            swap_hub=self.swap_hub,
-            order_hub=self.order_hub,
-            cabinet_hub=self.cabinet_hub,
-        )
-        self.ingest = Ingest(
-            rows=stores.events,
-            latest=stores.cabinets,
-            live=self.live,
-            publisher=heard,
-            incarnation=incarnation,
-            renew=self._renew,
-            clock=clock,
-            metrics=self.metrics,
-            swap_hub=self.swap_hub,
-            cabinet_hub=self.cabinet_hub,
-            on_result=self.commands.on_result,
-        )
-        self.desired = DesiredPublisher(
-            rows=stores.cabinets,
-            packs=stores.batteries,
-            riders=stores.riders,
-            publisher=self.events,
-            sign=lambda document: signing.sign(document, self._keeper.current),
-            clock=clock,
-            secrets=self._secrets_note if device else None,
-            settings=stores.rollouts,
-        )
+        self.commands = self._commands(heard)
+        self.ingest = self._ingest(heard, incarnation)
+        self.desired = self._desired()
         self.ordering = Ordering.of(
             stores=stores,
             live=self.live,
@@ -167,6 +120,79 @@ class Fleet:
             clock=clock,
             on_cabinets=self._new_cabinets,
             desired=self.desired,
+        )
+
+    def _events_link(self) -> MqttLink:
+        return MqttLink(
+            address=self.address,
+            identifier=f"fleet-events-{secrets.token_hex(4)}",
+            subscriptions=[
+                (topics.fleet_subscription(leaf), 1)
+                for leaf in (Leaf.STATUS, Leaf.EVENT, Leaf.RESULT)
+            ],
+            on_message=self._on_message,
+            clock=self._clock,
+            on_up=self._events_up,
+        )
+
+    def _telemetry_link(self, address: BrokerAddress) -> MqttLink:
+        return MqttLink(
+            address=address,
+            identifier=f"fleet-telemetry-{secrets.token_hex(4)}",
+            subscriptions=[(topics.fleet_subscription(Leaf.TELEMETRY), 0)],
+            on_message=self._on_message,
+            clock=self._clock,
+            on_up=self._telemetry_up,
+        )
+
+    def _commands(self, heard: Overheard) -> Commands:
+        return Commands(
+            rows=self._stores.commands,
+            publisher=heard,
+            sign=lambda command: signing.sign(command, self._keeper.current),
+            clock=self._clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+            order_hub=self.order_hub,
+            cabinet_hub=self.cabinet_hub,
+        )
+
+    def _ingest(self, heard: Overheard, incarnation: str) -> Ingest:
+        return Ingest(
+            rows=self._stores.events,
+            latest=self._stores.cabinets,
+            live=self.live,
+            publisher=heard,
+            incarnation=incarnation,
+            renew=self._renew,
+            clock=self._clock,
+            metrics=self.metrics,
+            swap_hub=self.swap_hub,
+            cabinet_hub=self.cabinet_hub,
+            on_result=self.commands.on_result,
+        )
+
+    def _desired(self) -> DesiredPublisher:
+        return DesiredPublisher(
+            rows=self._stores.cabinets,
+            packs=self._stores.batteries,
+            riders=self._stores.riders,
+            publisher=self.events,
+            sign=lambda document: signing.sign(document, self._keeper.current),
+            clock=self._clock,
+            secrets=self._secrets_note if self._device else None,
+            settings=self._stores.rollouts,
+        )
+
+    def _operations(self) -> OperationService:
+        return OperationService(
+            rows=self._stores.operations,
+            log=self._stores.audit_log,
+            live=self.live,
+            commands=self.commands,
+            hub=self.order_hub,
+            cabinet_hub=self.cabinet_hub,
+            clock=self._clock,
         )
 
     @classmethod
@@ -238,15 +264,7 @@ class Fleet:
             area=Area.of(self._stores, self.live, self.commands, self._clock),
             ordering=self.ordering,
             console=self.console,
-            operations=OperationService(
-                rows=self._stores.operations,
-                log=self._stores.audit_log,
-                live=self.live,
-                commands=self.commands,
-                hub=self.order_hub,
-                cabinet_hub=self.cabinet_hub,
-                clock=self._clock,
-            ),
+            operations=self._operations(),
             balance=balance,
             steering=SteeringService(self.live, self.outlook),
             stores=self._stores,

@@ -31,6 +31,15 @@ class FleetMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._swap_series()
+        self._cabinet_series()
+        self._log_series()
+        self._ingest_series()
+        self._alarm_codes = list(_ALARM_CODES)
+        self.set_alarms({})
+
+    def _swap_series(self) -> None:
+        """What becomes of transactions."""
         self.swap_attempts = Counter(
             "swap_attempts_total",
             "Transactions asked for, by what became of them",
@@ -56,6 +65,9 @@ class FleetMetrics:
             ["flag"],
             registry=self.registry,
         )
+
+    def _cabinet_series(self) -> None:
+        """How cabinets are, and what is sent to them."""
         self.cabinets = Gauge(
             "cabinet_up", "Cabinets by connection state", ["state"], registry=self.registry
         )
@@ -65,6 +77,28 @@ class FleetMetrics:
             ["code"],
             registry=self.registry,
         )
+        self.commands = Counter(
+            "unlock_commands_total",
+            "Commands to cabinets, by how they ended",
+            ["result"],
+            registry=self.registry,
+        )
+        self.commands_sent = Counter(
+            "commands_sent_total", "Commands published, repeats included", registry=self.registry
+        )
+        self.rollouts_unreadable = Gauge(
+            "rollouts_unreadable",
+            "Roll-outs under way that are not moved on, because what is stored cannot be read",
+            registry=self.registry,
+        )
+        self.settings_unsent = Gauge(
+            "settings_unsent_cabinets",
+            "Cabinets whose settings are stored and not with the broker yet",
+            registry=self.registry,
+        )
+
+    def _log_series(self) -> None:
+        """The log of orders, and the store."""
         self.audit_rows = Gauge(
             "audit_log_rows", "Rows of the log of orders; never falls", registry=self.registry
         )
@@ -78,8 +112,14 @@ class FleetMetrics:
             "1 while rows of the log of orders that were anchored are gone or changed",
             registry=self.registry,
         )
-        self._alarm_codes = list(_ALARM_CODES)
-        self.set_alarms({})
+        self.renewals = Counter(
+            "ledger_renewals_total",
+            "Times that the store was found to be an older copy, and cabinets were asked again",
+            registry=self.registry,
+        )
+
+    def _ingest_series(self) -> None:
+        """What comes in."""
         self.events = Counter(
             "ingest_events_total",
             "Events received, by verdict",
@@ -100,30 +140,6 @@ class FleetMetrics:
         )
         self.telemetry = Counter(
             "telemetry_messages_total", "Telemetry messages received", registry=self.registry
-        )
-        self.commands = Counter(
-            "unlock_commands_total",
-            "Commands to cabinets, by how they ended",
-            ["result"],
-            registry=self.registry,
-        )
-        self.commands_sent = Counter(
-            "commands_sent_total", "Commands published, repeats included", registry=self.registry
-        )
-        self.renewals = Counter(
-            "ledger_renewals_total",
-            "Times that the store was found to be an older copy, and cabinets were asked again",
-            registry=self.registry,
-        )
-        self.rollouts_unreadable = Gauge(
-            "rollouts_unreadable",
-            "Roll-outs under way that are not moved on, because what is stored cannot be read",
-            registry=self.registry,
-        )
-        self.settings_unsent = Gauge(
-            "settings_unsent_cabinets",
-            "Cabinets whose settings are stored and not with the broker yet",
-            registry=self.registry,
         )
         self.connects = Counter(
             "mqtt_connects_total",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -74,6 +75,38 @@ from fleet.web.sse import Streams
 __all__ = ["WebConfig", "create_app", "stop_streams"]
 
 GZIP_MINIMUM_BYTES = 600
+_PARTS: Final = (
+    api,
+    api_orders,
+    api_balance,
+    api_grid,
+    api_stations,
+    finding,
+    rider,
+    my,
+    partner,
+    account,
+    offline_pages,
+    staff_pages,
+    staff_me,
+    staff_admin,
+    ops_alarms,
+    ops_grid,
+    ops_load,
+    ops_packs,
+    ops_people,
+    ops_swaps,
+    ops_views,
+    console_pages,
+    console_cabinet,
+    api_console,
+    orders,
+    ask_pages,
+    rollout_pages,
+    api_asks,
+    system,
+)
+_PLACE_PARTS: Final = (api_area, area, report_pages)
 
 
 def create_app(
@@ -150,43 +183,21 @@ def create_app(
         views=views,
     )
     errors.install(app)
-    for part in (
-        api,
-        api_orders,
-        api_balance,
-        api_grid,
-        api_stations,
-        finding,
-        rider,
-        my,
-        partner,
-        account,
-        offline_pages,
-        staff_pages,
-        staff_me,
-        staff_admin,
-        ops_alarms,
-        ops_grid,
-        ops_load,
-        ops_packs,
-        ops_people,
-        ops_swaps,
-        ops_views,
-        console_pages,
-        console_cabinet,
-        api_console,
-        orders,
-        ask_pages,
-        rollout_pages,
-        api_asks,
-        system,
-    ):
+    _routes(app, places=stations is not None)
+    _guards(app, config)
+    return app
+
+
+def _routes(app: FastAPI, *, places: bool) -> None:
+    """Every page and every resource; those of places where there are any."""
+    for part in _PARTS + (_PLACE_PARTS if places else ()):
         app.include_router(part.router)
-    if stations is not None:
-        for part in (api_area, area, report_pages):
-            app.include_router(part.router)
     app.state.needs = declared(app)
     api.publish_schemas(app, *api_grid.VIEWS)
+
+
+def _guards(app: FastAPI, config: WebConfig) -> None:
+    """What stands before every route: headers, sizes, where a request comes from."""
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MINIMUM_BYTES)
     policy = content_policy((RIDER_CSS, OPS_CSS), [config.tiles.origin] if config.tiles else [])
     app.state.headers = strict_headers(config.origin, policy)
@@ -197,7 +208,6 @@ def create_app(
         refuse=errors.answer,
         bodies={report_pages.FILE_PATH: report_pages.FORM_BYTES_MAX},
     )
-    return app
 
 
 def stop_streams(app: FastAPI) -> None:
