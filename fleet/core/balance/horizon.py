@@ -162,30 +162,12 @@ def build(
     )
     for values in (found.low, found.high, found.step, found.few, found.urgent):
         values[~follows] = 0
-    feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
-    region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
-    fixed_w = np.zeros((len(grid.feeders), len(starts)), np.int64)
-    np.add.at(fixed_w, feeder_of, reserve_w + socket_w + grid.power.base_w)
-    region_fixed_w = np.zeros((len(grid.regions), len(starts)), np.int64)
-    np.add.at(region_fixed_w, region_of, fixed_w)
+    lines = _lines(grid, reserve_w + socket_w, minutes, interval_s)
     hours = np.full(len(starts), interval_s / 3600)
     hours[0] *= share
-    feeder_w = feeder_limits(grid, len(starts))
-    region_w = region_limits(grid, minutes, interval_s)
     return Problem(
-        instance=Instance(
-            step_s=interval_s,
-            energy_min_wh=found.low,
-            energy_max_wh=found.high,
-            step_max_wh=found.step,
-            feeder_of_cabinet=feeder_of,
-            region_of_feeder=region_of,
-            feeder_max_wh=_room_wh(feeder_w, fixed_w, hours),
-            region_max_wh=_room_wh(region_w, region_fixed_w, hours),
-            price_per_kwh=price,
-            peak_price_per_kw=np.array([region.peak_price_per_kw for region in grid.regions]),
-            peak_so_far_w=np.maximum(peak_w - region_fixed_w.mean(axis=1), 0.0),
-            shortfall_price_per_kwh=grid.shortfall_price_per_kwh,
+        instance=_instance(
+            grid, found, lines, price=price, hours=hours, interval_s=interval_s, peak_w=peak_w
         ),
         starts_ms=starts,
         share=share,
@@ -195,9 +177,66 @@ def build(
         few=found.few,
         urgent=found.urgent,
         stock=stock,
-        feeder_room_w=_room_w(feeder_w, fixed_w),
-        region_room_w=_room_w(region_w, region_fixed_w),
+        feeder_room_w=_room_w(lines.feeder_w, lines.feeder_fixed_w),
+        region_room_w=_room_w(lines.region_w, lines.region_fixed_w),
         socket_w=socket_w,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """What feeders and regions may carry, and what of it is given away already; by interval."""
+
+    feeder_of: NDArray[np.int32]
+    region_of: NDArray[np.int32]
+    feeder_w: Ints
+    region_w: Ints
+    feeder_fixed_w: Ints
+    region_fixed_w: Ints
+
+
+def _lines(grid: Grid, fixed_w: Ints, minutes: Sequence[int], interval_s: int) -> _Lines:
+    """``fixed_w`` is what each cabinet takes whatever is planned, beside its own electronics."""
+    intervals = len(minutes)
+    feeder_of = np.array([feeder for _, feeder in grid.cabinets], np.int32)
+    region_of = np.array([feeder.region for feeder in grid.feeders], np.int32)
+    feeder_fixed_w = np.zeros((len(grid.feeders), intervals), np.int64)
+    np.add.at(feeder_fixed_w, feeder_of, fixed_w + grid.power.base_w)
+    region_fixed_w = np.zeros((len(grid.regions), intervals), np.int64)
+    np.add.at(region_fixed_w, region_of, feeder_fixed_w)
+    return _Lines(
+        feeder_of,
+        region_of,
+        feeder_limits(grid, intervals),
+        region_limits(grid, minutes, interval_s),
+        feeder_fixed_w,
+        region_fixed_w,
+    )
+
+
+def _instance(
+    grid: Grid,
+    found: Needs,
+    lines: _Lines,
+    *,
+    price: Floats,
+    hours: Floats,
+    interval_s: int,
+    peak_w: Floats,
+) -> Instance:
+    return Instance(
+        step_s=interval_s,
+        energy_min_wh=found.low,
+        energy_max_wh=found.high,
+        step_max_wh=found.step,
+        feeder_of_cabinet=lines.feeder_of,
+        region_of_feeder=lines.region_of,
+        feeder_max_wh=_room_wh(lines.feeder_w, lines.feeder_fixed_w, hours),
+        region_max_wh=_room_wh(lines.region_w, lines.region_fixed_w, hours),
+        price_per_kwh=price,
+        peak_price_per_kw=np.array([region.peak_price_per_kw for region in grid.regions]),
+        peak_so_far_w=np.maximum(peak_w - lines.region_fixed_w.mean(axis=1), 0.0),
+        shortfall_price_per_kwh=grid.shortfall_price_per_kwh,
     )
 
 
