@@ -39,6 +39,10 @@ class Asks(Protocol):
         """Those at a cabinet, newest first."""
         ...
 
+    async def waiting(self) -> list[Ask]:
+        """Those that wait for a second person now, the oldest first; a bounded number."""
+        ...
+
 
 class Quarantines(Protocol):
     """Packs in quarantine wherever they are."""

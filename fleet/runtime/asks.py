@@ -40,6 +40,10 @@ class AskRows(Protocol):
         """The asks at a cabinet, newest first."""
         ...
 
+    async def waiting(self, now_ms: int) -> list[Ask]:
+        """Those that wait for a second person at that time, the oldest first."""
+        ...
+
     async def admit(
         self,
         ask_id: str,
@@ -141,6 +145,10 @@ class AskService:
     async def of_cabinet(self, cabinet: str) -> list[Ask]:
         """The asks at a cabinet, newest first, each as it stands now."""
         return [self._now(each) for each in await self._rows.of_cabinet(cabinet)]
+
+    async def waiting(self) -> list[Ask]:
+        """Those that wait for a second person now, the oldest first."""
+        return await self._rows.waiting(self._clock.wall_ms())
 
     def _now(self, ask: Ask) -> Ask:
         return replace(ask, state=ask.state_at(self._clock.wall_ms()))

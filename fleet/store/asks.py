@@ -73,6 +73,14 @@ class AskStore:
         async with self._database.read() as connection:
             return [ask_of(row) for row in (await connection.execute(query)).mappings()]
 
+    async def waiting(self, now_ms: int) -> list[Ask]:
+        """Those that wait for a second person at that time, the oldest first."""
+        own = order_ask.c
+        query = select(order_ask).where(own.expires_ms > now_ms, own.state == ASKED)
+        query = query.order_by(own.asked_ms, own.id).limit(ASKS_SHOWN_MAX)
+        async with self._database.read() as connection:
+            return [ask_of(row) for row in (await connection.execute(query)).mappings()]
+
     async def admit(
         self,
         ask_id: str,

@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from fleet.core.access import Permission
 from fleet.core.console import GROUPS, MARKS, PLACE_OF_MARK, TEXT_MAX, Query, Row, read_query
 from fleet.core.console_views import Find
-from fleet.web.access import need_staff, needs, permitted
+from fleet.web.access import cabinets_known, need_staff, needs, permitted
 from fleet.web.i18n import Catalogue
 from fleet.web.ops_views import view_bar
 from fleet.web.pages import MAP_SCRIPT, OPS_CSS, Part, Web, in_page, page, part, web_of
@@ -65,6 +65,9 @@ async def overview(request: Request) -> Response:
     only = read_query({"state": request.query_params.get("state", "")}).state
     worst = web.console.listed(Query(state="trouble", sort="state"), bound)
     flagged = await web.swaps.flagged(FLAGGED_MAX) if whole else []
+    known = await cabinets_known(request)
+    sees_orders = web.asks is not None and await permitted(request, Permission.SEE_ORDERS)
+    asks = await web.asks.waiting() if web.asks is not None and sees_orders else []
     return page(
         request,
         "ops.html",
@@ -82,6 +85,7 @@ async def overview(request: Request) -> Response:
         tiles=web.config.tiles,
         day_part=in_page(await day_part(web, texts)) if whole else None,
         flagged=[(swap, [texts.flag(each) for each in swap.flags]) for swap in flagged],
+        asks=[each for each in asks if known is None or each.cabinet_id in known],
         worst=worst.rows[:WORST_MAX],
         worst_total=worst.total,
     )

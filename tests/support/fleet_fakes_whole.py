@@ -13,7 +13,7 @@ from fleet.core.operations import check_reason
 from fleet.core.quarantine import Quarantine
 from fleet.core.rollout_model import Kind, Rollout, Signal, check_stages
 from fleet.core.templates import Settings, SettingsView, Template, Wishes, check_template, compare
-from fleet.core.two_person import ASK_LIFE_MS, Ask, check_admission, check_withdrawal
+from fleet.core.two_person import ASK_LIFE_MS, ASKED, Ask, check_admission, check_withdrawal
 from fleet.errors import NotFoundError, RefusedError
 from protocols.messages import Status
 from tests.support.fleet_fakes_base import FakeCabinets, ShiftedClock, Watched
@@ -71,6 +71,10 @@ class FakeAsks:
 
     async def of_cabinet(self, cabinet: str) -> list[Ask]:
         return [each for each in self.asks.values() if each.cabinet_id == cabinet]
+
+    async def waiting(self) -> list[Ask]:
+        now_ms = self._clock.wall_ms()
+        return [each for each in self.asks.values() if each.state_at(now_ms) == ASKED]
 
 
 class FakeQuarantines:

@@ -150,6 +150,8 @@ async def test_an_ask_lapses_and_can_be_taken_back(town: Stores) -> None:
         await town.asks.withdraw("ask-2", "li", later + 2)
     assert [each.id for each in await town.asks.of_cabinet(A)] == ["ask-2", "ask-1"]
     assert await town.asks.of_cabinet(B) == []
+    assert await town.asks.waiting(later) == [], "one lapsed, one taken back"
+    assert [each.id for each in await town.asks.waiting(T0_MS)] == ["ask-1"]
     with pytest.raises(NotFoundError):
         await town.asks.get("ask-9")
 

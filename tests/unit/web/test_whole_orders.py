@@ -9,7 +9,7 @@ import pytest
 from httpx2 import AsyncClient
 from msgspec.structs import replace
 
-from fleet.core.access import Role, Who
+from fleet.core.access import Role, Scope, Who
 from fleet.core.rollout_model import Member, Phase
 from fleet.core.templates import Settings
 from fleet.core.two_person import Ask
@@ -90,6 +90,17 @@ async def test_opening_all_needs_somebody_else(town: Town, operator: AsyncClient
     again = await operator.post(f"{AT}/asks/{theirs.id}/admit")
     assert "ask-over" in again.headers["location"]
     assert len(town.operations.views) == 1
+
+
+async def test_the_overview_calls_the_second_person(town: Town, operator: AsyncClient) -> None:
+    ask = asked(town)
+    link = f'href="{AT}/orders#ask-{ask.id}"'
+    assert link in (await operator.get("/ops")).text
+    elsewhere = Who("S5", "wu", Role.ADMIN, Scope(stations=frozenset({"ST-9"})))
+    async with town.client(cookies={"yz_ops": town.staff.seat(elsewhere)}) as bound:
+        assert link not in (await bound.get("/ops")).text
+    town.clock.shift_ms += 600_000
+    assert link not in (await operator.get("/ops")).text, "its time is over"
 
 
 async def test_a_shared_seat_and_a_program_are_nobody(town: Town, operator: AsyncClient) -> None:
