@@ -12,7 +12,7 @@ import pytest
 from cabinet.adapters.mqtt import MqttSession
 from cabinet.ports import Packet
 from fleet.adapters.clock import SystemClock
-from fleet.adapters.mqtt import BrokerAddress, MqttLink
+from fleet.adapters.mqtt import BrokerAddress, MqttLink, knock
 
 
 class Client:
@@ -25,6 +25,12 @@ class Client:
 
     async def publish(self, *_: Any, **__: Any) -> None:
         await asyncio.wait_for(self.answer, 60)
+
+    async def __aenter__(self) -> None:
+        await asyncio.wait_for(self.answer, 60)
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
 async def from_fleet(client: Client) -> None:
@@ -43,7 +49,13 @@ async def from_cabinet(client: Client) -> None:
     await MqttSession(cast(aiomqtt.Client, client)).publish(Packet("topic", b""))
 
 
-@pytest.mark.parametrize("publish", [from_fleet, from_cabinet])
+async def from_knock(client: Client) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiomqtt, "Client", lambda *_, **__: client)
+        await knock(BrokerAddress("127.0.0.1", 1), "x")
+
+
+@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_knock])
 async def test_it_is_not_lost(publish: Callable[[Client], Awaitable[None]]) -> None:
     client = Client()
     went_on = False
@@ -63,7 +75,7 @@ async def test_it_is_not_lost(publish: Callable[[Client], Awaitable[None]]) -> N
     assert not went_on
 
 
-@pytest.mark.parametrize("publish", [from_fleet, from_cabinet])
+@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_knock])
 async def test_a_task_group_that_failed_before_is_no_cancel(
     publish: Callable[[Client], Awaitable[None]],
 ) -> None:
