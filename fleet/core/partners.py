@@ -28,6 +28,8 @@ PARTNER_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
 SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")
 JTI: Final = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 COLOUR: Final = re.compile(r"#[0-9a-f]{6}")
+#: What a request line can carry; a host or a path in other letters comes in its encoded form.
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
 _PART: Final = re.compile(r"[A-Za-z0-9_-]+")
 _KEY_BYTES: Final = 32
 T = TypeVar("T")
@@ -138,11 +140,13 @@ def check_partner(partner: Partner) -> Partner:
 def _check_webhook(url: str) -> None:
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
     except ValueError:
         raise InvalidError(f"webhook {url!r}: is not a URL") from None
     plain = parts.scheme == "http" and host in _LOOPBACK
-    if not host or parts.username or not (parts.scheme == "https" or plain) or len(url) > 300:
+    sendable = bool(host) and port != 0 and _SENDABLE.fullmatch(url) is not None
+    if not sendable or parts.username or not (parts.scheme == "https" or plain) or len(url) > 300:
         raise InvalidError(f"webhook {url!r}: expected https://host/path, at most 300 characters")
 
 

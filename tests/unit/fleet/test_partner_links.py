@@ -110,6 +110,11 @@ def test_no_changed_character_gets_in(place: int, character: str) -> None:
         {"webhook_url": "ftp://partner.example"},
         {"webhook_url": "https://user@partner.example/"},
         {"webhook_url": "https://"},
+        {"webhook_url": "https://a..example/hook"},  # what no wire takes
+        {"webhook_url": f"https://{'x' * 64}.example/hook"},
+        {"webhook_url": "https://partner.example:99999/hook"},
+        {"webhook_url": "https://partner.example/höre"},
+        {"webhook_url": "https://partner.example/a b"},
     ],
 )
 def test_a_partner_is_checked(values: dict[str, Any]) -> None:
