@@ -25,7 +25,7 @@ from fleet.parts import Pages, Parts
 from fleet.ready import write_ready
 from fleet.serving import QuietServer, listen
 from fleet.stores import Stores, open_stores
-from fleet.wiring import Fleet
+from fleet.wiring import Fleet, end
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,7 @@ async def _run_with(
             await fleet.run(server, listener, stop, ready, pages.stop)
             if device is not None:
                 await device.stop()
-            for task in beside:
-                task.cancel()
+            await end(beside)
     finally:
         listener.close()
         if device is not None:

@@ -20,6 +20,7 @@ from fleet.adapters.http_post import post
 from fleet.adapters.mqtt import BrokerAddress, MqttLink
 from fleet.adapters.secret_files import group_keys, phone_key
 from fleet.area import Area
+from fleet.checks import Check
 from fleet.config import FleetConfig
 from fleet.console import ConsoleSide
 from fleet.device import DeviceSide
@@ -37,6 +38,7 @@ from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
 from fleet.runtime.offline import OfflineService
 from fleet.runtime.operations import OperationService
+from fleet.runtime.parts_watch import PartsWatch
 from fleet.runtime.recorder import Overheard
 from fleet.runtime.reservations import ReservationService
 from fleet.runtime.riders import RiderService
@@ -271,7 +273,7 @@ class Fleet:
             clock=self._clock,
             day=self.day,
             metrics=self.metrics,
-            checks={"broker": self._broker_ok, "store": self._store_ok},
+            checks=self._checks(),
             phone_key=self._phone_key,
             public_url=public_url,
         )
@@ -317,6 +319,7 @@ class Fleet:
                     ("ingest", self.ingest.run()),
                     ("commands", self.commands.run()),
                     ("registers", self.watch.run(self.live.ids)),
+                    ("parts", PartsWatch(self._checks(), self.metrics, self._clock).run()),
                     *((("balance", self.planner.run()),) if self.planner else ()),
                     *self.ordering.works(),
                     *self.console.works(),
@@ -349,6 +352,9 @@ class Fleet:
         fresh = new_id(self._clock.wall_ms())
         await self._stores.meta.renew_incarnation(fresh)
         return fresh
+
+    def _checks(self) -> dict[str, Check]:
+        return {"broker": self._broker_ok, "store": self._store_ok}
 
     async def _broker_ok(self) -> bool:
         return self.events.up and self.telemetry.up

@@ -28,7 +28,7 @@ from fleet.errors import FleetError
 from fleet.ports import Clock
 from fleet.runtime.hub import Hub
 from fleet.runtime.live import LivePicture
-from fleet.runtime.metrics import FleetMetrics
+from fleet.runtime.metrics import POISON, FleetMetrics
 from protocols import topics
 from protocols.errors import MessageError
 from protocols.messages import Ack, Result, Status, Telemetry, decode, encode
@@ -201,7 +201,7 @@ class Ingest:
         for verdict, number in outcome.counts.items():
             self._metrics.events.labels(verdict.value).inc(number)
         if outcome.poison:
-            self._metrics.events.labels("poison").inc(outcome.poison)
+            self._metrics.events.labels(POISON).inc(outcome.poison)
         for swap in outcome.ended:
             if swap.step is None:
                 continue

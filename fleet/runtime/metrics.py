@@ -10,6 +10,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from fleet.core.ingest import Verdict
+from fleet.core.offline import FLAGS
+
 _COMMIT_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 _SWAP_BUCKETS_S = (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 #: Always there, so that a rule about them has something to look at, and never crowded out.
@@ -24,6 +27,12 @@ _ALARM_CODES: Final = (
     "door-left-open",
 )
 ALARM_CODES_MAX: Final = 60
+#: A counter that begins to exist with its first event has not risen, as Prometheus sees it.
+_ENDS: Final = ("completed", "rejected", "cancelled", "faulted")
+_DROPS: Final = ("stranger", "malformed", "overload")
+POISON: Final = "poison"
+#: Parts without which fleetd serves nobody, as ``/readyz`` names them.
+PARTS: Final = ("broker", "store")
 
 
 class FleetMetrics:
@@ -35,6 +44,7 @@ class FleetMetrics:
         self._cabinet_series()
         self._log_series()
         self._ingest_series()
+        self._begin_at_zero()
         self._alarm_codes = list(_ALARM_CODES)
         self.set_alarms({})
 
@@ -112,6 +122,12 @@ class FleetMetrics:
             "1 while rows of the log of orders that were anchored are gone or changed",
             registry=self.registry,
         )
+        self.part_up = Gauge(
+            "fleetd_part_up",
+            "0 while a part is missing that fleetd cannot do without",
+            ["part"],
+            registry=self.registry,
+        )
         self.renewals = Counter(
             "ledger_renewals_total",
             "Times that the store was found to be an older copy, and cabinets were asked again",
@@ -147,6 +163,19 @@ class FleetMetrics:
             ["link"],
             registry=self.registry,
         )
+
+    def _begin_at_zero(self) -> None:
+        """What rules look at is there before the first of its kind happens."""
+        for counter, values in (
+            (self.swap_attempts, _ENDS),
+            (self.swaps_flagged, FLAGS),
+            (self.events, (*Verdict, POISON)),
+            (self.events_dropped, _DROPS),
+        ):
+            for value in values:
+                counter.labels(value)
+        for part in PARTS:
+            self.part_up.labels(part).set(1)
 
     def set_cabinets(self, online: int, total: int) -> None:
         """Update the aggregate of connection states."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import segno
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from fleet.errors import FleetError, NotFoundError
+from fleet.checks import passes
+from fleet.errors import NotFoundError
 from fleet.web.pages import ICON, STATIC, page, web_of
 
 router = APIRouter(include_in_schema=False)
 
-CHECK_TIMEOUT_S: Final = 2.0
 FOREVER: Final = "public, max-age=31536000, immutable"
 _FILES: Final = {file.url: file for file in STATIC}
 
@@ -84,18 +83,10 @@ async def health() -> Response:
 async def ready(request: Request) -> Response:
     """Whether every part is there, each by name."""
     checks = web_of(request).checks
-    answers = await asyncio.gather(*(_passes(check) for check in checks.values()))
+    answers = await asyncio.gather(*(passes(check) for check in checks.values()))
     results = dict(zip(checks, answers, strict=True))
     good = all(answers)
     return JSONResponse({"ready": good, "checks": results}, status_code=200 if good else 503)
-
-
-async def _passes(check: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
-    except (FleetError, OSError, TimeoutError):
-        return False
 
 
 def _cabinet_url(request: Request, cabinet_id: str) -> str:

@@ -14,8 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from cabinet.runtime.metrics import Metrics
 from deploy.monitoring import dashboards
+from fleet.adapters.clock import SystemClock
+from fleet.checks import Check
+from fleet.core.offline import FLAGS
+from fleet.errors import FleetError
 from fleet.runtime.balance_metrics import BalanceMetrics
-from fleet.runtime.metrics import ALARM_CODES_MAX, FleetMetrics
+from fleet.runtime.metrics import ALARM_CODES_MAX, PARTS, FleetMetrics
+from fleet.runtime.parts_watch import PartsWatch
 from tests.unit.cabinet.shell.test_metrics import snapshot
 
 FOLDER = Path(dashboards.__file__).parent
@@ -69,6 +74,51 @@ def test_a_rule_is_about_something_exported_and_has_its_page_and_its_tests(
     assert name in headings
     tests = yaml.safe_load((FOLDER / "alerts_test.yml").read_text())["tests"]
     assert {f"{name} raised", f"{name} quiet"} <= {test["name"] for test in tests}
+
+
+#: A counter, and what a rule asks of one of its labels; ``result`` of a ratio's whole is any.
+RISES = re.compile(r"(?:rate|increase)\((\w+)(?:\{(\w+)=\"([^\"]*)\"\})?\[")
+
+
+def test_what_a_rule_waits_for_to_rise_is_there_before_it_happens() -> None:
+    """A series that begins with its first event has not risen, and the rule stays quiet."""
+    registry = FleetMetrics().registry
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    asked = {found for rule in rules() for found in RISES.findall(rule["expr"])}
+    assert ("ingest_events_total", "verdict", "poison") in asked
+    for name, label, value in asked:
+        there = [each for each in samples if each.name == name]
+        assert there, name
+        if label:
+            assert value in {each.labels[label] for each in there}, (name, label, value)
+    flags = {each.labels["flag"] for each in samples if each.name == "swap_flagged_total"}
+    assert flags == set(FLAGS)
+
+
+async def test_a_store_that_is_away_is_a_series() -> None:
+    metrics, there = FleetMetrics(), {"broker": True, "store": True}
+
+    def answers(part: str) -> Check:
+        async def check() -> bool:
+            if part == "store" and not there[part]:
+                raise FleetError("store: gone")
+            return there[part]
+
+        return check
+
+    def shown() -> tuple[float | None, ...]:
+        read = metrics.registry.get_sample_value
+        return tuple(read("fleetd_part_up", {"part": part}) for part in PARTS)
+
+    watch = PartsWatch({part: answers(part) for part in PARTS}, metrics, SystemClock())
+    await watch.look()
+    assert shown() == (1, 1)
+    there["store"] = False
+    await watch.look()
+    assert shown() == (1, 0)
+    there.update(store=True, broker=False)
+    await watch.look()
+    assert shown() == (0, 1)
 
 
 @pytest.mark.parametrize("where", dashboards.expressions())
