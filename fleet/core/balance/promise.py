@@ -7,6 +7,17 @@ away, and moves the worth of a lost swap until its own losses come to the same, 
 
 One price for all sites: equal worth at the margin loses fewer riders for the same money than an equal
 share of losses at each site, since stock is dear where many riders come and nearly free where few do.
+
+What chance can explain is not answered: the difference of both sums counts in steps of the larger of a
+share of a day's riders (a large fleet) and of what two fleets of equal service differ by chance (a small
+one). By factors of the usual price, where the mirror loses one rider in twenty, half of them the same
+as ours; the range is that of nine days in ten of the first sixty:
+
+    riders a day   by one lost on the first day   equal service   half more lost than there: doubled
+              20                      up by 1.6      0.5 to 3.3                         on the 3rd day
+             200                      up by 1.3      0.5 to 3.8                         on the 1st day
+           2,000                     up by 1.04      0.5 to 2.2                         on the 1st day
+          30,000                    up by 1.003      0.5 to 0.9                         on the 1st day
 """
 
 from __future__ import annotations
@@ -30,8 +41,8 @@ PRICE_LOW: Final = 0.5
 PRICE_HIGH: Final = 8.0
 #: What is left of the balance after a day: what was lost weeks ago is nobody's concern.
 KEPT_A_DAY: Final = 0.98
-#: Riders a day that the balance is divided by, at least; a fleet of few learns slowly.
-RIDERS_MIN: Final = 50.0
+#: Riders lost, by either, that are taken for seen before any were: a fleet of few learns slowly.
+SEEN: Final = 8.0
 #: From so many in the mirror on, losses of less than this share of them are taken for not counted,
 #: and never for a reason to keep fewer packs.
 SURE: Final = 50.0
@@ -86,11 +97,21 @@ class LostPrice:
     @property
     def price(self) -> float:
         """Per swap."""
-        balance = self.balance
-        a_day = max(balance.riders / max(balance.days, 1.0), RIDERS_MIN)
-        factor = np.exp(np.clip(balance.more / a_day / PRICE_SHARE, -50.0, 50.0))
+        factor = np.exp(np.clip(self.balance.more / self._step, -50.0, 50.0))
         low = PRICE_LOW if self.counted else 1.0
         return self.usual * float(np.clip(factor, low, PRICE_HIGH))
+
+    @property
+    def _step(self) -> float:
+        """Riders lost beyond the mirror's for which the price rises by a factor of e.
+
+        Whom both lose is no difference: of those that either lost, half are taken to be lost by one
+        only, each as likely by us as there. The root of their number is what chance makes of it.
+        """
+        balance = self.balance
+        a_day = balance.riders / max(balance.days, 1.0)
+        either = balance.lost + balance.mirrored + SEEN
+        return max(PRICE_SHARE * a_day, float(np.sqrt(either / 2)))
 
 
 class Promise:

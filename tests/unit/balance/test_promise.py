@@ -84,6 +84,57 @@ def test_the_price_is_bounded_whatever_comes(
     assert again.price == price.price
 
 
+_COUNTS = st.tuples(st.integers(0, 300), st.integers(0, 300), st.integers(0, 75_000 * 30))
+
+
+@given(st.lists(st.tuples(_COUNTS, st.floats(0.0, 3.0)), max_size=10))
+def test_one_lost_swap_moves_no_price_far_however_small_the_fleet(
+    looks: list[tuple[tuple[int, int, int], float]],
+) -> None:
+    price = LostPrice(1.0)
+    for (lost, mirrored, riders), days in looks:
+        price.learn(lost, mirrored, max(lost, mirrored, riders), days)
+    counted, before = price.counted, price.price
+    price.learn(1, 0, 1, 0.0)
+    assert price.price <= before * np.exp(0.5)
+    if counted and price.balance.more > 0.0:
+        assert price.price >= before * 0.99, (
+            "but for its rider, who makes the day's riders one more"
+        )
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("riders", [20, 200, 2_000, 30_000])
+def test_a_small_fleet_is_answered_by_evidence_and_a_large_one_as_before(
+    riders: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    level, bad = LostPrice(1.0), LostPrice(1.0)
+    high = 0
+    for _ in range(30):
+        both, theirs = rng.poisson(riders * 0.025, 2)
+        ours, twice = rng.poisson(riders * 0.025), rng.poisson(riders * 0.075)
+        level.learn(int(both + ours), int(both + theirs), riders, 1.0)
+        bad.learn(int(both + twice), int(both + theirs), riders, 1.0)
+        high += level.price == PRICE_HIGH
+    assert high <= 15, "equal service is not taken for the worst one"
+    assert bad.price >= 2.0, "twice as many lost than there are seen within a month"
+    if riders >= 30_000:
+        as_before = np.exp(level.balance.more / riders / PRICE_SHARE)
+        assert level.price == pytest.approx(np.clip(as_before, PRICE_LOW, PRICE_HIGH), rel=1e-9)
+
+
+def test_twenty_riders_a_day_and_one_lost() -> None:
+    small = LostPrice(2.0)
+    small.learn(0, 0, 20, 1.0)
+    assert small.price == 2.0
+    small.learn(1, 0, 20, 1.0)
+    assert 2.0 < small.price < 2.0 * 1.7
+    for _ in range(7):
+        small.learn(1, 0, 20, 1.0)
+    assert small.price == 2.0 * PRICE_HIGH, "one a day for a week is no chance"
+
+
 def site(*soc: float) -> Promise:
     slots = np.array([soc])
     mirror = Mirror(
