@@ -86,7 +86,7 @@ def make_planner(
             grids=grids,
             last=live.last,
             demand=demand,
-            held=HeldPlans(stores.cabinets, live.last, clock),
+            held=HeldPlans(stores.cabinets, stores.rollouts, live.last, clock),
             peaks=Peaks(stores.meta, zone),
             service=service,
             publish=desired.publish_plans,

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from fleet.core.balance import horizon
 from fleet.core.balance.horizon import Site, Standing
+from fleet.core.balance.own_limits import OwnLimits, own_limits
+from fleet.core.templates import Settings
 from fleet.ports import Clock
 from fleet.runtime.live import Last
 from protocols.errors import MessageError
@@ -28,11 +30,27 @@ class PlanRows(Protocol):
         ...
 
 
+class SettingRows(Protocol):
+    """Where the settings are kept that cabinets are to have."""
+
+    async def all_settings(self) -> dict[str, Settings]:
+        """Of every cabinet for which any were ever set; raise StoreError."""
+        ...
+
+
 class HeldPlans:
     """The books of published plans, over the store."""
 
-    def __init__(self, rows: PlanRows, last: Callable[[str], Last | None], clock: Clock) -> None:
+    def __init__(
+        self,
+        rows: PlanRows,
+        settings: SettingRows,
+        last: Callable[[str], Last | None],
+        clock: Clock,
+    ) -> None:
         self._rows = rows
+        self._settings = settings
+        self._wished: dict[str, Settings] = {}
         self._last = last
         self._clock = clock
         self._held: dict[str, list[DesiredPlan]] = {}
@@ -60,6 +78,10 @@ class HeldPlans:
             self._held.setdefault(plan.cabinet, []).append(plan)
             self._sent_ms[plan.cabinet] = now_ms
 
+    async def look_up(self) -> None:
+        """Take in the settings that cabinets are to have; raise StoreError."""
+        self._wished = await self._settings.all_settings()
+
     def has_newest(self, cabinet: str, version: int) -> bool:
         """Whether this is the version of the last plan that the cabinet was sent."""
         held = self._held.get(cabinet)
@@ -86,7 +108,13 @@ class HeldPlans:
             held=tuple(held),
             sockets=told.sockets if told else (),
             acknowledged=bool(held) and held[-1].version == version,
+            own=self._own(cabinet, last),
         )
+
+    def _own(self, cabinet: str, last: Last | None) -> OwnLimits:
+        """What it keeps to by itself, as far as it told or was ordered."""
+        wished = self._wished.get(cabinet)
+        return own_limits(last.settings if last else {}, wished.values if wished else {})
 
     def _settle(self, cabinet: str, version: int) -> list[DesiredPlan]:
         """Not ended, and none older than what the cabinet says it has."""

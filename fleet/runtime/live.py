@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from fleet.core.console import Brief, brief_of
@@ -18,6 +19,7 @@ from fleet.errors import NotFoundError
 from fleet.ports import Clock
 from protocols.errors import MessageError
 from protocols.messages import SlotState, Status, Telemetry, decode, encode
+from protocols.settings import Value
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Last:
     online: bool
     age_ms: int | None
     telemetry: Telemetry | None
+    settings: Mapping[str, Value] = field(default_factory=dict)  # as they were last in force
 
 
 class LivePicture:
@@ -175,7 +178,8 @@ class LivePicture:
         if live is None:
             return None
         online = live.status is not None and live.status.online
-        return Last(online, self._age_ms(live), live.telemetry)
+        settings = {} if live.status is None else live.status.settings
+        return Last(online, self._age_ms(live), live.telemetry, settings)
 
     def status(self, cabinet: str) -> Status | None:
         """The last status of one cabinet; None of one that never spoke."""
@@ -247,6 +251,7 @@ def _offline(status: Status) -> Status:
         epoch=status.epoch,
         software=status.software,
         slots=status.slots,
+        settings=status.settings,
     )
 
 

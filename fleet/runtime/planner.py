@@ -233,6 +233,7 @@ class Planner:
         """The next plan; None when it came too late, or for a grid that is no more."""
         grid, demand = self.grid, self._demand
         await self.learn()
+        await self._held.look_up()
         now_ms = self._clock.wall_ms()
         sites = [self._held.site(cabinet) for cabinet in grid.ids]
         peak_w, warm = self._peaks.highest(grid, self.ring, now_ms), self._warm(now_ms)
@@ -282,7 +283,7 @@ class Planner:
 
     def _orders(self, grid: Grid, problem: Problem, plan: Plan) -> Orders:
         now_ms = self._clock.wall_ms()
-        power_w = horizon.powers(grid, problem, plan)
+        power_w = horizon.powers(problem, plan)
         count = horizon.valid_intervals(self.interval_s, self._every_s)
         until_ms = int(problem.starts_ms[0]) + count * self.interval_s * 1_000
         return Orders(

@@ -212,7 +212,7 @@ class ServiceWatch:
             if judged:
                 seen = found
                 self._count(stretch.until_ms, seen)
-        breaker_w = np.maximum(grid.power.breaker_w - problem.socket_w[:, 0], 0).astype(float)
+        breaker_w = np.maximum(problem.most_w[:, 0] - problem.socket_w[:, 0], 0).astype(float)
         heard = np.array([site.standing is Standing.FOLLOWS and bool(site.slots) for site in sites])
         promise.mirror.follow(horizon.slot_arrays(sites, breaker_w), heard)
         return seen

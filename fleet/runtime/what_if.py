@@ -106,12 +106,8 @@ class WhatIf:
             other = held_to(other, int(rows[0]), change.limit_w - grid.power.base_w)
         left_s = max(LIMIT_S - (clock_s() - begun_s), 1.0)
         second = self._solve(other.instance, clock_s, left_s)
-        now_w = (
-            horizon.powers(part, problem, first, bare=True) + problem.reserve_w + part.power.base_w
-        )
-        then_w = (
-            horizon.powers(grid, other, second, bare=True) + other.reserve_w + part.power.base_w
-        )
+        now_w = horizon.powers(problem, first, bare=True) + problem.reserve_w + part.power.base_w
+        then_w = horizon.powers(other, second, bare=True) + other.reserve_w + part.power.base_w
         return WhatIfView(
             scope=scope,
             now=summed(first, now_w, rows),

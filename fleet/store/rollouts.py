@@ -164,6 +164,23 @@ class RolloutStore:
                     found[row.cabinet] = Settings(row.version, values)
         return found
 
+    async def all_settings(self) -> dict[str, Settings]:
+        """What every cabinet is to have; those for which nothing was ever set are left out."""
+        own = o.config_version.c
+        newest = (
+            select(own.cabinet, func.max(own.version).label("version"))
+            .group_by(own.cabinet)
+            .subquery()
+        )
+        joined = (own.cabinet == newest.c.cabinet) & (own.version == newest.c.version)
+        query = select(o.config_version).join(newest, joined)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return {
+            row.cabinet: Settings(row.version, msgspec.json.decode(row.settings, type=Values))
+            for row in rows
+        }
+
     # --- roll-outs ------------------------------------------------------------------------------
 
     async def add(self, wanted: Rollout) -> Rollout:

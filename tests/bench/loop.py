@@ -240,7 +240,7 @@ def _planner(fleet: Fleet, stores: Stores, clock: HandClock, history: History) -
         demand=lambda grid: Demand(
             history, stores.cabinets, cabinets=grid.ids, interval_s=900, zone=ZONE
         ),
-        held=HeldPlans(stores.cabinets, fleet.last, real),
+        held=HeldPlans(stores.cabinets, stores.rollouts, fleet.last, real),
         peaks=Peaks(stores.meta, ZONE),
         publish=fleet.publish,
         solve=solve_within,

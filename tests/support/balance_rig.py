@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from fleet.core.balance.forecast import Forecast
 from fleet.core.balance.grid import Grid, parse_grid
 from fleet.core.balance.instance import Instance, Plan, cost_of
 from fleet.core.records import CabinetRecord, LatestRow
+from fleet.core.templates import Settings
 from fleet.errors import FleetError, InvalidError
 from fleet.runtime.balance_metrics import BalanceMetrics
 from fleet.runtime.demand import Demand
@@ -32,6 +34,7 @@ from protocols.messages import (
     SlotTelemetry,
     Telemetry,
 )
+from protocols.settings import Value
 
 ZONE = ZoneInfo("Asia/Shanghai")
 #: A Wednesday, 10:05 in Shanghai: five minutes into an interval.
@@ -192,6 +195,7 @@ class Rig:
         self.dirty = False
         self.told: dict[str, Last] = {}
         self.stored: dict[str, str] = {}
+        self.wished: dict[str, Settings] = {}
         self.notes: dict[str, str] = {}
         self.saved: list[dict[str, tuple[int, str]]] = []
         self.published: list[DesiredPlan] = []
@@ -212,7 +216,7 @@ class Rig:
             grids=self,
             last=self.told.get,
             demand=self._demand,
-            held=HeldPlans(self, self.told.get, self.clock),
+            held=HeldPlans(self, self, self.told.get, self.clock),
             peaks=Peaks(self, ZONE),
             service=self.service,
             publish=self._publish,
@@ -244,8 +248,10 @@ class Rig:
         socs: Sequence[int | None] = (20, 30, 40, 60, 99, None),
         online: bool = True,
         age_ms: int = 1_000,
+        settings: Mapping[str, Value] = MappingProxyType({}),
     ) -> None:
-        self.told[cabinet] = Last(online, age_ms, telemetry(socs, power_w, version))
+        told = telemetry(socs, power_w, version)
+        self.told[cabinet] = Last(online, age_ms, told, settings)
 
     def everybody(self, version: int = 0) -> None:
         for cabinet in self.planner.grid.ids:
@@ -293,6 +299,11 @@ class Rig:
 
     async def plans(self) -> dict[str, str]:
         return dict(self.stored)
+
+    async def all_settings(self) -> dict[str, Settings]:
+        if "settings" in self.broken:
+            raise FleetError("no settings", code="store")
+        return dict(self.wished)
 
     async def save_plans(self, plans: dict[str, tuple[int, str]], _now_ms: int) -> None:
         if "store" in self.broken:

@@ -23,6 +23,7 @@ from fleet.core.balance.grid import Grid, PackType
 from fleet.core.balance.instance import NO_LIMIT, Floats, Instance, Ints, Plan
 from fleet.core.balance.moves import Stock
 from fleet.core.balance.needs import Needs, charge_intervals, needs, waiting_saves, worth
+from fleet.core.balance.own_limits import NOTHING_SAID, OwnLimits, most_to_charge
 from fleet.core.balance.service import priced_stock
 from fleet.core.balance.sockets import socket_loads
 from protocols.messages import OWN_POWER_W, DesiredPlan, Presence, SlotState, SlotTelemetry
@@ -61,6 +62,7 @@ class Site:
     held: tuple[DesiredPlan, ...] = ()
     acknowledged: bool = False  # the newest of ``held``, and therefore no other
     sockets: tuple[SocketTelemetry, ...] = ()
+    own: OwnLimits = NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Problem:
     feeder_room_w: Floats  # [K] in the first interval, beside what is not planned; inf: no limit
     region_room_w: Floats  # [R]
     socket_w: Ints  # [N,T] what the sockets of those that follow are expected to take
+    most_w: Ints  # [N,T] what each can take for charging and sockets
 
 
 def standing(
@@ -156,7 +159,11 @@ def build(
         forecast.socket_w,
     )
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
-    breaker_w = np.maximum(grid.power.breaker_w - socket_w.max(axis=1), 0).astype(np.float64)
+    most_w = most_to_charge(
+        [site.own for site in sites], minutes, breaker_w=grid.power.breaker_w, own_w=own_w(grid)
+    )
+    socket_most_w = socket_w.max(axis=1)
+    breaker_w = np.maximum(most_w.max(axis=1) - socket_most_w, 0).astype(np.float64)
     found, stock = _needs(
         grid, slot_arrays(sites, breaker_w), forecast, price, interval_s=interval_s, share=share
     )
@@ -165,6 +172,8 @@ def build(
     lines = _lines(grid, reserve_w + socket_w, minutes, interval_s)
     hours = np.full(len(starts), interval_s / 3600)
     hours[0] *= share
+    held_wh = np.ceil(np.maximum(most_w - socket_most_w[:, None], 0) * hours).astype(np.int64)
+    np.minimum(found.step, held_wh, out=found.step)  # in quiet hours
     return Problem(
         instance=_instance(
             grid, found, lines, price=price, hours=hours, interval_s=interval_s, peak_w=peak_w
@@ -180,6 +189,7 @@ def build(
         feeder_room_w=_room_w(lines.feeder_w, lines.feeder_fixed_w),
         region_room_w=_room_w(lines.region_w, lines.region_fixed_w),
         socket_w=socket_w,
+        most_w=most_w,
     )
 
 
@@ -272,7 +282,10 @@ def _reserve(grid: Grid, site: Site, starts: NDArray[np.int64], interval_s: int)
     if site.standing is Standing.FOLLOWS:
         return np.zeros(len(starts), np.int64)
     own = own_w(grid)
-    row = np.full(len(starts), grid.power.default_w, np.int64)
+    alone_w = grid.power.default_w
+    if site.own.default_w is not None:
+        alone_w = max(alone_w, site.own.default_w - own)
+    row = np.full(len(starts), alone_w, np.int64)
     sure = site.acknowledged and site.standing is Standing.SILENT
     for plan in site.held[-1:] if sure else site.held:
         ends = starts + interval_s * 1_000
@@ -356,7 +369,7 @@ def slot_arrays(sites: Sequence[Site], breaker_w: Floats) -> Slots:
     return Slots(soc, usable, breaker_w)
 
 
-def powers(grid: Grid, problem: Problem, plan: Plan, *, bare: bool = False) -> Ints:
+def powers(problem: Problem, plan: Plan, *, bare: bool = False) -> Ints:
     """Power to allow each cabinet, sockets included [N,T]; those that do not follow have 0.
 
     In the first interval within the room on feeders and regions: a little more than is to be drawn
@@ -365,7 +378,7 @@ def powers(grid: Grid, problem: Problem, plan: Plan, *, bare: bool = False) -> I
     hours = np.full(len(problem.starts_ms), problem.instance.step_s / 3600)
     hours[0] *= problem.share
     power = np.floor(plan.step_wh / hours + 1e-9).astype(np.int64)
-    left_w: Ints = np.maximum(grid.power.breaker_w - problem.socket_w, 0)
+    left_w: Ints = np.maximum(problem.most_w - problem.socket_w, 0)
     limited: Ints = np.minimum(power, left_w)
     instance = problem.instance
     feeder_of, region_of = instance.feeder_of_cabinet, instance.region_of_feeder
@@ -383,7 +396,7 @@ def powers(grid: Grid, problem: Problem, plan: Plan, *, bare: bool = False) -> I
         region_of=region_of,
         region_room_w=problem.region_room_w - region_w,
     )
-    ordered: Ints = np.minimum(limited + problem.socket_w, grid.power.breaker_w)
+    ordered: Ints = np.minimum(limited + problem.socket_w, problem.most_w)
     return ordered
 
 

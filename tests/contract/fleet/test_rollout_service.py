@@ -40,7 +40,8 @@ class Side:
 
     def __init__(self, stores: Stores) -> None:
         self.clock, self.broker, self.metrics = ManualClock(), Broker(), FleetMetrics()
-        self.live = LivePicture(stores.cabinets, self.clock)
+        self.rows = stores.cabinets
+        self.live = LivePicture(self.rows, self.clock)
         self.service = RolloutService(
             rows=stores.rollouts,
             live=self.live,
@@ -111,3 +112,19 @@ async def test_a_rollout_that_cannot_be_read_stops_no_other(
     assert side.told("rollouts_unreadable") == 1
     assert [each.id for each in await side.service.all()] == [good]
     assert (await side.service.get(good)).phase is Phase.APPLYING
+
+
+async def test_what_a_cabinet_last_ran_by_is_known_after_a_restart(side: Side) -> None:
+    told = {"power_max_w": 1_500, "kiosk_language": "zh"}
+    status = Status(online=True, session=2, boot_id="b", epoch=1, software="1.0", settings=told)
+    side.live.take_status(A, status)
+    await side.rows.save_latest(side.live.drain())
+    again = LivePicture(side.rows, side.clock)
+    await again.load()
+    last = again.last(A)
+    assert last is not None
+    assert not last.online
+    assert last.settings == told
+    fresh = again.last(B)
+    assert fresh is not None
+    assert fresh.settings == {}, "it never told"

@@ -222,6 +222,7 @@ async def test_a_rollout_is_kept_moved_on_and_logged(town: Stores) -> None:
     held = await town.rollouts.settings([A, B])
     assert {name: each.values for name, each in held.items()} == {A: {"target_soc_pct": 90}}
     assert held[A].version == moved.members[A].version == sends[0].version
+    assert await town.rollouts.all_settings() == held
     work = Planning(town.rollouts, ManualClock())
     aborted = await work.order(begun.id, Signal.ABORT, name="li", reason="noise at night")
     assert aborted.phase is Phase.ROLLING_BACK
@@ -231,6 +232,7 @@ async def test_a_rollout_is_kept_moved_on_and_logged(town: Stores) -> None:
     )
     newest = (await town.rollouts.settings([A]))[A]
     assert (newest.version, newest.values) == (sends[0].version, {})
+    assert await town.rollouts.all_settings() == {A: newest}
     assert await town.rollouts.under_way() == ([moved], [])
     assert await actions(town) == [
         ("template.set", "done"),

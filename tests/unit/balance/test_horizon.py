@@ -14,6 +14,7 @@ from fleet.core.balance import horizon
 from fleet.core.balance.grid import Grid
 from fleet.core.balance.horizon import Problem, Site, Standing
 from fleet.core.balance.instance import Plan
+from fleet.core.balance.own_limits import OwnLimits, Quiet
 from fleet.core.balance.rush import MARGIN, MARGIN_W
 from fleet.core.balance.solve import solve
 from protocols.messages import OWN_POWER_W, DesiredPlan, SlotState
@@ -55,7 +56,7 @@ def solved(problem: Problem) -> Plan:
 
 
 def published(of: Grid, problem: Problem, plan: Plan) -> dict[str, DesiredPlan]:
-    power = horizon.powers(of, problem, plan)
+    power = horizon.powers(problem, plan)
     made = horizon.documents(of, problem, power, version=7, every_s=300)
     return {each.cabinet: each for each in made}
 
@@ -78,7 +79,7 @@ def test_a_whole_interval_is_not_cut() -> None:
     assert whole.share == 1.0
     plan = solved(whole)
     assert faults(whole.instance, plan) == []
-    power = horizon.powers(grid(), whole, plan)
+    power = horizon.powers(whole, plan)
     assert np.array_equal(power[:, 1:], plan.step_wh[:, 1:] * 4)
     assert np.all(power[:, 0] >= plan.step_wh[:, 0] * 4), "urgent sites are opened, all have room"
 
@@ -103,9 +104,9 @@ def test_a_cabinet_may_take_its_own_need_and_a_margin_beside_what_it_is_to_charg
     made = published(grid(), problem, plan)
     assert made["A-1"].power_w == (allowed_w + OWN_POWER_W, 400 + OWN_POWER_W, 0, 0)
     assert set(made["A-2"].power_w) == {0}, "nothing to charge: nothing to take"
-    assert horizon.powers(grid(), problem, plan, bare=True)[0, 0] == first_w
+    assert horizon.powers(problem, plan, bare=True)[0, 0] == first_w
     tight = replace(problem, feeder_room_w=np.array([first_w + 5.0, np.inf]))
-    assert horizon.powers(grid(), tight, plan)[0, 0] == first_w + 5, "never above the feeder"
+    assert horizon.powers(tight, plan)[0, 0] == first_w + 5, "never above the feeder"
     free = grid(GRID.replace("base_w = 60", "base_w = 0"))
     bare = published(free, problem, plan)["A-1"].power_w
     assert bare[1] == 400, "what the grid does not count with is not given"
@@ -133,6 +134,49 @@ def test_who_does_not_follow_is_offered_its_default_only() -> None:
     problem = problem_of(grid(), [site("A-1"), stubborn, site("B-1")])
     assert published(grid(), problem, solved(problem))["A-2"].power_w == (2_000,) * 4
     assert problem.reserve_w[1, :2].tolist() == [2_000, 2_000]
+
+
+def test_nobody_is_given_more_than_it_would_take_by_itself() -> None:
+    own = OwnLimits(most_w=1_000 + OWN_POWER_W)
+    problem = problem_of(
+        grid(), [site("A-1", own=own), site("A-2"), site("B-1", Standing.STUBBORN, own=own)]
+    )
+    assert problem.most_w[:, 0].tolist() == [1_000, 3_500, 1_000]
+    assert problem.instance.step_max_wh[0].max() <= 250
+    assert problem.instance.step_max_wh[1].max() > 250
+    made = published(grid(), problem, solved(problem))
+    assert 0 < max(made["A-1"].power_w) <= 1_000 + OWN_POWER_W
+    assert problem.reserve_w[2, 0] == 2_000, "a lower limit is no reason to count with less"
+
+
+def test_in_its_quiet_hours_a_cabinet_is_given_no_more_than_it_takes_then() -> None:
+    own = OwnLimits(quiet=(Quiet(from_h=11, until_h=13, power_w=500 + OWN_POWER_W),))
+    problem = problem_of(grid(), [site("A-1", own=own), site("A-2"), site("B-1")], mean=3.0)
+    step = problem.instance.step_max_wh
+    assert problem.share == pytest.approx(2 / 3)
+    assert step[0, 4:12].tolist() == [125] * 8, "from 11:00 on, and it is 10:05"
+    assert step[0, 3] == step[1, 3] > 125
+    assert step[0, 12] == step[1, 12] > 125
+    power = horizon.powers(problem, solved(problem))
+    assert power[0, 4:12].max() <= 500
+
+
+@pytest.mark.parametrize(
+    ("default_w", "expected_w"),
+    [(None, 2_000), (300, 2_000), (2_000, 2_000), (3_000, 3_000 - OWN_POWER_W)],
+)
+def test_who_takes_more_than_the_grid_says_without_a_plan_is_counted_so(
+    default_w: int | None, expected_w: int
+) -> None:
+    own = OwnLimits(default_w=default_w)
+    alone = site("A-2", Standing.SILENT, own=own)
+    problem = problem_of(grid(), [site("A-1"), alone, site("B-1")])
+    assert set(problem.reserve_w[1].tolist()) == {expected_w}
+    held = site("A-2", Standing.SILENT, own=own, held=(desired("A-2", 5, 700),), acknowledged=True)
+    reserve_w = problem_of(grid(), [site("A-1"), held, site("B-1")]).reserve_w
+    assert reserve_w[1, :2].tolist() == [700 - OWN_POWER_W, expected_w], (
+        "within its plan it goes by that"
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +243,12 @@ def towns(draw: st.DrawFn) -> tuple[Grid, list[Site], int]:
             desired(cabinet, number, *power, begin_ms=now_ms - draw(st.integers(0, 3)) * STEP_MS)
             for number, power in enumerate(powers, start=1)
         )
-        given = {"held": held, "acknowledged": bool(held) and draw(st.booleans())}
+        watts = st.one_of(st.none(), st.integers(0, 6_000))
+        given = {
+            "held": held,
+            "acknowledged": bool(held) and draw(st.booleans()),
+            "own": OwnLimits(most_w=draw(watts), default_w=draw(watts)),
+        }
         if state is not Standing.SILENT:
             given["slots"] = slots(*socs)
         sites.append(site(cabinet, state, **given))
@@ -216,7 +265,7 @@ def worst_w(of: Grid, each: Site, at_ms: int) -> int:
             charging_w = max(power_w - OWN_POWER_W, 0)  # all else is the grid's base_w
             found.append(min(charging_w, of.power.breaker_w))
     if not (sure and found):
-        found.append(of.power.default_w)
+        found.append(max(of.power.default_w, (each.own.default_w or 0) - OWN_POWER_W))
     return max(found)
 
 
@@ -227,7 +276,7 @@ def test_no_limit_is_ever_exceeded(town: tuple[Grid, list[Site], int], mean: flo
     problem = problem_of(of, sites, now_ms, mean)
     plan = solved(problem)
     assert faults(problem.instance, plan) == []
-    power = horizon.powers(of, problem, plan)
+    power = horizon.powers(problem, plan)
     made = published(of, problem, plan)
     for place, start in enumerate(problem.starts_ms):
         for at_ms in (max(int(start), now_ms), int(start) + STEP_MS - 1):
@@ -254,3 +303,5 @@ def test_no_limit_is_ever_exceeded(town: tuple[Grid, list[Site], int], mean: flo
             charging = tuple(max(each - OWN_POWER_W, 0) for each in made[cabinet].power_w)
             assert charging == tuple(power[row, :4])
             assert max(charging) <= of.power.breaker_w
+            own_w = sites[row].own.most_w
+            assert own_w is None or max(charging) <= max(own_w - OWN_POWER_W, 0)

@@ -93,8 +93,8 @@ def test_a_busy_site_without_ready_packs_hands_out_early_and_is_opened() -> None
     step = np.zeros_like(busy.instance.step_max_wh)
     step[0, 0] = busy.instance.energy_max_wh[0, 0]
     plan = Plan(step.astype(np.int32), np.zeros_like(step, np.int32), 0.0, 0.0, 0.0)
-    power = horizon.powers(of, busy, plan)
-    assert power[0, 0] > horizon.powers(of, quiet, plan)[0, 0]
+    power = horizon.powers(busy, plan)
+    assert power[0, 0] > horizon.powers(quiet, plan)[0, 0]
     assert 4_990 < power[:2, 0].sum() + 2 * 60 <= 5_000, "two busy sites take the feeder's room"
     assert power[:, 0].sum() + 3 * 60 <= 9_000
     documents = horizon.documents(of, busy, power, version=1, every_s=300)

@@ -108,7 +108,7 @@ def test_the_load_is_off_the_feeder_and_in_the_order() -> None:
     assert not taken[1:].any()
     nothing = np.zeros_like(used.instance.step_max_wh)
     plan = Plan(nothing, nothing, 0.0, 0.0, 0.0)
-    ordered = horizon.powers(grid(), used, plan)
+    ordered = horizon.powers(used, plan)
     assert (ordered[0, 1], ordered[1, 1]) == (360, 0)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fleet.core.balance.instance import Instance, Plan
+from fleet.core.templates import Settings
 from fleet.errors import NotFoundError
 from fleet.runtime.balance import BalanceService
 from fleet.runtime.live import LivePicture
@@ -184,6 +185,36 @@ async def test_who_does_not_take_its_plan_up_is_offered_its_default(rig: Rig) ->
     rig.clock.move(300_000)
     await rig.planner.attempt()
     assert set(rig.newest("A-2").power_w) != {2_000}
+
+
+async def test_settings_that_are_told_or_ordered_bound_the_plan(rig: Rig) -> None:
+    rig.tell("A-1", settings={"power_max_w": 1_000})
+    rig.wished = {"A-2": Settings(3, {"power_max_w": 700, "power_default_w": 2_900})}
+    await rig.planner.attempt()
+    orders = rig.planner.orders
+    assert orders is not None
+    assert orders.problem.most_w[:, 0].tolist() == [960, 660, 3_500]
+    assert rig.planner.state().sites[1].own.most_w == 700, (
+        "what-if questions are answered by the same"
+    )
+    rig.told.clear()
+    rig.wished = {"A-2": Settings(4, {"power_default_w": 2_900})}
+    rig.clock.move(4 * 900_000)
+    await rig.planner.attempt()
+    assert rig.planner.orders is not None
+    reserve_w = rig.planner.orders.problem.reserve_w
+    assert reserve_w[:, 0].tolist() == [2_000, 2_860, 2_000], (
+        "it was never heard, and may take that"
+    )
+
+
+async def test_without_the_settings_no_plan_is_made(rig: Rig) -> None:
+    await rig.planner.attempt()
+    kept = rig.planner.orders
+    rig.broken = {"settings"}
+    await rig.planner.attempt()
+    assert rig.planner.orders is kept
+    assert rig.metric("fleet_balance_alarm", code="failed") == 1
 
 
 async def test_a_restart_knows_what_is_out_there() -> None:
