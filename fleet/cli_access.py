@@ -103,7 +103,7 @@ def staff_role(
 
 @staff_app.command("disable", epilog="Example: fleetd staff disable zhang.wei --config fleet.toml")
 def staff_disable(name: Name, config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
-    """Switch an account off; its sessions and links end at once."""
+    """Switch an account off; its sessions and links end at once, and its API tokens rest."""
     _switch(name, config, off=True, as_json=as_json)
 
 
@@ -119,6 +119,12 @@ def _switch(name: str, config: ConfigFile, *, off: bool, as_json: bool) -> None:
     account = go(oneshot.switch(load(config), name, off=off))
     text = f"{account.name} is {'off' if account.off else 'on'}"
     typer.echo(oneshot.to_json(account) if as_json else text)
+    if account.off and not as_json:
+        for each in go(oneshot.tokens_of(load(config), account)):
+            text = (
+                f"its token {each.prefix}… {each.name} rests: `fleetd token adopt`, or `revoke` it"
+            )
+            typer.echo(text)
 
 
 @staff_app.command("reset", epilog="Example: fleetd staff reset zhang.wei --config fleet.toml")
@@ -190,12 +196,26 @@ def token_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT0
                 each.name,
                 each.role.value,
                 _where(each.scope.stations, each.scope.partners),
+                f"by {each.made_by}",
                 "off" if each.off else utc_text(each.expires_ms),
                 utc_text(each.used_ms) if each.used_ms is not None else "never used",
             )
             for each in tokens
         ]
     )
+
+
+@token_app.command("adopt", epilog="Example: fleetd token adopt yzt_aB3xYz --config fleet.toml")
+def token_adopt(
+    token: Annotated[str, typer.Argument(help="Its id or its beginning.")],
+    config: ConfigFile,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Let a token go on without the account that made it, such as one that is off now."""
+    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+
+    kept = go(oneshot.adopt(load(config), token))
+    typer.echo(oneshot.to_json(kept) if as_json else f"{kept.prefix}… of {kept.name} goes on")
 
 
 @token_app.command("revoke", epilog="Example: fleetd token revoke yzt_aB3xYz --config fleet.toml")

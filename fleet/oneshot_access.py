@@ -25,6 +25,7 @@ from fleet.stores import open_stores
 __all__ = [
     "add",
     "add_token",
+    "adopt",
     "change",
     "first_link",
     "join_url",
@@ -36,6 +37,7 @@ __all__ = [
     "sign_in_link",
     "switch",
     "to_json",
+    "tokens_of",
 ]
 
 
@@ -138,6 +140,18 @@ async def list_tokens(config: FleetConfig) -> list[ApiToken]:
     """Every API token."""
     async with _service(config) as staff:
         return await staff.tokens()
+
+
+async def adopt(config: FleetConfig, token_id: str) -> ApiToken:
+    """Let a token go on by the word of this machine, whoever made it."""
+    async with _service(config) as staff:
+        return await staff.adopt(token_id, _by())
+
+
+async def tokens_of(config: FleetConfig, account: Account) -> list[ApiToken]:
+    """The tokens in use that rest and go on with an account."""
+    async with _service(config) as staff:
+        return [each for each in await staff.tokens() if each.maker == account.id and not each.off]
 
 
 async def revoke(config: FleetConfig, token_id: str) -> ApiToken:

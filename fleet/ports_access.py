@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,7 +78,15 @@ class Staff(Protocol):
         ...
 
     async def of_token(self, token: str) -> Who | None:
-        """The program of an API token; None when it is unknown, revoked or expired."""
+        """The program of an API token, as far as its maker's rights go; None when it may nothing."""
+        ...
+
+    async def known_device(self, name: str, marks: Sequence[str], code: str) -> str | None:
+        """What sets a sign-in under this name apart from guesses: a device, or a recovery code."""
+        ...
+
+    async def new_device(self, name: str) -> str:
+        """The mark of a browser in which the account of this name has just signed in."""
         ...
 
     async def sign_in(self, name: str, password: str, code: str, came: Came) -> str:
@@ -124,8 +133,24 @@ class Staff(Protocol):
         """Switch the second factor on; the recovery codes are told this once."""
         ...
 
-    async def drop_totp(self, name: str, password: str) -> None:
+    async def renew_codes(self, name: str) -> list[str]:
+        """Other recovery codes, told this once; raise InvalidError ``totp-off``."""
+        ...
+
+    async def codes_left(self, account_id: str) -> int:
+        """How many recovery codes were not used."""
+        ...
+
+    async def drop_totp(self, name: str, password: str, code: str) -> None:
         """Switch the second factor off."""
+        ...
+
+    async def proven(self, session_id: str) -> bool:
+        """Whether who sits there gave his password a few minutes ago."""
+        ...
+
+    async def prove(self, name: str, session_id: str, password: str, code: str) -> None:
+        """Take the password, and the second factor where there is one, again."""
         ...
 
     async def all(self) -> list[Account]:
@@ -162,6 +187,10 @@ class Staff(Protocol):
         by: str,
     ) -> tuple[ApiToken, str]:
         """A new API token, and its text, which is told this once."""
+        ...
+
+    async def adopt(self, token_id: str, by: str) -> ApiToken:
+        """Answer for a token from now on, by its id or prefix; raise NotFoundError."""
         ...
 
     async def revoke(self, token_id: str, by: str) -> ApiToken:

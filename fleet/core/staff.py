@@ -29,6 +29,12 @@ SESSIONS_MAX: Final = 20  # of one account; the oldest ends
 SECRET_BYTES: Final = 20  # RFC 4226 section 4: 160 bits
 RECOVERY_CODES: Final = 10
 RECOVERY_BYTES: Final = 10
+PROVEN_LIFE_MS: Final = (
+    10 * 60_000
+)  # for so long after it was typed the password is not asked again
+DEVICE_LIFE_MS: Final = 180 * 24 * 3_600_000
+DEVICE_BYTES: Final = 16
+_DEVICE_TIME_BYTES: Final = 8
 TOKEN_PREFIX: Final = "yzt_"  # noqa: S105 - how every token begins
 TOKEN_DAYS_MAX: Final = 366
 TOKEN_BYTES: Final = 32
@@ -90,6 +96,7 @@ class StaffSession:
     expires_ms: int
     address: str
     agent: str
+    proven_ms: int = 0  # when the password, or what stands for it, was last given
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +114,13 @@ class ApiToken:
     expires_ms: int
     used_ms: int | None = None
     off: bool = False
+    maker: str | None = None  # the account that made it; None: it was made on the machine
 
 
 def new_session(session_id: str, now_ms: int, address: str, agent: str) -> StaffSession:
     """A session that begins now."""
     life = now_ms + SESSION_LIFE_MS
-    return StaffSession(session_id, now_ms, now_ms, life, address[:64], agent[:200])
+    return StaffSession(session_id, now_ms, now_ms, life, address[:64], agent[:200], now_ms)
 
 
 class SignInError(DeniedError):
@@ -266,6 +274,31 @@ def recovery_hash(typed: str) -> str | None:
 def _same(left: str, right: str) -> bool:
     """In a time that tells nothing."""
     return secret_hash(left) == secret_hash(right)
+
+
+# --- known devices ------------------------------------------------------------------------------
+
+
+def device_owner(known: Secrets) -> str:
+    """For what a device's mark is sealed: this account, with the password that it has now.
+
+    With another password every mark ends: who had the account before has no better place to guess
+    from than anybody else.
+    """
+    return f"device {known.account.id} {secret_hash(known.password_hash or '')}"
+
+
+def device_mark(random: bytes, now_ms: int) -> bytes:
+    """What is sealed into a browser that signed in."""
+    return random + now_ms.to_bytes(_DEVICE_TIME_BYTES, "big")
+
+
+def device_of(mark: bytes, now_ms: int) -> str | None:
+    """Which device a mark names; None: it is too old, or none."""
+    if len(mark) != DEVICE_BYTES + _DEVICE_TIME_BYTES:
+        return None
+    made_ms = int.from_bytes(mark[DEVICE_BYTES:], "big")
+    return mark[:DEVICE_BYTES].hex() if now_ms - made_ms < DEVICE_LIFE_MS else None
 
 
 # --- identity providers -------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from fleet.core import staff as rules
 from fleet.core.access import Permission, Role, Scope, Who
 from fleet.core.staff import (
+    PROVEN_LIFE_MS,
     Account,
     ApiToken,
     LinkError,
@@ -17,6 +19,7 @@ from fleet.core.staff import (
     StaffSession,
     new_session,
 )
+from fleet.core.token_rights import rights
 from fleet.errors import InvalidError, NotFoundError
 from fleet.ports import Clock
 from fleet.ports_access import Box, Came, Passwords, Provided
@@ -55,20 +58,41 @@ class StaffService:
         return Who(account.id, account.name, account.role, account.scope), session_id
 
     async def of_token(self, token: str) -> Who | None:
-        """The program of an API token; None when it is unknown, revoked or expired."""
+        """The program of an API token with what is left to it; None when that is nothing."""
         if not token.startswith(rules.TOKEN_PREFIX):
             return None
         found = await self._tokens.find(rules.secret_hash(token), self._clock.wall_ms())
         if found is None:
             return None
-        return Who(found.id, found.name, found.role, found.scope, found.grants)
+        return rights(*found)
+
+    async def known_device(self, name: str, marks: Sequence[str], code: str) -> str | None:
+        """What sets a sign-in under this name apart from guesses: a device, or a recovery code."""
+        found = await self._rows.secrets(name) if _possible(name) else None
+        if found is None:
+            return None
+        owner, now_ms = rules.device_owner(found), self._clock.wall_ms()
+        for each in marks:
+            mark = self._box.open(each, owner)
+            device = None if mark is None else rules.device_of(mark, now_ms)
+            if device is not None:
+                return device
+        typed = rules.recovery_hash(code)
+        if typed is not None and await self._rows.has_recovery(found.account.id, typed):
+            return typed
+        return None
+
+    async def new_device(self, name: str) -> str:
+        """The mark of a browser in which the account of this name has just signed in."""
+        found = await self._secrets(name)
+        mark = rules.device_mark(secrets.token_bytes(rules.DEVICE_BYTES), self._clock.wall_ms())
+        return self._box.close(mark, rules.device_owner(found))
 
     # --- signing in -----------------------------------------------------------------------------
 
     async def sign_in(self, name: str, password: str, code: str, came: Came) -> str:
         """A session's token; raise SignInError, the same whatever was wrong."""
-        known = len(name) <= 64 and name.isprintable()
-        found = await self._rows.secrets(name) if known else None
+        found = await self._rows.secrets(name) if _possible(name) else None
         kept = None if found is None or found.account.off else found.password_hash
         within = len(password) <= rules.PASSWORD_CHARS_MAX
         right = await self._passwords.right(password if within else "", kept if within else None)
@@ -217,18 +241,43 @@ class StaffService:
         step = rules.totp_step(secret, code, now_ms, -1)
         if step is None:
             raise InvalidError("code: is not the app's", code="totp-wrong")
-        codes = [
-            rules.recovery_text(secrets.token_bytes(rules.RECOVERY_BYTES))
-            for _ in range(rules.RECOVERY_CODES)
-        ]
+        codes = _new_codes()
         hashes = [rules.secret_hash(each) for each in codes]
         await self._rows.confirm_totp(found.account.id, step, hashes, now_ms)
         return codes
 
-    async def drop_totp(self, name: str, password: str) -> None:
-        """Switch the second factor off; raise SignInError."""
+    async def renew_codes(self, name: str) -> list[str]:
+        """Other recovery codes, told this once; the older ones end."""
+        found = await self._secrets(name)
+        if not found.account.second_factor:
+            raise InvalidError("there is no second factor", code="totp-off")
+        codes = _new_codes()
+        hashes = [rules.secret_hash(each) for each in codes]
+        await self._rows.renew_codes(found.account.id, hashes, self._clock.wall_ms())
+        return codes
+
+    async def codes_left(self, account_id: str) -> int:
+        """How many recovery codes were not used."""
+        return await self._rows.codes_left(account_id)
+
+    async def drop_totp(self, name: str, password: str, code: str) -> None:
+        """Switch the second factor off, against both; raise SignInError."""
         found = await self._proven(name, password)
+        if not await self._factor(found, code):
+            raise SignInError("the code is wrong")
         await self._rows.drop_totp(found.account.id, self._clock.wall_ms())
+
+    async def proven(self, session_id: str) -> bool:
+        """Whether who sits there gave his password a few minutes ago."""
+        proven_ms = await self._rows.proven_ms(session_id)
+        return proven_ms is not None and self._clock.wall_ms() - proven_ms < PROVEN_LIFE_MS
+
+    async def prove(self, name: str, session_id: str, password: str, code: str) -> None:
+        """Take the password, and the second factor where there is one, again; raise SignInError."""
+        found = await self._proven(name, password)
+        if found.account.second_factor and not await self._factor(found, code):
+            raise SignInError("the code is wrong")
+        await self._rows.prove(session_id, self._clock.wall_ms())
 
     async def _proven(self, name: str, password: str) -> rules.Secrets:
         found = await self._secrets(name)
@@ -303,6 +352,10 @@ class StaffService:
         await self._tokens.add(made, rules.secret_hash(text), now_ms)
         return made, text
 
+    async def adopt(self, token_id: str, by: str) -> ApiToken:
+        """Answer for a token from now on, by its id or prefix; raise NotFoundError."""
+        return await self._tokens.adopt(token_id, by, self._clock.wall_ms())
+
     async def revoke(self, token_id: str, by: str) -> ApiToken:
         """End an API token, by its id or prefix."""
         return await self._tokens.revoke(token_id, by, self._clock.wall_ms())
@@ -310,3 +363,15 @@ class StaffService:
 
 def _new_id() -> str:
     return secrets.token_hex(12)
+
+
+def _new_codes() -> list[str]:
+    return [
+        rules.recovery_text(secrets.token_bytes(rules.RECOVERY_BYTES))
+        for _ in range(rules.RECOVERY_CODES)
+    ]
+
+
+def _possible(name: str) -> bool:
+    """Whether somebody could have this name; others are not looked for."""
+    return len(name) <= 64 and name.isprintable()

@@ -61,6 +61,18 @@ class StaffRows(Protocol):
         """From now on a code is asked for; these recovery codes replace any older ones."""
         ...
 
+    async def renew_codes(self, account_id: str, code_hashes: list[str], now_ms: int) -> None:
+        """Other recovery codes; the older ones end."""
+        ...
+
+    async def codes_left(self, account_id: str) -> int:
+        """How many recovery codes were not used."""
+        ...
+
+    async def has_recovery(self, account_id: str, code_hash: str) -> bool:
+        """Whether this is a recovery code, without using it."""
+        ...
+
     async def drop_totp(self, account_id: str, now_ms: int) -> None:
         """No code is asked for any more."""
         ...
@@ -99,6 +111,14 @@ class StaffRows(Protocol):
         """Whose session it is, and its id; None when it has ended or the account is off."""
         ...
 
+    async def proven_ms(self, session_id: str) -> int | None:
+        """When who sits there last gave his password; None when the session has ended."""
+        ...
+
+    async def prove(self, session_id: str, now_ms: int) -> None:
+        """The password was given again in this session."""
+        ...
+
     async def sessions(self, account_id: str, now_ms: int) -> list[StaffSession]:
         """The account's sessions, the last one first."""
         ...
@@ -121,8 +141,12 @@ class TokenRows(Protocol):
         """Every token, the newest first."""
         ...
 
-    async def find(self, token_hash: str, now_ms: int) -> ApiToken | None:
-        """The token, None when it is unknown, revoked or expired; keeps when it was used."""
+    async def find(self, token_hash: str, now_ms: int) -> tuple[ApiToken, Account | None] | None:
+        """The token and its maker, if an account is; None: unknown, revoked or expired."""
+        ...
+
+    async def adopt(self, token_id: str, by: str, now_ms: int) -> ApiToken:
+        """Let a token go on for another maker, by its id or prefix; raise NotFoundError."""
         ...
 
     async def revoke(self, token_id: str, by: str, now_ms: int) -> ApiToken:

@@ -63,7 +63,7 @@ class StaffStore:
         """Every account, by name."""
         async with self._database.read() as connection:
             rows = await connection.execute(select(staff).order_by(staff.c.name_key))
-            return [_account(row) for row in rows.mappings()]
+            return [account_of(row) for row in rows.mappings()]
 
     async def secrets(self, name: str) -> Secrets | None:
         """What the account of this name is checked against."""
@@ -82,7 +82,7 @@ class StaffStore:
         query = select(staff).where(staff.c.issuer == issuer, staff.c.subject == subject)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
-        return None if row is None else _account(row)
+        return None if row is None else account_of(row)
 
     async def change(self, name: str, role: Role, scope: Scope, by: str, now_ms: int) -> Account:
         """Another role or scope; raise NotFoundError, RefusedError ``last-admin``."""
@@ -107,7 +107,7 @@ class StaffStore:
             await connection.execute(gone)
             await _end(connection, row["id"])
             await _log(connection, now_ms, by, "reset", name, "")
-            return _account(await _need(connection, name))
+            return account_of(await _need(connection, name))
 
     async def _change(  # noqa: PLR0917
         self,
@@ -131,7 +131,7 @@ class StaffStore:
                 await _end(connection, row["id"])
                 await connection.execute(delete(saved_view).where(saved_view.c.staff == row["id"]))
             await _log(connection, now_ms, by, action, name, words)
-            return _account(await _need(connection, name))
+            return account_of(await _need(connection, name))
 
     async def admins(self) -> int:
         """How many administrators of the whole fleet can come in."""
@@ -163,11 +163,29 @@ class StaffStore:
             row = await _by_id(connection, account_id)
             change = update(staff).where(staff.c.id == account_id)
             await connection.execute(change.values(totp_on=True, totp_step=step))
-            gone = delete(staff_recovery).where(staff_recovery.c.staff == account_id)
-            await connection.execute(gone)
-            rows = [{"staff": account_id, "code_hash": each} for each in code_hashes]
-            await connection.execute(insert(staff_recovery), rows)
+            await _put_codes(connection, account_id, code_hashes)
             await _log(connection, now_ms, row["name"], "totp-on", row["name"], "")
+
+    async def renew_codes(self, account_id: str, code_hashes: list[str], now_ms: int) -> None:
+        """Other recovery codes; the older ones end."""
+        async with self._database.write() as connection:
+            row = await _by_id(connection, account_id)
+            await _put_codes(connection, account_id, code_hashes)
+            await _log(connection, now_ms, row["name"], "codes", row["name"], "")
+
+    async def codes_left(self, account_id: str) -> int:
+        """How many recovery codes were not used."""
+        own = staff_recovery.c
+        query = select(func.count()).select_from(staff_recovery).where(own.staff == account_id)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one()
+
+    async def has_recovery(self, account_id: str, code_hash: str) -> bool:
+        """Whether this is a recovery code, without using it."""
+        own = staff_recovery.c
+        query = select(own.staff).where(own.staff == account_id, own.code_hash == code_hash)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None
 
     async def drop_totp(self, account_id: str, now_ms: int) -> None:
         """No code is asked for any more."""
@@ -258,7 +276,19 @@ class StaffStore:
             async with self._database.write() as connection:
                 change = update(staff_session).where(own.token_hash == token_hash)
                 await connection.execute(change.values(seen_ms=now_ms))
-        return _account(row), row["session_id"]
+        return account_of(row), row["session_id"]
+
+    async def proven_ms(self, session_id: str) -> int | None:
+        """When who sits there last gave his password; None when the session has ended."""
+        query = select(staff_session.c.proven_ms).where(staff_session.c.id == session_id)
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
+
+    async def prove(self, session_id: str, now_ms: int) -> None:
+        """The password was given again in this session."""
+        change = update(staff_session).where(staff_session.c.id == session_id)
+        async with self._database.write() as connection:
+            await connection.execute(change.values(proven_ms=now_ms))
 
     async def sessions(self, account_id: str, now_ms: int) -> list[StaffSession]:
         """The account's sessions, the last one first."""
@@ -299,6 +329,23 @@ def scope_of(row: RowMapping) -> Scope:
     return Scope(*found)
 
 
+def account_of(row: RowMapping) -> Account:
+    """An account out of its row."""
+    return Account(
+        id=row["id"],
+        name=row["name"],
+        role=Role(row["role"]),
+        scope=scope_of(row),
+        off=row["off"],
+        has_password=row["password_hash"] is not None,
+        second_factor=row["totp_on"],
+        issuer=row["issuer"],
+        subject=row["subject"],
+        created_ms=row["created_ms"],
+        last_login_ms=row["last_login_ms"],
+    )
+
+
 async def _row(connection: AsyncConnection, name: str) -> RowMapping | None:
     query = select(staff).where(staff.c.name_key == name.lower())
     return (await connection.execute(query)).mappings().first()
@@ -333,6 +380,13 @@ async def _admins(connection: AsyncConnection) -> int:
     ).scalar_one()
 
 
+async def _put_codes(connection: AsyncConnection, account_id: str, code_hashes: list[str]) -> None:
+    gone = delete(staff_recovery).where(staff_recovery.c.staff == account_id)
+    await connection.execute(gone)
+    rows = [{"staff": account_id, "code_hash": each} for each in code_hashes]
+    await connection.execute(insert(staff_recovery), rows)
+
+
 async def _end(connection: AsyncConnection, account_id: str) -> None:
     await connection.execute(delete(staff_session).where(staff_session.c.staff == account_id))
     await connection.execute(delete(staff_link).where(staff_link.c.staff == account_id))
@@ -350,7 +404,7 @@ async def _link(
         return None
     if row.staff is None:
         return LinkFor(row.purpose), None
-    account = _account(await _by_id(connection, row.staff))
+    account = account_of(await _by_id(connection, row.staff))
     return None if account.off else (LinkFor(row.purpose), account)
 
 
@@ -378,23 +432,7 @@ def _words(role: Role, scope: Scope) -> str:
     return "; ".join([role.value, *bounds])
 
 
-def _account(row: RowMapping) -> Account:
-    return Account(
-        id=row["id"],
-        name=row["name"],
-        role=Role(row["role"]),
-        scope=scope_of(row),
-        off=row["off"],
-        has_password=row["password_hash"] is not None,
-        second_factor=row["totp_on"],
-        issuer=row["issuer"],
-        subject=row["subject"],
-        created_ms=row["created_ms"],
-        last_login_ms=row["last_login_ms"],
-    )
-
-
 def _secrets(row: RowMapping | None) -> Secrets | None:
     if row is None:
         return None
-    return Secrets(_account(row), row["password_hash"], row["totp_sealed"], row["totp_step"])
+    return Secrets(account_of(row), row["password_hash"], row["totp_sealed"], row["totp_step"])

@@ -35,6 +35,8 @@ pack_quarantine = Table(
     Column("actor", _ID, nullable=False),
     Column("reason", String(500), nullable=False),
     Column("since_ms", BigInteger, nullable=False),
+    Column("lifted_ms", BigInteger),  # it is over; the row stays until the slot knows
+    Column("told", _ID),  # the order by which the slot was told so
 )
 
 #: What cabinets of one model are to be set to.

@@ -49,6 +49,7 @@ staff_session = Table(
     Column("expires_ms", BigInteger, nullable=False, index=True),
     Column("address", String(64), nullable=False),
     Column("agent", String(200), nullable=False),
+    Column("proven_ms", BigInteger, nullable=False, server_default="0"),
 )
 
 staff_link = Table(
@@ -72,6 +73,7 @@ api_token = Table(
     Column("partners", Text),
     Column("grants", Text),  # a JSON list of permissions; none: all of the role's
     Column("made_by", _NAME, nullable=False),
+    Column("maker", _ID, index=True),  # the account; none: made on the machine
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("used_ms", BigInteger),

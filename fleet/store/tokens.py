@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, insert, select, update
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.access import Permission, Role
-from fleet.core.staff import SEEN_EVERY_MS, ApiToken
+from fleet.core.staff import SEEN_EVERY_MS, Account, ApiToken
 from fleet.errors import NotFoundError
 from fleet.store.audit_log import append
 from fleet.store.engine import Database
-from fleet.store.staff import scope_columns, scope_of
-from fleet.store.tables_staff import api_token
+from fleet.store.staff import account_of, scope_columns, scope_of
+from fleet.store.tables_staff import api_token, staff
 
 
 class TokenStore:
@@ -38,6 +40,7 @@ class TokenStore:
             **scope_columns(new.scope),
         }
         async with self._database.write() as connection:
+            values["maker"] = await _maker(connection, new.made_by)
             await connection.execute(insert(api_token).values(**values))
             await append(
                 connection,
@@ -55,28 +58,52 @@ class TokenStore:
         async with self._database.read() as connection:
             return [_token(row) for row in (await connection.execute(query)).mappings()]
 
-    async def find(self, token_hash: str, now_ms: int) -> ApiToken | None:
-        """The token, None when it is unknown, revoked or expired; keeps when it was used."""
+    async def find(self, token_hash: str, now_ms: int) -> tuple[ApiToken, Account | None] | None:
+        """The token and its maker; None when it is unknown, revoked or expired.
+
+        Keeps when it was used. A token whose maker is not to be found is unknown.
+        """
         own = api_token.c
         query = select(api_token).where(
             own.token_hash == token_hash, own.off.is_(False), own.expires_ms > now_ms
         )
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
-        if row is None:
+            found = None if row is None else await _by_id(connection, row["maker"])
+        if row is None or (row["maker"] is not None and found is None):
             return None
         if row["used_ms"] is None or now_ms - row["used_ms"] >= SEEN_EVERY_MS:
             async with self._database.write() as connection:
                 change = update(api_token).where(own.id == row["id"]).values(used_ms=now_ms)
                 await connection.execute(change)
+        return _token(row), None if found is None else account_of(found)
+
+    async def adopt(self, token_id: str, by: str, now_ms: int) -> ApiToken:
+        """Let a token go on for another maker, by its id or prefix; raise NotFoundError."""
+        async with self._database.write() as connection:
+            row = (await connection.execute(_named(token_id))).mappings().first()
+            if row is None or row["off"]:
+                raise NotFoundError(f"no token {token_id} in use; see `fleetd token list`")
+            maker = await _maker(connection, by)
+            change = update(api_token).where(api_token.c.id == row["id"])
+            await connection.execute(change.values(made_by=by, maker=maker))
+            await append(
+                connection,
+                at_ms=now_ms,
+                actor=f"operator:{by}",
+                action="token.adopt",
+                outcome="done",
+                subject=f"token:{row['prefix']}",
+                reason=f"{row['name']}: from {row['made_by']}",
+            )
+            row = (await connection.execute(_named(row["id"]))).mappings().one()
         return _token(row)
 
     async def revoke(self, token_id: str, by: str, now_ms: int) -> ApiToken:
         """End a token, by its id or prefix; raise NotFoundError."""
         own = api_token.c
-        query = select(api_token).where((own.id == token_id) | (own.prefix == token_id))
         async with self._database.write() as connection:
-            row = (await connection.execute(query)).mappings().first()
+            row = (await connection.execute(_named(token_id))).mappings().first()
             if row is None:
                 raise NotFoundError(f"no token {token_id}; see `fleetd token list`")
             change = update(api_token).where(own.id == row["id"]).values(off=True)
@@ -90,6 +117,24 @@ class TokenStore:
                 subject=f"token:{row['prefix']}",
             )
         return _token(row)
+
+
+def _named(token_id: str) -> Select[Any]:
+    own = api_token.c
+    return select(api_token).where((own.id == token_id) | (own.prefix == token_id))
+
+
+async def _maker(connection: AsyncConnection, name: str) -> str | None:
+    """The account of this name; none for a command on the machine, which bears no account's name."""
+    query = select(staff.c.id).where(staff.c.name_key == name.lower())
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def _by_id(connection: AsyncConnection, account_id: str | None) -> RowMapping | None:
+    if account_id is None:
+        return None
+    query = select(staff).where(staff.c.id == account_id)
+    return (await connection.execute(query)).mappings().first()
 
 
 def _token(row: RowMapping) -> ApiToken:
@@ -110,4 +155,5 @@ def _token(row: RowMapping) -> ApiToken:
         expires_ms=row["expires_ms"],
         used_ms=row["used_ms"],
         off=row["off"],
+        maker=row["maker"],
     )

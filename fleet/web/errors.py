@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
 from fleet.web.pages import OPS_CSS, explained, page, safe_next, web_of
+from fleet.web.proof import ProofNeededError, proof_page
 from fleet.web.security import LoginRequiredError, refused_with
 from fleet.web.signin import sign_in_page, signed_in
 
@@ -60,6 +61,8 @@ def answer(request: Request, error: FleetError) -> Response:
             return sign_in_page(request, status=401, notice=notice, onwards=onwards)
         if request.method == "GET":
             return RedirectResponse(f"/login?next={quote(path)}", status_code=303)
+    if isinstance(error, ProofNeededError):
+        return proof_page(request, error)
     if path.startswith("/ops"):
         return page(
             request,

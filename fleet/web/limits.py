@@ -30,12 +30,19 @@ OFFLINE_PER_RIDER: Final = Rate("offline-rider", 30, 60_000)
 RESERVATIONS_PER_RIDER: Final = Rate("reservations-rider", 10, 60_000)
 LINKS_PER_ADDRESS: Final = Rate("links-address", 600, 10 * 60_000)
 PARTNER_CALLS: Final = Rate("partner-calls", 1_200, 60_000)
-#: A depot may share one address; a password is guessed at one account at a time.
+#: A depot may share one address. How these go together: ``fleet.web.guessing``.
 SIGN_INS_PER_ADDRESS: Final = Rate("staff-address", 30, 60_000)
-SIGN_INS_PER_ACCOUNT: Final = Rate("staff-account", 10, 15 * 60_000)
-#: About what a core can hash. In an account's window no more names come than its table holds: who
-#: guesses can't push out the count of an account by asking for others.
-SIGN_INS_IN_ALL: Final = Rate("staff-all", 400, 60_000)
+SIGN_INS_IN_ALL: Final = Rate("staff-all", 400, 60_000)  # about what a core can hash
+NAME_AND_ADDRESS: Final = Rate("staff-name-address", 10, 15 * 60_000)
+NAME_AND_ADDRESS_DAY: Final = Rate("staff-name-address-day", 30, 24 * 3_600_000)
+NAME_DAY: Final = Rate("staff-name-day", 300, 24 * 3_600_000)
+KNOWN_PER_DEVICE: Final = Rate("staff-device", 10, 15 * 60_000)
+KNOWN_IN_ALL: Final = Rate(
+    "staff-devices-all", 100, 60_000
+)  # they are few, and nobody can make one
+#: One-time links and the identity provider: nothing can be guessed, but each costs a look.
+WAYS_IN_PER_ADDRESS: Final = Rate("staff-ways-address", 30, 60_000)
+PROOFS_PER_ACCOUNT: Final = Rate("staff-proofs", 10, 15 * 60_000)  # of somebody who is signed in
 FORGED_TOKENS: Final = Rate("token-forged", 60, 60_000)
 TOKEN_CALLS: Final = Rate("token-calls", 1_200, 60_000)
 WHAT_IF: Final = Rate("what-if", 12, 60_000)  # each may take a core for seconds

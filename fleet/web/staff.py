@@ -12,6 +12,7 @@ from fleet.core.staff import PASSWORD_CHARS_MIN, LinkError, LinkFor, SignInError
 from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError
 from fleet.web import limits
 from fleet.web.access import anybody
+from fleet.web.guessing import remember_device, spend_sign_in
 from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, explained, page, web_of
 from fleet.web.rider import SEE_OTHER
@@ -62,12 +63,9 @@ async def sign_in(
     """Check all three at once: a refusal does not say which was wrong."""
     web, name = web_of(request), name.strip()
     try:
-        _spend_address(request)
-        now_ms = web.clock.monotonic_ms()
-        web.staff_throttle.spend(limits.SIGN_INS_IN_ALL, "", now_ms)
-        web.staff_throttle.spend(limits.SIGN_INS_PER_ACCOUNT, name.lower()[:64], now_ms)
-        came = came_from(request)
-        session = await staff_port(request).sign_in(name, password, code.strip(), came)
+        code, came = code.strip(), came_from(request)
+        await spend_sign_in(request, name, code)
+        session = await staff_port(request).sign_in(name, password, code, came)
     except (SignInError, LimitedError) as error:
         notice = explained(web.catalogue(request), error)
         response = sign_in_page(
@@ -194,17 +192,18 @@ def _keep(request: Request, response: Response, kept: str) -> None:
 
 def _spend_address(request: Request) -> None:
     web = web_of(request)
-    web.staff_throttle.spend(
-        limits.SIGN_INS_PER_ADDRESS, address(request), web.clock.monotonic_ms()
-    )
+    web.staff_throttle.spend(limits.WAYS_IN_PER_ADDRESS, address(request), web.clock.monotonic_ms())
 
 
 async def _signed_in(request: Request, session: str, onwards: str) -> Response:
     """Keep the new session; the one that this browser had is over, whosever it was."""
-    before = staff_cookie(request)
+    staff, before = staff_port(request), staff_cookie(request)
     if before:
-        await staff_port(request).sign_out(before)
-        staff_changed(request)
+        await staff.sign_out(before)
+    staff_changed(request)  # a provider's word may have changed the role as well
     response = RedirectResponse(onwards, SEE_OTHER)
     set_staff_cookie(request, response, session)
+    opened = await staff.of_session(session)
+    if opened is not None:
+        await remember_device(request, response, opened[0].name)
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -11,15 +12,19 @@ from starlette.responses import RedirectResponse, Response
 from fleet.core.access import GRANTS, Permission, Role
 from fleet.core.staff import (
     TOKEN_DAYS_MAX,
+    Account,
+    ApiToken,
     check_grants,
     check_role,
     check_scope,
     places_of,
 )
+from fleet.core.token_rights import Standing, standing
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.web.access import need_staff, needs
 from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, page, web_of
+from fleet.web.proof import proven
 from fleet.web.rider import SEE_OTHER, notice_of, refused
 from fleet.web.signin import staff_port
 
@@ -39,13 +44,16 @@ _REFUSALS: Final = (InvalidError, RefusedError, NotFoundError)
 async def overview(request: Request) -> Response:
     """Accounts, tokens, and what each role may."""
     staff = staff_port(request)
+    accounts, tokens = await staff.all(), await staff.tokens()
+    by_id = {each.id: each for each in accounts}
     return page(
         request,
         "ops_access.html",
         css=OPS_CSS,
         operator=True,
-        accounts=await staff.all(),
-        tokens=await staff.tokens(),
+        accounts=accounts,
+        tokens=[(each, _standing(each, by_id)) for each in tokens],
+        me=(await need_staff(request)).id,
         roles=tuple(Role),
         permissions=tuple(Permission),
         grants=GRANTS,
@@ -55,7 +63,7 @@ async def overview(request: Request) -> Response:
     )
 
 
-@router.post("/staff")
+@router.post("/staff", dependencies=[proven()])
 async def add(
     request: Request,
     name: _Text = "",
@@ -73,7 +81,7 @@ async def add(
     return _shown(request, "access.link-for", _link(request, token), name=name)
 
 
-@router.post("/staff/{name}/role")
+@router.post("/staff/{name}/role", dependencies=[proven()])
 async def change(
     request: Request, name: str, role: _Text = "", stations: _Places = "", partners: _Places = ""
 ) -> Response:
@@ -88,19 +96,30 @@ async def change(
     return RedirectResponse(HERE, SEE_OTHER)
 
 
-@router.post("/staff/{name}/switch")
-async def switch(request: Request, name: str, off: _Text = "") -> Response:
-    """Off, or on again."""
-    who = await need_staff(request)
+@router.post("/staff/{name}/off")
+async def switch_off(request: Request, name: str) -> Response:
+    """Off, at once; whoever did it is led to the tokens that rest with the account."""
+    return await _switch(request, name, off=True)
+
+
+@router.post("/staff/{name}/on", dependencies=[proven()])
+async def switch_on(request: Request, name: str) -> Response:
+    """On again, with its tokens."""
+    return await _switch(request, name, off=False)
+
+
+async def _switch(request: Request, name: str, *, off: bool) -> Response:
+    who, staff = await need_staff(request), staff_port(request)
     try:
-        await staff_port(request).switch(name, off=off == "1", by=who.name)
+        account = await staff.switch(name, off=off, by=who.name)
         staff_changed(request)
     except _REFUSALS as error:
         return refused(HERE, error)
-    return RedirectResponse(HERE, SEE_OTHER)
+    rests = off and any(each.maker == account.id and not each.off for each in await staff.tokens())
+    return RedirectResponse(f"{HERE}#tokens" if rests else HERE, SEE_OTHER)
 
 
-@router.post("/staff/{name}/reset")
+@router.post("/staff/{name}/reset", dependencies=[proven()])
 async def reset(request: Request, name: str) -> Response:
     """Take password, second factor and sessions; shows the link for new ones."""
     who = await need_staff(request)
@@ -112,7 +131,7 @@ async def reset(request: Request, name: str) -> Response:
     return _shown(request, "access.link-for", _link(request, token), name=name)
 
 
-@router.post("/tokens")
+@router.post("/tokens", dependencies=[proven()])
 async def add_token(  # noqa: PLR0917 - the fields of one form
     request: Request,
     name: _Text = "",
@@ -134,6 +153,18 @@ async def add_token(  # noqa: PLR0917 - the fields of one form
     return _shown(request, "access.token-of", text, name=name)
 
 
+@router.post("/tokens/{token_id}/adopt", dependencies=[proven()])
+async def adopt(request: Request, token_id: str) -> Response:
+    """Answer for a token from now on, in its maker's place."""
+    who = await need_staff(request)
+    try:
+        await staff_port(request).adopt(token_id, who.name)
+        staff_changed(request)
+    except NotFoundError as error:
+        return refused(HERE, error)
+    return RedirectResponse(f"{HERE}#tokens", SEE_OTHER)
+
+
 @router.post("/tokens/{token_id}/revoke")
 async def revoke(request: Request, token_id: str) -> Response:
     """End a token."""
@@ -144,6 +175,12 @@ async def revoke(request: Request, token_id: str) -> Response:
     except NotFoundError as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)
+
+
+def _standing(token: ApiToken, accounts: Mapping[str, Account]) -> Standing:
+    maker = None if token.maker is None else accounts.get(token.maker)
+    lost = token.maker is not None and maker is None
+    return Standing.RESTS if lost else standing(token, maker)
 
 
 def _link(request: Request, token: str) -> str:

@@ -17,8 +17,9 @@ from fleet.web import limits
 from fleet.web.access import need_staff, needs
 from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, explained, page, web_of
+from fleet.web.proof import proven
 from fleet.web.rider import SEE_OTHER, notice_of, refused
-from fleet.web.signin import session_of, set_staff_cookie, staff_port
+from fleet.web.signin import ops_next, session_of, set_staff_cookie, staff_port
 from fleet.web.staff import FIELD_MAX
 
 router = APIRouter(
@@ -44,6 +45,7 @@ async def me(request: Request) -> Response:
         operator=True,
         a=await staff.account(who.name),
         sessions=await staff.sessions(who.id),
+        codes_left=await staff.codes_left(who.id),
         here=await session_of(request),
         chars_min=PASSWORD_CHARS_MIN,
         notice=notice_of(request),
@@ -68,7 +70,7 @@ async def password(
     return response
 
 
-@router.get("/totp")
+@router.get("/totp", dependencies=[proven()])
 async def totp(request: Request) -> Response:
     """The secret as a QR code, to be confirmed by the app's first code."""
     return await _totp(request, await _myself(request))
@@ -92,27 +94,44 @@ async def _totp(request: Request, who: Who, error: FleetError | None = None) -> 
     )
 
 
-@router.post("/totp")
+@router.post("/totp", dependencies=[proven()])
 async def confirm(request: Request, code: _Text = "") -> Response:
     """Switch it on and show the recovery codes, this once."""
     who = await _myself(request)
     _spend(request, who)
     try:
-        codes = await staff_port(request).confirm_totp(who.name, code)
+        found = await staff_port(request).confirm_totp(who.name, code)
     except InvalidError as error:
         if error.code == "totp-wrong":
             return await _totp(request, who, error)
         return refused(HERE, error)
-    return page(request, "ops_codes.html", css=OPS_CSS, operator=True, codes=codes)
+    return page(request, "ops_codes.html", css=OPS_CSS, operator=True, codes=found)
+
+
+@router.post("/codes", dependencies=[proven()])
+async def codes(request: Request) -> Response:
+    """Other recovery codes, shown this once; the older ones end."""
+    who = await _myself(request)
+    try:
+        found = await staff_port(request).renew_codes(who.name)
+    except InvalidError as error:
+        return refused(HERE, error)
+    return page(request, "ops_codes.html", css=OPS_CSS, operator=True, codes=found)
+
+
+@router.post("/prove", dependencies=[proven()])
+async def prove(next: _Text = HERE) -> Response:  # noqa: A002 - its public name
+    """Go on to the page that asked for the password."""
+    return RedirectResponse(ops_next(next), SEE_OTHER)
 
 
 @router.post("/totp/off")
-async def drop(request: Request, password: _Text = "") -> Response:
-    """Switch it off, against the password."""
+async def drop(request: Request, password: _Text = "", code: _Text = "") -> Response:
+    """Switch it off, against the password and a code: a stolen password alone must not do it."""
     who = await _myself(request)
     try:
         _spend(request, who)
-        await staff_port(request).drop_totp(who.name, password)
+        await staff_port(request).drop_totp(who.name, password, code.strip())
     except SignInError as error:
         return refused(HERE, error)
     return RedirectResponse(HERE, SEE_OTHER)
@@ -137,7 +156,7 @@ async def _myself(request: Request) -> Who:
 
 def _spend(request: Request, who: Who) -> None:
     web = web_of(request)
-    web.staff_throttle.spend(limits.SIGN_INS_PER_ACCOUNT, who.id, web.clock.monotonic_ms())
+    web.staff_throttle.spend(limits.PROOFS_PER_ACCOUNT, who.id, web.clock.monotonic_ms())
 
 
 def _qr(text: str) -> Markup:

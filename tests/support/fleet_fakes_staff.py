@@ -47,6 +47,15 @@ class MemoryStaff:
             raise LinkError("not ours")
         return self.seat(SEAT)
 
+    async def known_device(self, *_: object) -> str | None:
+        return None
+
+    async def new_device(self, _name: str) -> str:
+        return ""
+
+    async def proven(self, _session_id: str) -> bool:
+        return True
+
     async def sign_out(self, token: str) -> None:
         self.seats.pop(token, None)
 

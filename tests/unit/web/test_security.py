@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from fleet.errors import ConfigError, LimitedError
 from fleet.web.config import WebConfig
-from fleet.web.limits import SIGN_INS_PER_ADDRESS, Once, Rate, Throttle
+from fleet.web.limits import WAYS_IN_PER_ADDRESS, Once, Rate, Throttle
 from fleet.web.pages import safe_next
 from fleet.web.security import same_origin
 from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet, serving
@@ -151,9 +151,9 @@ async def test_the_operators_link(town: Town, stranger: AsyncClient) -> None:
 async def test_guessing_the_operators_token_is_limited(stranger: AsyncClient) -> None:
     codes = [
         (await stranger.get("/ops/login", params={"token": f"guess-{n}"})).status_code
-        for n in range(SIGN_INS_PER_ADDRESS.times_max + 1)
+        for n in range(WAYS_IN_PER_ADDRESS.times_max + 1)
     ]
-    assert codes == [403] * SIGN_INS_PER_ADDRESS.times_max + [429]
+    assert codes == [403] * WAYS_IN_PER_ADDRESS.times_max + [429]
 
 
 async def test_a_riders_session_is_no_operators(rider: AsyncClient) -> None:

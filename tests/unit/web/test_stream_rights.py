@@ -238,21 +238,39 @@ async def test_a_token_that_ends_ends_its_streams(asking: Fleet) -> None:
             await ended(looks)
 
 
+async def test_a_tokens_streams_end_when_its_makers_rights_shrink(waiting: Fleet) -> None:
+    """At once, when it is done on our pages: nothing here asks again by itself."""
+    await (await waiting.member()).aclose()
+    _, text = await waiting.staff.add_token("bot", Role.ADMIN, EVERYWHERE, None, 1, "li.na")
+    bearer = {"Authorization": f"Bearer {text}"}
+    async with (
+        await waiting.signed_in("boss") as boss,
+        waiting.area.town.client(headers=bearer) as program,
+    ):
+        for path, data in (("role", {"role": "viewer"}), ("off", {})):
+            paths = waiting.paths(AT.values())
+            own = paths if path == "role" else [p for p in paths if "rollout" not in p]
+            looks = await look(program, own)
+            done = await boss.post(f"/ops/access/staff/li.na/{path}", data=data)
+            assert done.status_code == 303
+            await ended(looks)
+
+
 async def test_what_is_done_on_our_pages_ends_streams_at_once(waiting: Fleet) -> None:
     made, text = await waiting.staff.add_token("bot", Role.ADMIN, EVERYWHERE, None, 1, "test")
     paths = waiting.paths(AT.values())
     await (await waiting.member()).aclose()
     steps: tuple[tuple[str, str, dict[str, str]], ...] = (
         ("boss", "/ops/access/staff/li.na/role", {"role": "operator"}),
-        ("boss", "/ops/access/staff/li.na/switch", {"off": "1"}),
-        ("boss", "/ops/access/staff/li.na/switch", {"off": ""}),
+        ("boss", "/ops/access/staff/li.na/off", {}),
+        ("boss", "/ops/access/staff/li.na/on", {}),
         ("li.na", "/ops/me/password", {"old": PASSWORD, "password": "x" + PASSWORD, "again": "x" + PASSWORD}),
         ("li.na", "/ops/logout", {}),
         ("boss", "/ops/access/staff/li.na/reset", {}),
     )  # fmt: skip
     async with await waiting.signed_in("boss") as boss:
         for by, path, data in steps:
-            if data != {"off": ""}:
+            if not path.endswith("/on"):
                 role = (await waiting.staff.account("li.na")).role
                 own = paths if role is Role.ADMIN else [p for p in paths if "rollout" not in p]
                 password = "x" + PASSWORD if by == "li.na" and not data else PASSWORD
