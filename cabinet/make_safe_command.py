@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from cabinet.config import Config, load
+from cabinet.core.model import Output
 from cabinet.errors import CabinetError
 from cabinet.ports import Clock
 
@@ -24,7 +25,7 @@ async def switch_off(config: Config, clock: Clock) -> tuple[str, ...]:
     from cabinet.adapters.devices import DRIVERS  # noqa: PLC0415 - a quick --help
     from cabinet.runtime.poller import Wires  # noqa: PLC0415
 
-    wires = Wires(config, clock, DRIVERS)
+    wires = Wires(config, clock, DRIVERS, left=(Output.SIREN, Output.EXTINGUISHER))
     serving = asyncio.create_task(wires.run(), name="wires")
     await asyncio.wait(
         {serving, asyncio.create_task(wires.ready.wait(), name="boards made safe")},

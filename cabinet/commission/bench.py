@@ -171,14 +171,16 @@ class Bench:
             stopbits=bus.stopbits,
             reopen_max_s=bus.reopen_max_s,
         )
-        return Bus(name, line, self.clock, turnaround_ms=bus.turnaround_ms)
+        return Bus(name, line, self.clock, turnaround_ms=bus.turnaround_ms, protocol=bus.protocol)
 
     def _driver(self, device: DeviceConfig) -> Any:
         station = self.buses[device.bus].station(
             device.name, processing_ms=device.processing_ms, turnaround_ms=device.turnaround_ms
         )
         protocol = next(bus.protocol for bus in self.config.buses if bus.name == device.bus)
-        place = Place(station, device.address, protocol, self.config.pack, self.clock)
+        place = Place(
+            station, device.address, protocol, self.config.pack, self.clock, device.number
+        )
         return DRIVERS[device.type](place)
 
     @staticmethod

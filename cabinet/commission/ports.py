@@ -14,8 +14,13 @@ from typing import Final
 from cabinet.core.commission.findings import Cause
 from cabinet.errors import CabinetError
 
-#: Where ports are when nobody says: adapters by their socket, then the folder of our udev rules.
-DEFAULT_PLACES: Final = (Path("/dev/serial/by-path"), Path("/run/yizhan"))
+#: Where ports are when nobody says: adapters by their socket, the folder of our udev rules, and the
+#: one that the examples name. Any of them may be missing, or have nothing in it yet.
+DEFAULT_PLACES: Final = (
+    Path("/dev/serial/by-path"),
+    Path("/dev/yizhan/by-port"),
+    Path("/run/yizhan"),
+)
 PORTS_MAX: Final = 64
 LOCKS: Final = Path("/proc/locks")
 
@@ -60,7 +65,7 @@ def find(places: Iterable[str]) -> tuple[Port, ...]:
     """
     named = tuple(places)
     if not named:
-        named = tuple(str(place) for place in DEFAULT_PLACES if place.is_dir())
+        named = tuple(str(place) for place in DEFAULT_PLACES if _devices(place))
         if not named:
             raise PlaceError(
                 f"no serial port in {' or '.join(map(str, DEFAULT_PLACES))}: plug the adapters in, "
@@ -82,13 +87,21 @@ def _in_place(place: str) -> list[Port]:
         return [Port(place.partition("://")[2].replace(":", "-"), place)]
     path = Path(place).expanduser().absolute()
     if path.is_dir():
-        ports = [Port(p.name, str(p)) for p in sorted(path.iterdir()) if _is_device(p)]
+        ports = [Port(p.name, str(p)) for p in _devices(path)]
         if not ports:
             raise PlaceError(f"{path}: no serial port in this folder; is it the right one?")
         return ports
     if not _is_device(path):
         raise PlaceError(f"{path}: no serial port; look with: ls -l /dev/serial/by-path")
     return [Port(path.name, str(path))]
+
+
+def _devices(folder: Path) -> list[Path]:
+    """The devices in a folder; none in one that is missing or may not be read."""
+    try:
+        return [path for path in sorted(folder.iterdir()) if _is_device(path)]
+    except OSError:
+        return []
 
 
 def _is_device(path: Path) -> bool:

@@ -24,7 +24,8 @@ def scan(
     places: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Folders of ports, devices, tcp://host:port; else /dev/serial/by-path, /run/yizhan."
+            help="Folders of ports, devices, tcp://host:port; else what is in /dev/serial/by-path, "
+            "/dev/yizhan/by-port and /run/yizhan."
         ),
     ] = None,
     *,

@@ -12,6 +12,7 @@ from cabinet.core import engine_claims
 from cabinet.core.engine_draft import Draft
 from cabinet.core.engine_model import Standing
 from cabinet.core.engine_view import Sight, taking_in
+from cabinet.core.model import told_soc
 from cabinet.core.swap_model import SlotView, reserved_slots, vacant
 from protocols.messages import (
     BatteryBody,
@@ -87,7 +88,7 @@ def tell_all(draft: Draft, sight: Sight) -> None:
             door=slot.door,
             presence=slot.presence,
             serial=slot.pack.serial if slot.pack else None,
-            soc_pct=slot.pack.soc_pct if slot.pack else None,
+            soc_pct=told_soc(slot.pack.soc_pct) if slot.pack else None,
         )
         for slot in sight.view.slots
     )
@@ -155,7 +156,7 @@ def _track_found(draft: Draft, slot: SlotView, sight: Sight) -> None:
         slot=number,
         swap_id=owner.swap_id if owner else None,
         rider_id=owner.rider_id if owner else None,
-        soc_pct=pack.soc_pct,
+        soc_pct=told_soc(pack.soc_pct),
         cause="technician" if by_hand else "found",
     )
     book_in(draft, body)

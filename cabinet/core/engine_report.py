@@ -8,8 +8,15 @@ from cabinet.core import engine_sockets
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import power_limit_w
 from cabinet.core.engine_view import Sight, look
-from cabinet.core.model import SlotImage
-from cabinet.core.swap_model import SlotView, Trust, is_active, job_of, reserved_slots, vacant
+from cabinet.core.model import SlotImage, told_soc
+from cabinet.core.swap_model import (
+    SlotView,
+    Trust,
+    is_active,
+    job_of,
+    reserved_slots,
+    vacant,
+)
 from protocols.messages import Door, Presence, SlotState, SlotTelemetry, Telemetry
 
 _TEMP_MIN_C: Final = -80.0
@@ -67,7 +74,7 @@ def slot_telemetry(
         door=view.door,
         presence=view.presence,
         serial=view.pack.serial if view.pack else None,
-        soc_pct=max(0, min(100, bms.soc_pct)) if bms else None,
+        soc_pct=told_soc(bms.soc_pct) if bms else None,
         pack_voltage_v=bms.voltage_v if bms else None,
         pack_current_a=bms.current_a if bms else None,
         cell_temp_c=_temp(bms.temp_max_c) if bms else None,

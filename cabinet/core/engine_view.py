@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from cabinet.core.engine_model import EngineConfig, Now, State
 from cabinet.core.engine_plan import offer_soc_pct, target_soc_pct
-from cabinet.core.model import BmsReading, Health, SlotImage
+from cabinet.core.model import SOC_MAX_PCT, BmsReading, Health, SlotImage
 from cabinet.core.swap_model import (
     Pack,
     SlotView,
@@ -255,7 +255,7 @@ def _offerable(view: SlotView, state: State, target_pct: int) -> bool:
     pack = view.pack
     return (
         pack is not None
-        and pack.soc_pct >= target_pct
+        and target_pct <= pack.soc_pct <= SOC_MAX_PCT
         and state.durable.inventory.get(view.slot) == pack.serial
     )
 

@@ -25,6 +25,18 @@ CONTACT_AGE_MAX_MS: Final = 1_000
 READING_AGE_MAX_MS: Final = 5_000
 
 
+#: A board that tells more than this is broken, and what it tells is no charge.
+SOC_MAX_PCT: Final = 100
+
+
+def told_soc(soc_pct: int) -> int | None:
+    """A pack's charge for reports and books; None when it tells what no pack can hold.
+
+    The fleet refuses such a figure, and with it the movement that it stands in.
+    """
+    return soc_pct if 0 <= soc_pct <= SOC_MAX_PCT else None
+
+
 class Input(StrEnum):
     """Cabinet-wide contacts. Wired as closed loops: a broken wire reads as alarm."""
 

@@ -382,7 +382,7 @@ class BatteryIn:
     job: Job
     slot: int
     serial: str
-    soc_pct: int
+    soc_pct: int | None = None
     health: Health | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from cabinet.core.model import told_soc
 from cabinet.core.swap_model import (
     Accepted,
     Action,
@@ -102,8 +103,7 @@ def _noted(job: Job, slot: int, ctx: Context) -> Job:
     pack = ctx.view.slot(slot).pack
     if pack is None or pack.serial != job.serial_out:
         return replace(job, soc_out=None, health_out=None)
-    soc_pct = pack.soc_pct if 0 <= pack.soc_pct <= 100 else None
-    return replace(job, soc_out=soc_pct, health_out=pack.health)
+    return replace(job, soc_out=told_soc(pack.soc_pct), health_out=pack.health)
 
 
 def _await_pickup(job: Job, ctx: Context) -> Turn:

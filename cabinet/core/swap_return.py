@@ -7,6 +7,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from cabinet.core import swap_pickup
+from cabinet.core.model import told_soc
 from cabinet.core.swap_back import give_back
 from cabinet.core.swap_model import (
     Accepted,
@@ -226,7 +227,9 @@ def _judge(job: Job, number: int, pack: Pack, ctx: Context) -> Turn:
 
 def _book_in(job: Job, number: int, pack: Pack) -> tuple[Job, tuple[Action, ...], str]:
     job = replace(job, serial_in=pack.serial, slot_in=number)
-    booked: tuple[Action, ...] = (BatteryIn(job, number, pack.serial, pack.soc_pct, pack.health),)
+    booked: tuple[Action, ...] = (
+        BatteryIn(job, number, pack.serial, told_soc(pack.soc_pct), pack.health),
+    )
     notes = []
     if job.expected_serial is not None and job.expected_serial != pack.serial:
         notes.append(f"other-pack {pack.serial}")

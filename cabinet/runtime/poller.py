@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from cabinet.calls import Place
@@ -61,11 +61,18 @@ class Wires:
 
     ``changed`` is set when something moved that the core should look at without waiting for its
     next tick: contacts, packs, chargers, devices coming and going. Whoever waits clears it.
-    ``ready`` is set once every board was made safe and read, or is known not to answer.
+    ``ready`` is set once every board was made safe and read, or is known not to answer. ``left`` are
+    outputs that are left as they are when the boards are told to switch everything off.
     """
 
     def __init__(
-        self, config: Config, clock: Clock, drivers: Drivers, voice: Voice | None = None
+        self,
+        config: Config,
+        clock: Clock,
+        drivers: Drivers,
+        voice: Voice | None = None,
+        *,
+        left: Collection[Output] = (),
     ) -> None:
         self.changed = asyncio.Event()
         self.ready = asyncio.Event()
@@ -76,6 +83,7 @@ class Wires:
         self._picture = Picture(config)
         self.trace = Ring()
         self.buses = {bus.name: self._bus(bus) for bus in config.buses}
+        self._left = tuple(config.outputs[name] for name in left if name in config.outputs)
         self._stations = {device.name: self._station(device) for device in config.devices}
         self._boards = {
             device.name: self._board(device)
@@ -210,7 +218,9 @@ class Wires:
         period_s = PRESENCE_PERIOD_S if device.name in seen else RELAYS_PERIOD_S
         period_s = DOOR_PERIOD_S if device.name in quick else period_s
         station = self._stations[device.name]
-        return BoardWires(self._driver(device), station, period_s, self._on_levels)
+        left = {channel.channel for channel in self._left if channel.board == device.name}
+        off = tuple(n for n in range(device.traits.relays) if n not in left) if left else None
+        return BoardWires(self._driver(device), station, period_s, self._on_levels, off)
 
     def _lease(self, channel: Channel) -> Lease:
         wiring = self._config.wiring

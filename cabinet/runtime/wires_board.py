@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from cabinet import ports
@@ -68,7 +68,7 @@ class Lease:
 
 
 class BoardWires:
-    """Owns the traffic of one board."""
+    """Owns the traffic of one board. ``off``: the relays to switch off first; None: all at once."""
 
     def __init__(
         self,
@@ -76,7 +76,9 @@ class BoardWires:
         station: Station,
         period_s: float,
         on_levels: Callable[[str, tuple[bool, ...]], None],
+        off: Sequence[int] | None = None,
     ) -> None:
+        self._off = off
         self.name = station.name
         self.station = station
         self.started = asyncio.Event()  # made safe, or known not to answer
@@ -199,7 +201,11 @@ class BoardWires:
     async def _switch_all_off(self) -> None:
         """The first thing that a board is told, whatever state it was left in."""
         try:
-            await self._driver.all_off()
+            if self._off is None:
+                await self._driver.all_off()
+            else:
+                for channel in self._off:
+                    await self._driver.set_relay(channel, on=False)
             self._all_off_done = True
         finally:
             self._told_off.set()

@@ -122,3 +122,12 @@ def test_users_and_folders_are_made(tmp_path: Path) -> None:
 def run(*command: str) -> None:
     ran = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_cabinets_unit_lets_it_use_what_its_configuration_may_name() -> None:
+    """Serial adapters and scanner by group dialout; [voice] plays on the machine's loudspeaker."""
+    lines = (DEPLOY / "cabinetd.service").read_text().splitlines()
+    allowed = {line.partition("=")[2] for line in lines if line.startswith("DeviceAllow=")}
+    assert {"char-ttyUSB rw", "char-ttyACM rw", "char-ttyS rw", "char-alsa rw"} <= allowed
+    (groups,) = (line for line in lines if line.startswith("SupplementaryGroups="))
+    assert {"dialout", "audio"} <= set(groups.partition("=")[2].split())

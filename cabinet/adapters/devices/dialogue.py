@@ -38,8 +38,10 @@ class Talk:
 
         Raises:
             DeviceRefusedError: the device declined, and the dialogue could not do without.
-            LinkError: no answer, or an answer that makes no sense.
+            LinkError: no answer, or an answer that makes no sense. What was written before it may
+                have taken effect, whatever became of the question after it.
         """
+        told = False
         try:
             ask = next(dialogue)
             while True:
@@ -47,7 +49,12 @@ class Talk:
                     reply = await self._ask(ask, urgency, tries)
                 except DeviceRefusedError as error:
                     ask = dialogue.throw(RefusedError(error.why))
+                except LinkError as error:
+                    if told and not error.sent_maybe:
+                        raise LinkError(error.device, error.why) from error
+                    raise
                 else:
+                    told = told or not _only_reads(ask)
                     ask = dialogue.send(reply)
         except StopIteration as done:
             result: T = done.value
@@ -85,6 +92,10 @@ class Talk:
             tries=tries if ask.is_read else 1,
         )
         return await self._wire.ask(call)
+
+
+def _only_reads(ask: Ask) -> bool:
+    return not isinstance(ask, WriteWords) and not (isinstance(ask, Raw) and not ask.is_read)
 
 
 def _translated(

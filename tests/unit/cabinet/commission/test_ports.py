@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cabinet.adapters.store_schema import lock_file
+from cabinet.commission import ports
 from cabinet.commission.ports import PlaceError, Port, daemon_at, find, trouble
 from cabinet.core.commission.findings import Cause
 
@@ -35,6 +37,26 @@ def test_a_folder_s_devices_are_found_once_and_its_other_files_are_not(
         ("bus-a", str(terminal)),
         ("10.0.0.7-4001", "tcp://10.0.0.7:4001"),
     ]
+
+
+def test_without_a_place_the_usual_ones_are_looked_at_as_far_as_they_have_ports(
+    terminal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the runtime files is there, and empty, on every installed cabinet."""
+    empty = tmp_path / "run"
+    empty.mkdir()
+    places = (tmp_path / "missing", tmp_path, empty)
+    monkeypatch.setattr(ports, "DEFAULT_PLACES", places)
+    assert [port.path for port in find([])] == [str(terminal)]
+    monkeypatch.setattr(ports, "DEFAULT_PLACES", (empty, tmp_path / "missing"))
+    with pytest.raises(PlaceError, match="plug the adapters in"):
+        find([])
+
+
+def test_our_udev_rules_put_ports_where_they_are_looked_for() -> None:
+    rules = Path("deploy/udev/99-yizhan.rules").read_text(encoding="utf-8")
+    (link,) = re.findall(r'SYMLINK\+="([^$]+)/\$', rules)
+    assert Path("/dev", link) in ports.DEFAULT_PLACES
 
 
 def test_a_place_without_ports_is_refused_with_a_remedy(tmp_path: Path) -> None:

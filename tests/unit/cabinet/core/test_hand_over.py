@@ -51,8 +51,17 @@ def test_what_cannot_be_is_not_known(capacity_ah: float, cycles: int) -> None:
 
 def test_an_impossible_charge_is_not_known() -> None:
     rig = Rig().ready()
-    aged(rig, 1, 255, 20.0, 3)
-    out = handed_over(rig)
+    aged(rig, 1, 97, 20.0, 3)
+    rig.start()
+    rig.run(300)
+    rig.holes[1].soc_pct = 255  # promised already
+    rig.put(3, "OLD-1")
+    rig.run(200)
+    rig.shut(3)
+    rig.run(500)
+    rig.take(1)
+    rig.run(1_000)
+    (out,) = rig.bodies("battery.out")
     assert (out.soc_pct, out.capacity_ah) == (None, 20.0)
 
 

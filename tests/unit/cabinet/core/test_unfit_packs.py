@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cabinet.core.engine_model import ChallengeReceived, CommandReceived
 from cabinet.core.model import Unlock
 from cabinet.core.swap_model import AwaitPickup, Completed, Faulted, OpeningPickup
@@ -17,6 +19,30 @@ def returned(rig: Rig) -> Rig:
     rig.run(300)
     rig.put(3, "OLD-1")
     return rig.run(200)
+
+
+@pytest.mark.parametrize("soc_pct", [255, 101, -1])
+def test_a_return_is_booked_though_the_pack_tells_a_charge_that_cannot_be(soc_pct: int) -> None:
+    """A figure that the fleet refuses would cost it the whole movement."""
+    rig = returned(Rig().ready())
+    rig.holes[3].soc_pct = soc_pct
+    rig.run(200)
+    rig.shut(3)
+    rig.run(500)
+    booked = rig.bodies("battery.in")[-1]
+    assert (booked.serial, booked.slot, booked.soc_pct) == ("OLD-1", 3, None)
+    assert isinstance(rig.state.durable.swap, AwaitPickup)
+    told = rig.engine.telemetry(rig.state, rig.now).slots[2]
+    assert (told.serial, told.soc_pct) == ("OLD-1", None)
+
+
+def test_a_pack_that_tells_more_than_full_is_not_offered_for_it() -> None:
+    holes = {1: Hole("YZ48-000001", 255), 2: Hole(), 3: Hole(), 4: Hole()}
+    rig = Rig(holes=holes).ready()
+    rig.run(5_000)
+    assert rig.bodies("inventory")[-1].slots[0].soc_pct is None
+    assert rig.start(Kind.PICKUP).reason == "no-full-battery"
+    assert not rig.of(Unlock)
 
 
 def test_a_reserved_pack_that_falls_ill_is_not_handed_out() -> None:

@@ -166,6 +166,26 @@ async def test_a_lock_is_fired_once_and_never_again() -> None:
         assert len([call for call in wire.calls if not call.is_read]) == 2
 
 
+async def test_a_pulse_that_went_out_never_counts_as_surely_not_fired() -> None:
+    """The port went away, or the board was given up, between the pulse and the look after it."""
+
+    class Unplugged(FakeWire):
+        async def ask(self, call: Call[T]) -> T:
+            if call.is_read:
+                raise LinkError(self.name, "the port is missing", sent_maybe=False)
+            return await super().ask(call)
+
+    wire = Unplugged(lambda _: None)
+    place = Place(wire, 2, Protocol.KERONG, PACK, Clock())  # type: ignore[arg-type]
+    with pytest.raises(LinkError) as gone:
+        await DRIVERS["kerong-kr-cu16"](place).pulse(4, 500)
+    assert [call.is_read for call in wire.calls] == [False]
+    assert gone.value.sent_maybe
+    with pytest.raises(LinkError) as unheard:
+        await DRIVERS["kerong-kr-cu16"](place).read_inputs()
+    assert not unheard.value.sent_maybe, "nothing was written: it can be asked again"
+
+
 async def test_boards_listen_to_their_own_address_only() -> None:
     foreign, _, _ = driver(
         "kerong-kr-cu16",

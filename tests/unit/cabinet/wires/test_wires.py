@@ -207,10 +207,17 @@ async def test_everything_off_without_a_daemon(tmp_path: Path) -> None:
         await asyncio.wait([bench.task])
         contactor = bench.config.outputs[Output.CONTACTOR]
         board = bench.config.device(contactor.board)
-        await asyncio.to_thread(_switch_on, bench, board.address, contactor.channel)
-        await until_truth(bench, lambda s: s["outputs"]["contactor"], "left on")
+        for output in Output:  # in mid-fire
+            channel = bench.config.outputs[output]
+            its = bench.config.device(channel.board).address
+            await asyncio.to_thread(_switch_on, bench, its, channel.channel)
+        await until_truth(bench, lambda s: all(s["outputs"].values()), "left on")
         assert await switch_off(bench.config, bench.clock) == ()
         await until_truth(bench, lambda s: not s["outputs"]["contactor"], "off")
+        state = await bench.truth()
+        assert state["outputs"] == {
+            "contactor": False, "siren": True, "extinguisher": True, "fan": False
+        }, "whatever set siren and extinguisher off may still be there"  # fmt: skip
         await bench.post(f"/devices/{board.name}/silent", silent=True)
         assert await switch_off(bench.config, bench.clock) == (board.name,)
 
