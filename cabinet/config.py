@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from cabinet import config_checks, config_layout, config_lines
 from cabinet.config_devices import TRAITS, ClockSource, Protocol, Traits
-from cabinet.config_schema import Problem, Report, read_table
+from cabinet.config_schema import Item, Problem, Report, Table, Tables, Text, read_table
 from cabinet.core.model import Input, Output
 from cabinet.errors import ConfigError
 
@@ -305,12 +305,23 @@ def _put(raw: dict[str, Any], keys: config_lines.Path, text: str) -> bool:
             here = here[key]
         elif isinstance(here, dict) and isinstance(key, str) and key:
             if last:
-                here[key] = _typed(text)
+                here[key] = text if _is_text(keys) else _typed(text)
             else:
                 here = here.setdefault(key, {})
         else:
             return False
     return True
+
+
+def _is_text(keys: config_lines.Path) -> bool:
+    """Whether the key at this path holds text, though what stands there may look like a number."""
+    item: Item | None = config_layout.CONFIG
+    for key in keys:
+        if isinstance(item, Tables):
+            item = item.table
+        else:
+            item = item.keys.get(str(key)) if isinstance(item, Table) else None
+    return isinstance(item, Text)
 
 
 def _typed(text: str) -> Any:

@@ -32,9 +32,10 @@ from cabinet.core.records import Restored
 from cabinet.core.safety_limits import Limits
 from cabinet.core.sockets import SocketLimits
 from cabinet.core.swap_model import ACTIVE, job_of
-from cabinet.errors import ConfigError, StoreError, StoreFault
+from cabinet.errors import CabinetError, ConfigError, StoreError, StoreFault
 from cabinet.fleet_link import FIRST_EPOCH, link_of, verify_of
 from cabinet.runtime.bus_status import bus_status
+from cabinet.runtime.housekeeping import keep_small
 from cabinet.runtime.kiosk import KioskDesk
 from cabinet.runtime.metrics import Metrics
 from cabinet.runtime.poller import Wires
@@ -86,8 +87,23 @@ async def serve(config: Config, echo: Callable[[str], None]) -> None:
         restored, trouble = await _read(store)
         daemon = _Daemon(config, clock, store, restored, trouble)
         await daemon.run(echo)
+    except ExceptionGroup as group:
+        if (told := _of_ours(group)) is not None:
+            raise told from group
+        raise
     finally:
         await store.close()
+
+
+def _of_ours(group: ExceptionGroup[Exception]) -> CabinetError | None:
+    """What a task has ended for, where that is told to a person; None where anything else went wrong."""
+    _, strange = group.split(CabinetError)
+    if strange is not None:
+        return None
+    first: Exception = group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, CabinetError) else None
 
 
 async def _read(store: Store) -> tuple[Restored, str | None]:
@@ -152,6 +168,7 @@ class _Daemon:
         self._metrics = Metrics(self.snapshot, self._wires.buses)
         self._pump.listen(self._metrics.on_outcome)
         self._pump.listen(SwapLog().on_outcome)
+        self._store = store
         self._stop = asyncio.Event()
         self._pump.listen(self._leave)
 
@@ -166,6 +183,7 @@ class _Daemon:
             "pump": self._pump_when_ready(),
             "web": self._web(server, echo),
             "kiosk": self._kiosk.run(),
+            "housekeeping": keep_small(self._store, self._clock),
         }
         if self._voice is not None:
             services["voice"] = self._voice.run()
@@ -314,6 +332,9 @@ def _engine_config(config: Config, software: str, epoch: int) -> EngineConfig:
             current_max_a=pack.current_max_a,
             current_min_a=pack.current_min_a,
             charger_current_max_a=min(traits.current_max_a for traits in chargers),
+            charger_power_max_w=min(
+                traits.voltage_max_v * traits.current_max_a for traits in chargers
+            ),
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{config.path}: [safety] or [pack]: {error}") from error

@@ -98,8 +98,12 @@ class Store:
         """
         await self._run(lambda connection: _acknowledge(connection, ack, wall_ms))
 
-    async def prune(self, wall_ms: int) -> int:
-        """Forget what is old; call it now and then, only with a wall clock known to be right."""
+    async def prune(self, wall_ms: int | None) -> int:
+        """Forget what is old; how many events that was. Call it now and then.
+
+        ``wall_ms`` is None while the wall clock is not known to be right: then no event is old yet,
+        but the journal keeps its bound all the same.
+        """
         return await self._run(lambda connection: _prune(connection, wall_ms))
 
     async def journal(self, limit: int = 100) -> list[tuple[int, str, bytes]]:
@@ -255,15 +259,17 @@ def _acknowledge(connection: sqlite3.Connection, ack: Ack, wall_ms: int | None) 
     _transaction(connection, work)
 
 
-def _prune(connection: sqlite3.Connection, wall_ms: int) -> int:
+def _prune(connection: sqlite3.Connection, wall_ms: int | None) -> int:
     def work() -> int:
-        connection.execute(
-            "UPDATE outbox SET acked_ms = ? WHERE acked_ms = ?", (wall_ms, UNKNOWN_TIME)
-        )
-        gone = connection.execute(
-            "DELETE FROM outbox WHERE acked_ms IS NOT NULL AND acked_ms < ?",
-            (wall_ms - KEEP_ACKED_MS,),
-        ).rowcount
+        gone = 0
+        if wall_ms is not None:
+            connection.execute(
+                "UPDATE outbox SET acked_ms = ? WHERE acked_ms = ?", (wall_ms, UNKNOWN_TIME)
+            )
+            gone = connection.execute(
+                "DELETE FROM outbox WHERE acked_ms IS NOT NULL AND acked_ms < ?",
+                (wall_ms - KEEP_ACKED_MS,),
+            ).rowcount
         for table, key, most in (
             ("journal", "id", JOURNAL_ROWS_MAX),
             ("result", "number", RESULT_ROWS_MAX),

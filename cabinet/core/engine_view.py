@@ -94,6 +94,7 @@ class Eye:
             durable.claims,
             durable.plan,
             durable.config,
+            durable.openings,
         )
         if self._sight is None or not same or not _same(sight_of, self._sight_of):
             self._sight_of = sight_of

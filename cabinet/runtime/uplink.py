@@ -40,7 +40,6 @@ GOODBYE_S: Final = 0.5
 #: A connection that held this long makes the next attempt a first one; a shorter one does not, or
 #: a broker that accepts and drops would be stormed.
 STEADY_MS: Final = 30_000
-PRUNE_EVERY_MS: Final = 3_600_000
 
 
 class EventStore(Protocol):
@@ -52,10 +51,6 @@ class EventStore(Protocol):
 
     async def acknowledge(self, ack: Ack, wall_ms: int | None) -> None:
         """Remember an acknowledgement."""
-        ...
-
-    async def prune(self, wall_ms: int) -> int:
-        """Forget what is old."""
         ...
 
 
@@ -92,7 +87,6 @@ class Uplink:
         self._moved = asyncio.Event()
         self._shown: object = None
         self._versions: object = None
-        self._pruned_ms = 0
         self._status = UplinkStatus(configured=True)
         pump.listen(self._on_outcome)
 
@@ -273,8 +267,5 @@ class Uplink:
                     await self._pump.submit(outrun)
                 case None:
                     pass
-            if now.wall_synced and now.mono_ms - self._pruned_ms >= PRUNE_EVERY_MS:
-                self._pruned_ms = now.mono_ms
-                await self._store.prune(now.wall_ms)
         except StoreError as error:
             log.warning("acknowledgement not kept, it will come again: %s", error)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cabinet.adapters.devices import DRIVERS
 from cabinet.config import ConfigProblemsError, load, parse
 from cabinet.config_devices import TRAITS, Protocol, Role
-from cabinet.config_example import example_config
+from cabinet.config_example import Choice, example_config
 from cabinet.config_lines import index_lines
 from cabinet.config_schema import Problem
 from cabinet.core.model import Input, Output
@@ -192,10 +192,30 @@ def test_the_environment_overrides_keys() -> None:
     assert config.safety == {"air_trip_c": 58.5}
 
 
+def test_a_text_of_digits_in_the_environment_stays_as_it_is() -> None:
+    """A plate's number keeps its zeros; an id or a name may well be a number."""
+    text = example_config(choice=Choice(meter="dlt645-meter"))
+    devices = [line for line in text.splitlines() if line.startswith(("[[device]]", "type = "))]
+    types = [line for line in devices if line.startswith("type")]
+    index = next(n for n, line in enumerate(types) if "dlt645" in line)
+    config = parse(
+        text,
+        FILE,
+        {
+            f"CABINETD__DEVICE__{index}__NUMBER": "000000000042",
+            "CABINETD__CABINET__ID": "100200",
+            "CABINETD__CABINET__NAME": "true",
+        },
+    )
+    assert config.device("meter").number == "000000000042"
+    assert (config.cabinet.id, config.cabinet.name) == ("100200", "true")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
         ("CABINETD__FLEET__URLL", "x", "did you mean 'url'?"),
+        ("CABINETD__CABINET__SLOTS", "twelve", "must be a whole number"),
         ("CABINETD__WEB__PORT", "99999", "0 to 65535"),
         ("CABINETD__BUS__99__PORT", "x", "names no table"),
         ("CABINETD__", "x", "names no table"),

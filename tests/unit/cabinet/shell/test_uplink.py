@@ -112,9 +112,6 @@ class Events:
     async def acknowledge(self, ack: Ack, wall_ms: int | None) -> None:
         self.acks.append((ack, wall_ms))
 
-    async def prune(self, wall_ms: int) -> int:
-        return wall_ms - wall_ms
-
 
 class Link:
     """An uplink under test with everything around it."""
