@@ -73,31 +73,36 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
     database = Database(url)
     try:
         await database.migrate()
-        yield Stores(
-            database=database,
-            meta=MetaStore(database),
-            cabinets=CabinetStore(database),
-            enrolments=EnrolmentStore(database),
-            batteries=BatteryStore(database),
-            riders=RiderStore(database),
-            swaps=SwapStore(database),
-            commands=CommandStore(database),
-            events=EventStore(database),
-            operations=OperationStore(database),
-            audit_log=AuditLogStore(database),
-            audit=AuditStore(database),
-            reservations=ReservationStore(database),
-            sockets=SocketStore(database),
-            stations=StationStore(database),
-            reports=ReportStore(database),
-            plans=PlanStore(database),
-            partners=PartnerStore(database),
-            privacy=PrivacyStore(database),
-            grids=GridStore(database),
-            asks=AskStore(database),
-            quarantines=QuarantineStore(database),
-            rollouts=RolloutStore(database),
-            console=ConsoleStore(database),
-        )
+        yield stores_over(database)
     finally:
         await database.close()
+
+
+def stores_over(database: Database) -> Stores:
+    """Every store of one database that is open and up to date."""
+    return Stores(
+        database=database,
+        meta=MetaStore(database),
+        cabinets=CabinetStore(database),
+        enrolments=EnrolmentStore(database),
+        batteries=BatteryStore(database),
+        riders=RiderStore(database),
+        swaps=SwapStore(database),
+        commands=CommandStore(database),
+        events=EventStore(database),
+        operations=OperationStore(database),
+        audit_log=AuditLogStore(database),
+        audit=AuditStore(database),
+        reservations=ReservationStore(database),
+        sockets=SocketStore(database),
+        stations=StationStore(database),
+        reports=ReportStore(database),
+        plans=PlanStore(database),
+        partners=PartnerStore(database),
+        privacy=PrivacyStore(database),
+        grids=GridStore(database),
+        asks=AskStore(database),
+        quarantines=QuarantineStore(database),
+        rollouts=RolloutStore(database),
+        console=ConsoleStore(database),
+    )

@@ -10,6 +10,7 @@ from fleet.core.balance import horizon
 from fleet.core.balance.horizon import Site, Standing
 from fleet.core.balance.own_limits import OwnLimits, own_limits
 from fleet.core.templates import Settings
+from fleet.errors import RefusedError
 from fleet.ports import Clock
 from fleet.runtime.live import Last
 from protocols.errors import MessageError
@@ -26,7 +27,7 @@ class PlanRows(Protocol):
         ...
 
     async def save_plans(self, plans: Mapping[str, tuple[int, str]], now_ms: int) -> None:
-        """Keep version and JSON text by cabinet; raise StoreError."""
+        """Keep version and JSON text by cabinet; raise StoreError, or RefusedError."""
         ...
 
 
@@ -58,21 +59,34 @@ class HeldPlans:
         self.version = 0  # the highest that was given
 
     async def recall(self) -> None:
-        """Before a restart plans were published; raise StoreError."""
+        """Before a restart plans were published, or another fleetd publishes; raise StoreError."""
         for cabinet, text in (await self._rows.plans()).items():
             try:
                 plan = decode(text.encode(), DesiredPlan)
             except MessageError as error:
                 log.warning("cabinet %s: stored plan is unreadable: %s", cabinet, error)
                 continue
-            self._held[cabinet] = [plan]
+            held = self._held.setdefault(cabinet, [])
+            if all(plan.version > known.version for known in held):
+                held.append(plan)
             self.version = max(self.version, plan.version)
 
     async def keep(self, plans: Sequence[DesiredPlan]) -> None:
-        """About to be published; raise StoreError, and then they must not be."""
+        """About to be published.
+
+        Raises:
+            StoreError: they are not kept, and must not be published.
+            RefusedError: nor may these: another fleetd has given this version or a later one. Its
+                plans may be with the cabinets from now on, and the next version is above them.
+        """
         texts = {plan.cabinet: (plan.version, encode(plan).decode()) for plan in plans}
-        await self._rows.save_plans(texts, self._clock.wall_ms())
         now_ms = self._clock.monotonic_ms()
+        try:
+            await self._rows.save_plans(texts, self._clock.wall_ms())
+        except RefusedError:
+            await self.recall()
+            self._sent_ms |= dict.fromkeys(self._held, now_ms)
+            raise
         for plan in plans:
             self.version = max(self.version, plan.version)
             self._held.setdefault(plan.cabinet, []).append(plan)

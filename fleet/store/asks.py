@@ -22,7 +22,7 @@ from fleet.core.two_person import (
 )
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store.audit_log import append
-from fleet.store.commands import add_command
+from fleet.store.commands import add_command, hold_cabinet
 from fleet.store.engine import Database
 from fleet.store.tables_orders import order_ask
 
@@ -39,9 +39,11 @@ class AskStore:
         """Keep and log an ask; the same id again is the same ask.
 
         Raises:
+            NotFoundError: no such cabinet.
             RefusedError: ``asked-already``: another of this kind waits for this cabinet.
         """
         async with self._database.write() as connection:
+            await hold_cabinet(connection, ask.cabinet_id)
             known = await _one(connection, ask.id)
             if known is not None:
                 return known

@@ -14,6 +14,7 @@ from fleet.core.records import LogFilter
 from fleet.core.views import LogView
 from fleet.store import tables as t
 from fleet.store.engine import Database
+from fleet.store.meta import keep
 
 AUDIT_HEAD: Final = "audit-head"
 AUDIT_ANCHORED: Final = "audit-anchored"
@@ -65,7 +66,7 @@ class AuditLogStore:
         """Remember that there is an anchor, so that one that goes missing is missed."""
         if not await self.anchored():
             async with self._database.write() as connection:
-                await connection.execute(insert(t.meta).values(name=AUDIT_ANCHORED, value="1"))
+                await keep(connection, AUDIT_ANCHORED, "1")
 
     async def note(
         self,
@@ -95,11 +96,20 @@ class AuditLogStore:
             return (await read_log(connection))[0]
 
 
+async def hold_log(connection: AsyncConnection) -> Head:
+    """The last row; nobody else adds one until this transaction ends.
+
+    For what decides by rows that are not there yet, and then is logged: of two at once the second
+    sees what the first wrote.
+    """
+    locked = select(t.meta.c.value).where(t.meta.c.name == AUDIT_HEAD).with_for_update()
+    return head_of((await connection.execute(locked)).scalar_one())
+
+
 async def append(connection: AsyncConnection, *, at_ms: int, **content: Any) -> None:
     """Add a row behind the last one, which stays locked until the transaction ends."""
     where = t.meta.c.name == AUDIT_HEAD
-    locked = select(t.meta.c.value).where(where).with_for_update()
-    head = head_of((await connection.execute(locked)).scalar_one())
+    head = await hold_log(connection)
     bare = LogRow(id=head.id + 1, at_ms=at_ms, prev=head.hash, **content)
     values = {name: getattr(bare, name) for name in bare.__slots__} | {"hash": digest(bare)}
     await connection.execute(insert(t.audit_log).values(**values))

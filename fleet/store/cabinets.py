@@ -9,10 +9,10 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fleet.core.records import CabinetRecord, Credential, LatestRow, ListsState
-from fleet.errors import InvalidError
+from fleet.errors import InvalidError, RefusedError
 from fleet.store import tables as t
 from fleet.store.engine import Database
-from fleet.store.meta import CABINETS, bump
+from fleet.store.meta import CABINETS, PLANS, bump
 
 FIRST_EPOCH: Final = 1
 _LISTS: Final = "lists"
@@ -133,7 +133,11 @@ class CabinetStore:
             return {row.cabinet: row.doc for row in await connection.execute(query)}
 
     async def save_plans(self, plans: Mapping[str, tuple[int, str]], now_ms: int) -> None:
-        """Keep the plans, version and JSON text by cabinet; of cabinets that are not registered, none."""
+        """Keep the plans, version and JSON text by cabinet; of cabinets that are not registered, none.
+
+        Raises:
+            RefusedError: ``plan-overtaken``: one that is kept is of this version or a later one.
+        """
         if not plans:
             return
         query = self._insert(t.desired)
@@ -142,6 +146,12 @@ class CabinetStore:
             set_={name: query.excluded[name] for name in ("version", "doc", "updated_ms")},
         )
         async with self._database.write() as connection:
+            await bump(connection, PLANS)
+            newest = select(func.max(t.desired.c.version)).where(t.desired.c.kind == _PLAN)
+            last = int((await connection.execute(newest)).scalar_one() or 0)
+            if (version := min(given for given, _ in plans.values())) <= last:
+                text = f"plan {version}: another fleetd has published plan {last}"
+                raise RefusedError(text, code="plan-overtaken")
             known = set((await connection.execute(select(t.cabinet.c.id))).scalars())
             rows = [
                 {

@@ -45,6 +45,7 @@ class CommandStore:
     async def add_once(self, new: NewCommand) -> QueuedCommand | None:
         """Queue a command unless one of this id was queued before."""
         async with self._database.write() as connection:
+            await hold_cabinet(connection, new.cabinet)
             query = select(t.command_outbox.c.id).where(t.command_outbox.c.id == new.id)
             if (await connection.execute(query)).first() is not None:
                 return None
@@ -196,17 +197,29 @@ def _action(type_: str, args: dict[str, Any]) -> str:
     return f"{type_}:{more}"[:64] if more else type_
 
 
+async def hold_cabinet(connection: AsyncConnection, cabinet: str) -> int:
+    """Its last sequence number; no other order for it is queued until this transaction ends.
+
+    Rows that name the cabinet may still be written meanwhile.
+
+    Raises:
+        NotFoundError: no such cabinet.
+    """
+    query = select(t.cabinet.c.command_seq).where(t.cabinet.c.id == cabinet)
+    query = query.with_for_update(key_share=True)
+    last: int | None = (await connection.execute(query)).scalar_one_or_none()
+    if last is None:
+        raise NotFoundError(f"no cabinet {cabinet}")
+    return last
+
+
 async def add_command(connection: AsyncConnection, new: NewCommand) -> QueuedCommand:
     """Queue a command within a transaction; its sequence number rises per cabinet.
 
     A person's order goes into the log with it.
     """
     where = t.cabinet.c.id == new.cabinet
-    query = select(t.cabinet.c.command_seq).where(where).with_for_update()
-    last = (await connection.execute(query)).scalar_one_or_none()
-    if last is None:
-        raise NotFoundError(f"no cabinet {new.cabinet}")
-    seq = next_seq(last, new.now_ms)
+    seq = next_seq(await hold_cabinet(connection, new.cabinet), new.now_ms)
     await connection.execute(update(t.cabinet).where(where).values(command_seq=seq))
     outbox = t.command_outbox
     ahead = select(outbox.c.id).where(outbox.c.cabinet == new.cabinet, outbox.c.state == QUEUED)

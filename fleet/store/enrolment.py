@@ -45,7 +45,7 @@ class EnrolmentStore:
         """
         async with self._database.write() as connection:
             known = select(t.cabinet.c.id).where(t.cabinet.c.id == row.cabinet)
-            if (await connection.execute(known)).first() is None:
+            if (await connection.execute(known.with_for_update(key_share=True))).first() is None:
                 raise NotFoundError(f"cabinet {row.cabinet}: is not registered")
             unused = (t.enrol_token.c.cabinet == row.cabinet) & t.enrol_token.c.used_ms.is_(None)
             await connection.execute(delete(t.enrol_token).where(unused))

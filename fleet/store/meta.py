@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Integer, String, cast, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.store import tables as t
@@ -14,6 +15,8 @@ INCARNATION: Final = "incarnation"
 CABINETS: Final = "cabinets-revision"
 BATTERIES: Final = "batteries-revision"
 DENIALS: Final = "denials-revision"
+#: Raised whenever plans are kept, so that two planners take turns.
+PLANS: Final = "plans-revision"
 #: Raised by every change of a rider's number, so that ingest and such a change take turns.
 NUMBERS: Final = "numbers-revision"
 
@@ -27,16 +30,14 @@ class MetaStore:
     async def incarnation(self, fresh: str) -> str:
         """The ledger's incarnation; takes ``fresh`` when it has none yet."""
         async with self._database.write() as connection:
-            known = await _get(connection, INCARNATION)
-            if known is None:
-                await _set(connection, INCARNATION, fresh, exists=False)
-            return known or fresh
+            query = _insert(connection).values(name=INCARNATION, value=fresh)
+            await connection.execute(query.on_conflict_do_nothing())
+            return await _get(connection, INCARNATION) or fresh
 
     async def renew_incarnation(self, fresh: str) -> None:
         """After a backup was restored: cabinets send again what the backup does not know."""
         async with self._database.write() as connection:
-            known = await _get(connection, INCARNATION)
-            await _set(connection, INCARNATION, fresh, exists=known is not None)
+            await keep(connection, INCARNATION, fresh)
 
     async def revisions(self) -> tuple[int, int]:
         """Counters that rise with every change of the cabinets, and of what all of them know."""
@@ -54,14 +55,18 @@ class MetaStore:
     async def keep_note(self, name: str, text: str) -> None:
         """Keep a small fact."""
         async with self._database.write() as connection:
-            known = await _get(connection, name)
-            await _set(connection, name, text, exists=known is not None)
+            await keep(connection, name, text)
 
 
 async def bump(connection: AsyncConnection, name: str) -> None:
-    """Raise a revision within a transaction."""
-    known = await _get(connection, name)
-    await _set(connection, name, str(int(known or 0) + 1), exists=known is not None)
+    """Raise a revision within a transaction; who raises the same one waits until this one ends.
+
+    Two that raised it to the same number would be one change to those who watch it.
+    """
+    query = _insert(connection).values(name=name, value="1")
+    raised = cast(cast(t.meta.c.value, Integer) + 1, String)
+    changes = {"value": raised}
+    await connection.execute(query.on_conflict_do_update(index_elements=["name"], set_=changes))
 
 
 async def hold_numbers(connection: AsyncConnection) -> None:
@@ -75,8 +80,14 @@ async def _get(connection: AsyncConnection, name: str) -> str | None:
     return (await connection.execute(query)).scalar_one_or_none()
 
 
-async def _set(connection: AsyncConnection, name: str, value: str, *, exists: bool) -> None:
-    if exists:
-        await connection.execute(update(t.meta).where(t.meta.c.name == name).values(value=value))
-    else:
-        await connection.execute(insert(t.meta).values(name=name, value=value))
+async def keep(connection: AsyncConnection, name: str, value: str) -> None:
+    """Write a small fact within a transaction, whether or not there is one of this name."""
+    query = _insert(connection).values(name=name, value=value)
+    changes = {"value": query.excluded.value}
+    await connection.execute(query.on_conflict_do_update(index_elements=["name"], set_=changes))
+
+
+def _insert(connection: AsyncConnection) -> sqlite.Insert | postgresql.Insert:
+    """Into ``meta``: another process may add the same fact at this moment."""
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return make(t.meta)

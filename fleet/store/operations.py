@@ -16,7 +16,7 @@ from fleet.core.two_person import ASK_LIFE_MS, check_doors
 from fleet.core.views import OrderView
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
-from fleet.store.commands import QUEUED, add_command
+from fleet.store.commands import QUEUED, add_command, hold_cabinet
 from fleet.store.engine import Database
 
 #: Ends of an order after which the door is as it was.
@@ -41,9 +41,10 @@ class OperationStore:
                 many of its doors were ordered open lately.
         """
         async with self._database.write() as connection:
+            await hold_cabinet(connection, new.cabinet)  # others at this cabinet wait
             known = await _row(connection, new.id)
             if known is None:
-                queued = await add_command(connection, new)  # keeps others at this cabinet waiting
+                queued = await add_command(connection, new)
                 if doors_most is not None:
                     check_doors(await _doors(connection, new), doors_most)
                 return queued

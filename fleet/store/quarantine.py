@@ -25,7 +25,8 @@ class QuarantineStore:
         """Quarantine a pack; raise NotFoundError, or RefusedError ``quarantined-already``."""
         async with self._database.write() as connection:
             known = select(t.battery.c.serial).where(t.battery.c.serial == wanted.serial)
-            if (await connection.execute(known)).first() is None:
+            # Locked, so that of two who put it there at once the second is told so.
+            if (await connection.execute(known.with_for_update(key_share=True))).first() is None:
                 raise NotFoundError(f"no battery {wanted.serial}")
             there = select(_COLUMNS.serial).where(_COLUMNS.serial == wanted.serial)
             if (await connection.execute(there)).first() is not None:

@@ -17,7 +17,7 @@ from fleet.core.templates import Settings, Template, Values, Wishes
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store import tables_orders as o
-from fleet.store.audit_log import append
+from fleet.store.audit_log import append, hold_log
 from fleet.store.engine import Database
 
 ROLLOUTS_SHOWN_MAX: Final = 50
@@ -50,6 +50,7 @@ class RolloutStore:
         """
         own = o.config_template
         async with self._database.write() as connection:
+            await hold_log(connection)  # a version is given once, the first one too
             query = select(own.c.version, own.c.settings).where(own.c.model == wanted.model)
             last = (await connection.execute(query)).first()
             version = last.version + 1 if last else 1
@@ -191,6 +192,7 @@ class RolloutStore:
         """
         own = o.rollout
         async with self._database.write() as connection:
+            await hold_log(connection)
             open_ = select(own.c.id).where(
                 own.c.kind == wanted.kind.value,
                 own.c.model == wanted.model,

@@ -121,7 +121,7 @@ class StaffStore:
         ended: bool = False,
     ) -> Account:
         async with self._database.write() as connection:
-            admins = await _admins(connection)
+            admins = await _admins(connection, lock=True)
             row = await _need(connection, name)
             await connection.execute(update(staff).where(staff.c.id == row["id"]).values(**values))
             if admins and not await _admins(connection):
@@ -366,18 +366,23 @@ async def _by_id(connection: AsyncConnection, account_id: str) -> RowMapping:
     return row
 
 
-async def _admins(connection: AsyncConnection) -> int:
+async def _admins(connection: AsyncConnection, *, lock: bool = False) -> int:
+    """How many there are; with ``lock`` they stay so, or two would switch each other off."""
     own = staff.c
-    query = select(own.id).where(
-        own.role == Role.ADMIN.value,
-        own.off.is_(False),
-        own.stations.is_(None),
-        own.partners.is_(None),
-        own.password_hash.is_not(None) | own.issuer.is_not(None),
+    query = (
+        select(own.id)
+        .order_by(own.id)
+        .where(
+            own.role == Role.ADMIN.value,
+            own.off.is_(False),
+            own.stations.is_(None),
+            own.partners.is_(None),
+            own.password_hash.is_not(None) | own.issuer.is_not(None),
+        )
     )
-    return (
-        await connection.execute(select(func.count()).select_from(query.subquery()))
-    ).scalar_one()
+    if lock:
+        query = query.with_for_update()
+    return len((await connection.execute(query)).all())
 
 
 async def _put_codes(connection: AsyncConnection, account_id: str, code_hashes: list[str]) -> None:

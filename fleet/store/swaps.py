@@ -20,7 +20,7 @@ from fleet.core.swaps import REFUSALS, LedgerFacts
 from fleet.core.views import AskedView, MovementView, SwapView
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
-from fleet.store.commands import add_command
+from fleet.store.commands import add_command, hold_cabinet
 from fleet.store.custody import insert_transfers, split_flags, swap_of, swap_values
 from fleet.store.engine import Database
 from fleet.store.entitlements import entitlement_of, keep_charge
@@ -52,6 +52,8 @@ class SwapStore:
         swap = SwapState(new.id, new.cabinet, new.rider, new.kind)
         async with self._database.write() as connection:
             of_staff = new.kind in TECHNICIAN_KINDS
+            if of_staff:  # who is no rider has no row of his own to wait at
+                await hold_cabinet(connection, new.cabinet)
             denied = False if of_staff else await _lock_rider(connection, new.rider)
             if (known := await _by_key(connection, new)) is not None:
                 return known
@@ -163,9 +165,7 @@ async def _facts(
     connection: AsyncConnection, new: NewSwap, holder: str, *, rider_denied: bool
 ) -> LedgerFacts:
     # One row per cabinet is locked here, so that two riders at once queue up behind it.
-    lock = select(t.cabinet.c.id).where(t.cabinet.c.id == new.cabinet).with_for_update()
-    if (await connection.execute(lock)).first() is None:
-        raise NotFoundError(f"no cabinet {new.cabinet}")
+    await hold_cabinet(connection, new.cabinet)
     is_open = select(t.swap.c.id).where(t.swap.c.open).limit(1)
     of_rider = is_open.where(t.swap.c.rider == new.rider)
     at_cabinet = is_open.where(t.swap.c.cabinet == new.cabinet, t.swap.c.rider != new.rider)
