@@ -53,6 +53,7 @@ def register(app: typer.Typer) -> None:
     rollout.command("pause", epilog=f"Example: fleetd rollout pause {said}")(rollout_pause)
     rollout.command("resume", epilog=f"Example: fleetd rollout resume {said}")(rollout_resume)
     rollout.command("abort", epilog=f"Example: fleetd rollout abort {said}")(rollout_abort)
+    rollout.command("end", epilog=f"Example: fleetd rollout end {said}")(rollout_end)
 
 
 def template_set(
@@ -196,6 +197,16 @@ def rollout_abort(
 ) -> None:
     """Stop it and take back the settings that were sent."""
     _tell("abort", rollout, config, staff, reason, as_json=as_json)
+
+
+def rollout_end(
+    rollout: Id, *, config: ConfigFile, staff: Staff, reason: Reason, as_json: Json = False
+) -> None:
+    """End one whose stored document is damaged; its cabinets keep what they were sent."""
+    from fleet import oneshot_rollout as work  # noqa: PLC0415
+
+    go(work.end_damaged(load(config), rollout, name=staff, reason=reason))
+    _show({"id": rollout, "phase": "stopped"}, as_json=as_json, text=f"{rollout}: stopped")
 
 
 def _tell(

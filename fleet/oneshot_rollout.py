@@ -66,3 +66,9 @@ async def order(
     """Pause, resume or abort; raise as ``Planning.order``."""
     async with _planning(config) as work:
         return await work.order(rollout_id, signal, name=name, reason=reason)
+
+
+async def end_damaged(config: FleetConfig, rollout_id: str, *, name: str, reason: str) -> None:
+    """End one that cannot be read; raise as ``Planning.end_damaged``."""
+    async with _planning(config) as work:
+        await work.end_damaged(rollout_id, name=name, reason=reason)

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from fleet.core.commands import QueuedCommand
 from fleet.core.operations import OPERATOR, check_reason, check_staff
-from fleet.core.quarantine import FLAG, TELL_AGAIN_MS, Quarantine, slot_with, to_tell
+from fleet.core.quarantine import TELL_AGAIN_MS, Quarantine, to_release, to_tell
 from fleet.core.records import NewCommand
 from fleet.core.views import CabinetView
 from fleet.errors import FleetError, NotFoundError
@@ -31,6 +31,18 @@ class QuarantineRows(Protocol):
 
     async def lift(self, serial: str, actor: str, reason: str, now_ms: int) -> None:
         """End it; raise RefusedError."""
+        ...
+
+    async def lifted(self) -> list[Quarantine]:
+        """Those that are over while the slot is not known to know it."""
+        ...
+
+    async def told(self, serial: str, command_id: str) -> None:
+        """By this order its slot was told of the end."""
+        ...
+
+    async def settle(self, serial: str, lifted_ms: int) -> None:
+        """Forget an end that is known everywhere."""
         ...
 
     async def all(self) -> list[Quarantine]:
@@ -83,22 +95,15 @@ class QuarantineService:
         await self.look()
 
     async def lift(self, *, serial: str, name: str, reason: str) -> None:
-        """End it; the slot in which it stands is told. Raise as ``put``, ``not-quarantined``."""
+        """End it; the slot in which it stands is told, now or when its cabinet is back.
+
+        Raise as ``put``, ``not-quarantined``.
+        """
         check_reason(reason)
         actor = OPERATOR + check_staff(name)
         await self._rows.lift(serial, actor, reason, self._clock.wall_ms())
-        pack = await self._rows.get(serial)
-        cabinet = self._view(pack.cabinet)
-        slot = slot_with(cabinet, serial)
-        if cabinet is not None and cabinet.online and slot is not None and FLAG in slot.flags:
-            await self._tell(
-                "slot.release",
-                pack,
-                cabinet=cabinet.id,
-                slot=slot.slot,
-                reason=reason,
-                actor=actor,
-            )
+        self._told_ms.pop(serial, None)
+        await self.look()
 
     async def get(self, serial: str) -> Quarantine:
         """One battery; ``since_ms`` 0: not in quarantine. Raise NotFoundError."""
@@ -118,15 +123,17 @@ class QuarantineService:
             await self._clock.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Tell the cabinets in whose slots such packs stand without showing it."""
-        packs = await self._rows.all()
+        """Tell the cabinets in whose slots such packs stand without showing it, or show it still."""
+        packs, lifted = await self._rows.all(), await self._rows.lifted()
         now_ms = self._clock.monotonic_ms()
         self._told_ms = {
             serial: at_ms
             for serial, at_ms in self._told_ms.items()
             if now_ms - at_ms < TELL_AGAIN_MS
         }
-        views = {each.cabinet: self._view(each.cabinet) for each in packs if each.cabinet}
+        views = {
+            each.cabinet: self._view(each.cabinet) for each in (*packs, *lifted) if each.cabinet
+        }
         known = {name: view for name, view in views.items() if name and view}
         for pack, cabinet, slot in to_tell(packs, known):
             if pack.serial not in self._told_ms:
@@ -140,6 +147,27 @@ class QuarantineService:
                     actor=ACTOR,
                 )
 
+        await self._release(lifted, known, now_ms)
+
+    async def _release(
+        self, lifted: list[Quarantine], known: dict[str, CabinetView], now_ms: int
+    ) -> None:
+        tell, settled = to_release(lifted, known, self._clock.wall_ms())
+        for pack in settled:
+            await self._rows.settle(pack.serial, pack.lifted_ms)
+        for pack, cabinet, slot in tell:
+            if pack.serial not in self._told_ms:
+                self._told_ms[pack.serial] = now_ms
+                command = await self._tell(
+                    "slot.release",
+                    pack,
+                    cabinet=cabinet,
+                    slot=slot,
+                    reason=pack.reason,
+                    actor=pack.actor,
+                )
+                await self._rows.told(pack.serial, command)
+
     def _view(self, cabinet: str | None) -> CabinetView | None:
         try:
             return self._live.view(cabinet) if cabinet else None
@@ -148,11 +176,12 @@ class QuarantineService:
 
     async def _tell(
         self, type_: str, pack: Quarantine, *, cabinet: str, slot: int, reason: str, actor: str
-    ) -> None:
-        now_ms = self._clock.wall_ms()
+    ) -> str:
+        """Queue and send an order; its id."""
+        now_ms, command = self._clock.wall_ms(), new_id(self._clock.wall_ms())
         queued = await self._outbox.add_once(
             NewCommand(
-                id=new_id(now_ms),
+                id=command,
                 cabinet=cabinet,
                 type=type_,
                 args={"slot": slot},
@@ -165,3 +194,4 @@ class QuarantineService:
         )
         if queued is not None:
             self._commands.submit(queued)
+        return command

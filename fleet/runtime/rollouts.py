@@ -102,6 +102,10 @@ class RolloutRows(Protocol):
         """Let ``change`` move it on."""
         ...
 
+    async def end_damaged(self, rollout_id: str, *, actor: str, reason: str, now_ms: int) -> None:
+        """End one that cannot be read; raise NotFoundError or RefusedError."""
+        ...
+
     async def swaps_since(
         self, cabinets: Sequence[str], since_ms: int
     ) -> dict[str, tuple[int, int]]:
@@ -220,6 +224,20 @@ class Planning:
             now_ms=now_ms,
         )
         return rollout
+
+    async def end_damaged(self, rollout_id: str, *, name: str, reason: str) -> None:
+        """End one whose stored document cannot be read, so that its model is free again.
+
+        Its cabinets keep what they were sent: nobody can tell any more what they had before.
+
+        Raises:
+            NotFoundError: no such roll-out.
+            InvalidError: no reason that explains anything.
+            RefusedError: ``rollout-state``: it can be read, so it is to be aborted, or it is over.
+        """
+        check_reason(reason)
+        actor, now_ms = OPERATOR + check_staff(name), self._clock.wall_ms()
+        await self._rows.end_damaged(rollout_id, actor=actor, reason=reason, now_ms=now_ms)
 
     async def get(self, rollout_id: str) -> Rollout:
         """One roll-out; raise NotFoundError."""

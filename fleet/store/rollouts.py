@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.audit_log import DONE
-from fleet.core.rollout_model import OVER, Rollout, Send
+from fleet.core.rollout_model import OVER, Phase, Rollout, Send
 from fleet.core.templates import Settings, Template, Values, Wishes
 from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.store import tables as t
@@ -280,6 +280,39 @@ class RolloutStore:
                 await _log(connection, after, actor, now_ms, told)
             return after, sends
 
+    async def end_damaged(self, rollout_id: str, *, actor: str, reason: str, now_ms: int) -> None:
+        """End one whose document can't be read; its cabinets keep what they were sent.
+
+        Raises:
+            NotFoundError: no such roll-out.
+            RefusedError: ``rollout-state``: it can be read, or it is over.
+        """
+        own = o.rollout.c
+        async with self._database.write() as connection:
+            query = select(own.doc, own.phase).where(own.id == rollout_id).with_for_update()
+            row = (await connection.execute(query)).first()
+            if row is None:
+                raise NotFoundError(f"no roll-out {rollout_id}")
+            if row.phase in OVER:
+                text = f"roll-out {rollout_id}: is {row.phase}"
+                raise RefusedError(text, code="rollout-state")
+            if _is_readable(row.doc):
+                text = (
+                    f"roll-out {rollout_id}: is not damaged; `fleetd rollout abort` takes it back"
+                )
+                raise RefusedError(text, code="rollout-state")
+            change = update(o.rollout).where(own.id == rollout_id)
+            await connection.execute(change.values(phase=Phase.STOPPED.value, updated_ms=now_ms))
+            await append(
+                connection,
+                at_ms=now_ms,
+                actor=actor,
+                action=f"rollout.{Phase.STOPPED.value}",
+                outcome=DONE,
+                subject=rollout_id,
+                reason=f"its document was unreadable: {reason}"[:500],
+            )
+
     async def swaps_since(
         self, cabinets: Sequence[str], since_ms: int
     ) -> dict[str, tuple[int, int]]:
@@ -315,6 +348,14 @@ def _rollout(doc: str) -> Rollout:
         return msgspec.json.decode(doc, type=Rollout)
     except msgspec.MsgspecError as error:
         raise InvalidError(f"roll-out: stored document is unreadable: {error}") from error
+
+
+def _is_readable(doc: str) -> bool:
+    try:
+        _rollout(doc)
+    except InvalidError:
+        return False
+    return True
 
 
 async def _log(

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import text
 
+from fleet.core.records import LogFilter
 from fleet.core.rollout_model import Phase
-from fleet.errors import FleetError
+from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
 from fleet.runtime.hub import Hub
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
@@ -112,6 +113,36 @@ async def test_a_rollout_that_cannot_be_read_stops_no_other(
     assert side.told("rollouts_unreadable") == 1
     assert [each.id for each in await side.service.all()] == [good]
     assert (await side.service.get(good)).phase is Phase.APPLYING
+
+
+async def test_a_damaged_rollout_is_ended_by_a_person_and_its_model_is_free(
+    side: Side, town: Stores
+) -> None:
+    bad = await side.plan("yz8", B)
+    said = {"name": "li", "reason": "the disk was full"}
+    with pytest.raises(RefusedError) as caught:
+        await side.service.end_damaged(bad, **said)
+    assert caught.value.code == "rollout-state", "this one is to be aborted, and taken back"
+    async with town.database.write() as connection:
+        await connection.execute(text("UPDATE rollout SET doc = '{\"id\"'"))
+    for wrong in ({"reason": ""}, {"name": "a b"}):
+        with pytest.raises(InvalidError):
+            await side.service.end_damaged(bad, **said | wrong)
+    with pytest.raises(NotFoundError):
+        await side.service.end_damaged("nothing", **said)
+    with pytest.raises(RefusedError):
+        await side.plan("yz8", B)
+    await side.service.end_damaged(bad, **said)
+    await side.service.look()
+    assert side.told("rollouts_unreadable") == 0
+    with pytest.raises(RefusedError):
+        await side.service.end_damaged(bad, **said)
+    rows = await town.audit_log.rows(LogFilter(None, "li", "rollout.stopped", 10))
+    assert [(row.subject, row.reason) for row in rows] == [
+        (bad, "its document was unreadable: the disk was full")
+    ]
+    assert await town.audit.audit() == []
+    assert await side.plan("yz8", B) != bad
 
 
 async def test_what_a_cabinet_last_ran_by_is_known_after_a_restart(side: Side) -> None:
