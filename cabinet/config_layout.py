@@ -7,6 +7,7 @@ from typing import Final
 from cabinet.config_devices import TRAITS, ClockSource, Protocol
 from cabinet.config_schema import Flag, Item, Number, Table, Tables, Text
 from cabinet.core.model import Input, Output
+from cabinet.core.safety_limits import BOUNDS
 from protocols.fastclock import RATE_MAX
 from protocols.messages import SLOTS_MAX
 from protocols.settings import TELEMETRY_MAX_S
@@ -38,7 +39,7 @@ CABINET: Final = Table(
         "name": Text(default="", empty=True),
         "slots": Number(1, SLOTS_MAX),
         "data_dir": Text(),
-        "breaker_w": Number(100, 100_000, default=3_500, unit="W"),
+        "breaker_w": Number(*BOUNDS["breaker_w"], default=3_500, unit="W"),
         "power_default_w": Number(0, 100_000, default=2_000, unit="W"),
         "power_max_w": Number(0, 100_000, default=100_000, unit="W"),
         "utc_offset_min": Number(-720, 840, default=480, unit="min"),

@@ -80,9 +80,8 @@ async def serve(config: Config, echo: Callable[[str], None]) -> None:
             cannot be written is no reason to stay away: safety works without it, nothing is
             charged or opened, and the alarm says what to do.
     """
-    config.cabinet.data_dir.mkdir(parents=True, exist_ok=True)
     clock = SystemClock(config.cabinet.clock, note=config.cabinet.data_dir / CLOCK_FILE)
-    store = Store(config.cabinet.data_dir / STORE_FILE)
+    store = Store(config.cabinet.data_dir / STORE_FILE, make_folder=True)
     try:
         restored, trouble = await _read(store)
         daemon = _Daemon(config, clock, store, restored, trouble)

@@ -49,8 +49,9 @@ T = TypeVar("T")
 class Store:
     """One database file. It is opened at the first call, and again after every failure."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make_folder: bool = False) -> None:
         self._path = path
+        self._make_folder = make_folder
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -122,6 +123,8 @@ class Store:
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._lock is None:
+                if self._make_folder:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock = lock_file(self._path)
             if self._connection is None:
                 self._connection = connect(self._path)

@@ -286,6 +286,20 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         await Store.open(path)
 
 
+async def test_a_folder_that_cannot_be_made_is_a_fault_like_others_and_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """A data disk that is not mounted must not keep the daemon, and its safety rules, away."""
+    mount = tmp_path / "mount"
+    mount.write_text("no folder")
+    store = Store(mount / "cabinet" / "cabinet.db", make_folder=True)
+    with pytest.raises(StoreError, match="cabinetd journal check"):
+        await store.load()
+    mount.unlink()
+    assert (await store.load()).snapshot is None
+    await store.close()
+
+
 # --- acknowledgements ---------------------------------------------------------------------------
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
+import uuid
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from cabinet.config import parse
 from cabinet.config_example import Choice, example_config
 from cabinet.daemon import _engine_config, serve
 from cabinet.errors import ConfigError
+from deploy.demo.processes import Program, free_port, wait_ready
 
 
 @pytest.mark.parametrize(
@@ -44,3 +49,31 @@ async def test_a_port_that_is_taken_is_told_as_what_it_is(tmp_path: Path) -> Non
         config.path.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError, match=f"{port} cannot be used; choose another port"):
             await serve(config, lambda _: None)
+
+
+def test_a_data_folder_that_cannot_be_made_is_no_reason_to_stay_away(tmp_path: Path) -> None:
+    """Safety works without a journal; the status page says what to do about it."""
+    (tmp_path / "disk").write_text("not mounted")
+    port = free_port()
+    text = example_config(
+        run_dir=tmp_path / "wires", data_dir=tmp_path / "disk" / "cabinet", web_port=port
+    )
+    start = text.index("\n[fleet]")
+    config = tmp_path / "cabinet.toml"
+    config.write_text(text[:start] + text[text.index("\n[", start + 1) :], encoding="utf-8")
+    argv = (str(Path(sys.executable).parent / "cabinetd"), "run", "--config", str(config))
+    daemon = Program("cabinetd", argv, log=tmp_path / "log", run_mark=uuid.uuid4().hex)
+    found: list[httpx2.Response] = []
+
+    def answers() -> bool:
+        with contextlib.suppress(httpx2.TransportError):
+            found.append(httpx2.get(f"http://127.0.0.1:{port}/healthz"))
+        return bool(found)
+
+    daemon.start()
+    try:
+        wait_ready(answers, [daemon], within_s=60, what="the status page")
+    finally:
+        daemon.stop()
+    assert found[0].status_code == 503
+    assert "cabinetd journal check" in found[0].json()["store_error"]
