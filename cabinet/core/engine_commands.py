@@ -335,7 +335,9 @@ def _take_plan(draft: Draft, plan: DesiredPlan) -> None:
     if old is not None and plan.version < old.version:
         draft.refused("document-old-version")
         return
-    draft.put(plan_received_ms=draft.now_ms)
+    if old != plan or draft.state.plan_received_ms is None:
+        # The broker says it again at every connection: that makes it no younger.
+        draft.put(plan_received_ms=draft.now_ms)
     if old != plan:
         draft.keep(plan=plan)
         draft.journal("plan", version=plan.version)

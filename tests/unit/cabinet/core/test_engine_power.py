@@ -49,6 +49,22 @@ def limit_w(rig: Rig) -> int | None:
     return rig.engine.telemetry(rig.state, rig.now).power_limit_w
 
 
+def test_a_plan_that_the_broker_repeats_grows_no_younger_while_the_clock_is_wrong() -> None:
+    """Each new connection brings the retained one again, also of a planner that is long dead."""
+    hour_ms = 3_600_000
+    old = plan(500, valid_until_ms=WALL_MS + 24 * hour_ms)
+    rig = Rig(synced=False).ready()
+    rig.feed(DocumentReceived(old))
+    rig.now_ms += 23 * hour_ms
+    rig.feed(DocumentReceived(old))
+    assert limit_w(rig) == 500
+    rig.now_ms += 2 * hour_ms
+    rig.feed(DocumentReceived(old))
+    assert limit_w(rig) == 1_000, "the safe local default"
+    rig.feed(DocumentReceived(plan(600, version=2)))
+    assert limit_w(rig) == 600
+
+
 def test_a_plan_holds_inside_its_validity_only() -> None:
     rig = Rig().ready()
     assert limit_w(rig) == 1_000
