@@ -20,6 +20,7 @@ from fleet.core.balance.curve import CurveView
 from fleet.core.balance.hours import HourView
 from fleet.core.balance.moves import MovesView
 from fleet.core.enrolment import Peer
+from fleet.core.geo import Point
 from fleet.core.login import Identity, Verdict
 from fleet.core.operations import Expected, Wish
 from fleet.core.records import LogFilter
@@ -264,6 +265,14 @@ class Stations(Protocol):
 
     async def all(self) -> list[RestStationView]:
         """Every station, with its cabinets as they stand."""
+        ...
+
+    async def page(self, after: str, limit: int) -> list[RestStationView]:
+        """Stations by id, those after this one."""
+        ...
+
+    async def near(self, here: Point | None, most: int) -> tuple[list[RestStationView], bool]:
+        """The nearest, or the first by name; and whether there are more."""
         ...
 
     async def get(self, station_id: str) -> RestStationView:

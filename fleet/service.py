@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: Open pages get this long to end after their streams were told to.
 PAGES_STOP_S: Final = 2
+#: A query of the running service that takes longer is given up: the next page would wait for it.
+READ_MS_MAX: Final = 60_000
 
 
 AppFactory = Callable[[FleetConfig, Parts], Pages]
@@ -54,7 +56,7 @@ async def run(
         loop.add_signal_handler(number, stop.set)
     try:
         with only_one(config.data_dir):
-            async with open_stores(config.store_url) as stores:
+            async with open_stores(config.store_url, read_ms_max=READ_MS_MAX) as stores:
                 await _run_with(config, stores, make_app, on_ready, stop=stop)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -63,14 +63,17 @@ class Stores:
 
 
 @asynccontextmanager
-async def open_stores(url: str) -> AsyncIterator[Stores]:
+async def open_stores(url: str, *, read_ms_max: int | None = None) -> AsyncIterator[Stores]:
     """Open the database, bring its schema up to date, close it at the end.
+
+    ``read_ms_max`` is for who serves others meanwhile: few connections read, and a question that
+    takes minutes must not keep riders from them.
 
     Raises:
         StoreError: it is out of reach.
         ConfigError: the URL is not one of ours.
     """
-    database = Database(url)
+    database = Database(url, read_ms_max=read_ms_max)
     try:
         await database.migrate()
         yield stores_over(database)

@@ -301,7 +301,7 @@ def standing_alarms(rows: Iterable[Row]) -> list[StandingAlarm]:
     for each in rows:
         for alarm in each.brief.alarms:
             code, _, slot = alarm.partition(":")
-            found.append(_standing(each, code, int(slot) if slot.isdigit() else None))
+            found.append(_standing(each, code, int(slot) if slot.isdecimal() else None))
         if each.mark in GROUPS["silent"]:
             found.append(_standing(each, OFFLINE, None))
     return found

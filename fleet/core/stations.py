@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
 
+from fleet.core.distance import distance_m
+from fleet.core.geo import Point
 from fleet.core.views import CabinetView
 from fleet.errors import InvalidError
 
@@ -86,6 +89,27 @@ class RestStationView(Struct, frozen=True, kw_only=True):
     def sockets_free(self) -> int:
         """Sockets that may be used now."""
         return sum(s.state == "idle" for c in self.cabinets if c.online for s in c.sockets)
+
+
+@dataclass(frozen=True, slots=True)
+class StationSpot:
+    """A station in as much as is needed to find those near."""
+
+    id: str
+    name: str
+    lat: float | None
+    lon: float | None
+
+
+def first_spots(spots: Iterable[StationSpot], here: Point | None) -> list[StationSpot]:
+    """The nearest first, those whose place nobody knows last; without a place of one's own by name."""
+
+    def key(spot: StationSpot) -> tuple[bool, int, str]:
+        if here is None or spot.lat is None or spot.lon is None:
+            return here is not None, 0, spot.name
+        return False, distance_m(here.lat, here.lon, spot.lat, spot.lon), spot.name
+
+    return sorted(spots, key=key)
 
 
 def check_station(record: StationRecord) -> StationRecord:

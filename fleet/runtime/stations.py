@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from fleet.core import photos, reports
+from fleet.core.geo import Point
 from fleet.core.operations import check_staff
 from fleet.core.reports import NewReport, Photo, ReportView, TicketFilter, Topic
-from fleet.core.stations import AmenityKind, AmenityState, RestStationView, check_text
+from fleet.core.stations import (
+    AmenityKind,
+    AmenityState,
+    RestStationView,
+    StationSpot,
+    check_text,
+    first_spots,
+)
 from fleet.errors import DeniedError, NotFoundError
 from fleet.ports import Clock
 from fleet.runtime.commands import new_id
@@ -23,6 +32,20 @@ class StationRows(Protocol):
 
     async def all(self) -> list[tuple[RestStationView, tuple[str, ...]]]:
         """Every station with its cabinets' ids."""
+        ...
+
+    async def page(self, after: str, limit: int) -> list[tuple[RestStationView, tuple[str, ...]]]:
+        """Stations by id, those after this one."""
+        ...
+
+    async def some(
+        self, stations: Collection[str]
+    ) -> list[tuple[RestStationView, tuple[str, ...]]]:
+        """These stations."""
+        ...
+
+    async def places(self) -> list[StationSpot]:
+        """Where every station is."""
         ...
 
     async def get(self, station: str) -> tuple[RestStationView, tuple[str, ...]]:
@@ -101,6 +124,16 @@ class StationService:
         """Every station, with its cabinets as they stand."""
         return [self._seen(*each) for each in await self._rows.all()]
 
+    async def page(self, after: str, limit: int) -> list[RestStationView]:
+        """Stations by id, those after this one."""
+        return [self._seen(*each) for each in await self._rows.page(after, limit)]
+
+    async def near(self, here: Point | None, most: int) -> tuple[list[RestStationView], bool]:
+        """The nearest, or the first by name; and whether there are more."""
+        spots = first_spots(await self._rows.places(), here)
+        found = await self._rows.some([each.id for each in spots[:most]])
+        return [self._seen(*each) for each in found], len(spots) > most
+
     async def get(self, station_id: str) -> RestStationView:
         """One station; raise NotFoundError."""
         return self._seen(*await self._rows.get(station_id))
@@ -141,8 +174,6 @@ class StationService:
 
     async def photo(self, photo_id: str) -> Photo:
         """A station's picture; raise NotFoundError."""
-        if not any(view.photo == photo_id for view, _ in await self._rows.all()):
-            raise NotFoundError(f"no photo {photo_id}")  # a report's is not for everybody
         return await self._rows.photo(photo_id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fleet.core.console_views import TURNED_AWAY, EventRow, Find
@@ -18,6 +18,12 @@ FINDS_MAX: Final = 8  # of each kind
 KEPT_MS: Final = 40 * 86_400_000
 #: Sorts behind every text that a serial, an id or a number can go on with.
 _END: Final = "\U0010fffd"
+#: The same where languages order, and where bytes do.
+_LAST_LETTER: Final = "Z"
+_LAST_BYTE: Final = "~"
+_ID_CHARS: Final = 64
+#: Of a rare type a year of events would be read; so far back is more than a week.
+LOOKED_AT: Final = 10_000
 
 
 class ConsoleStore:
@@ -101,31 +107,34 @@ class ConsoleStore:
 
         A rider is also found by the last four digits of his phone, which is all that is kept of it.
         """
-        serial, swap, number = t.battery.c.serial, t.swap.c.id, t.rider.c.number
-        packs = select(serial, t.battery.c.holder, t.battery.c.state)
-        packs = packs.where(or_(self._begins(serial, text), self._begins(serial, text.upper())))
-        swaps = select(swap, t.swap.c.cabinet, t.swap.c.step).where(
-            self._begins(swap, text.upper())
-        )
-        riders = select(t.rider.c.id, number, t.rider.c.phone_tail).where(
-            or_(
-                self._begins(number, text),
-                self._begins(t.rider.c.id, text.upper()),
-                t.rider.c.phone_tail == text,
-            )
-        )
-        return [
-            *(await self._finds("battery", packs.order_by(serial))),
-            *(await self._finds("swap", swaps.order_by(swap.desc()))),
-            *(await self._finds("rider", riders.order_by(number))),
+        serial, swap, own = t.battery.c.serial, t.swap.c.id, t.rider.c
+        capital = text.upper()
+        packs = select(serial, t.battery.c.holder, t.battery.c.state).order_by(serial)
+        swaps = select(swap, t.swap.c.cabinet, t.swap.c.step).order_by(swap.desc())
+        riders = select(own.id, own.number, own.phone_tail)
+        # One condition in each: with an OR of several the database may read the table through.
+        asked = [
+            *(("battery", packs.where(self._begins(serial, each))) for each in {text, capital}),
+            ("swap", swaps.where(self._begins(swap, capital))),
+            ("rider", riders.where(self._begins(own.number, text)).order_by(own.number)),
+            ("rider", riders.where(self._begins(own.id, capital)).order_by(own.id)),
+            ("rider", riders.where(own.phone_tail == text).order_by(own.id)),
         ]
+        found: dict[str, dict[str, Find]] = {"battery": {}, "swap": {}, "rider": {}}
+        for kind, query in asked:
+            for each in await self._finds(kind, query):
+                found[kind].setdefault(each.id, each)
+        return [each for some in found.values() for each in list(some.values())[:FINDS_MAX]]
 
     async def events(self, cabinet: str, kind: str, most: int) -> list[EventRow]:
-        """The newest events of a cabinet, of one type or of all ("")."""
-        query = select(t.event).where(t.event.c.cabinet == cabinet)
+        """The newest events of a cabinet; of one type those among its last ``LOOKED_AT``."""
+        last = select(t.event).where(t.event.c.cabinet == cabinet)
+        last = last.order_by(t.event.c.epoch.desc(), t.event.c.seq.desc())
+        query = last.limit(most)
         if kind:
-            query = query.where(t.event.c.type == kind)
-        query = query.order_by(t.event.c.epoch.desc(), t.event.c.seq.desc()).limit(most)
+            own = last.limit(LOOKED_AT).subquery()
+            query = select(own).where(own.c.type == kind)
+            query = query.order_by(own.c.epoch.desc(), own.c.seq.desc()).limit(most)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).mappings()
             return [
@@ -149,7 +158,12 @@ class ConsoleStore:
             ]
 
     def _begins(self, column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-        """A prefix; on SQLite as a range, since its LIKE reads the whole table."""
+        """A prefix, as a range: LIKE alone reads the whole table unless the order is that of bytes.
+
+        PostgreSQL orders by the language of the database. Whichever that is, what goes on with the
+        letters of serials and ids stands before one of these two ends.
+        """
         if self._database.dialect == "sqlite":
             return (column >= text) & (column < text + _END)
-        return column.startswith(text, autoescape=True)
+        end = func.greatest(text + _LAST_LETTER * _ID_CHARS, text + _LAST_BYTE)
+        return and_(column >= text, column <= end, column.startswith(text, autoescape=True))

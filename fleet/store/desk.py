@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, String, and_, cast, func, literal, literal_column, or_, select
 from sqlalchemy.engine import RowMapping
 
 from fleet.core.desk import (
@@ -21,16 +22,22 @@ from fleet.core.desk import (
 from fleet.core.ids import rider_holder
 from fleet.errors import NotFoundError
 from fleet.store import tables as t
+from fleet.store.arrivals import arrived_between
 from fleet.store.custody import split_flags
 from fleet.store.engine import Database
 from fleet.store.hand_over import telling, told_of
 from fleet.store.tables_accounts import subscription
-from protocols.messages import BatteryBody, StepBody
+from protocols.messages import SLOTS_MAX, BatteryBody, StepBody
 
 ROWS_MAX = 1_000
 EVENTS_MAX = 500
 #: A cabinet's events of a swap arrive within so long of the swap's row.
 AROUND_MS = 3_600_000
+_SLOTS = (
+    select(literal_column("1").label("number"))
+    .union_all(*(select(literal_column(str(each))) for each in range(2, SLOTS_MAX + 1)))
+    .subquery()
+)
 _TYPES = ("swap.step", "battery.in", "battery.out")
 
 
@@ -57,11 +64,7 @@ class DeskStore:
         if wanted.disputed:
             query = query.where(row.disputed)
         if wanted.cabinets is not None:
-            holders = [
-                row.holder.startswith(f"slot:{each}:", autoescape=True)
-                for each in sorted(wanted.cabinets)
-            ]
-            query = query.where(or_(*holders) if holders else row.serial.is_(None))
+            query = query.where(row.holder.in_(_slots_of(wanted.cabinets)))
         rows = await self._rows(query.limit(min(wanted.limit, ROWS_MAX)))
         return [_pack(each) for each in rows]
 
@@ -121,15 +124,12 @@ class DeskStore:
     async def swap_events(self, swap: SwapRow) -> list[SwapEvent]:
         """What was told of a swap, in the order in which it happened at the cabinet."""
         event, order = t.event.c, t.command_outbox.c
+        span = (swap.created_ms - AROUND_MS, swap.updated_ms + AROUND_MS)
+        async with self._database.read() as connection:
+            then = await arrived_between(connection, swap.cabinet_id, *span)
         told = (
             select(t.event)
-            .where(
-                event.cabinet == swap.cabinet_id,
-                event.type.in_(_TYPES),
-                event.received_ms >= swap.created_ms - AROUND_MS,
-                event.received_ms <= swap.updated_ms + AROUND_MS,
-                event.body.contains(swap.id, autoescape=True),
-            )
+            .where(then, event.type.in_(_TYPES), event.body.contains(swap.id, autoescape=True))
             .order_by(event.epoch, event.seq)
             .limit(EVENTS_MAX)
         )
@@ -169,6 +169,16 @@ class DeskStore:
     async def _rows(self, query: Select[Any]) -> list[RowMapping]:
         async with self._database.read() as connection:
             return list((await connection.execute(query)).mappings())
+
+
+def _slots_of(cabinets: Collection[str]) -> Select[Any]:
+    """The holders that these cabinets' slots are.
+
+    Worked out by the database: thousands of cabinets are more conditions than a statement may have.
+    """
+    own, slot = t.cabinet.c, _SLOTS.c.number
+    query = select(literal("slot:") + own.id + ":" + cast(slot, String)).select_from(t.cabinet)
+    return query.join(_SLOTS, slot <= own.slots).where(own.id.in_(sorted(cabinets)))
 
 
 def _pack(row: RowMapping) -> PackRow:

@@ -50,10 +50,11 @@ class StoreError(FleetError):
 class Database:
     """One store. Reads run side by side; writes go through one connection, one at a time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_ms_max: int | None = None) -> None:
+        """``read_ms_max``: PostgreSQL ends a query that takes longer; of SQLite there is no bound."""
         self.dialect, full_url = _driver_url(url)
         self._writer = _engine(full_url, self.dialect, writer=True)
-        self._readers = _engine(full_url, self.dialect, writer=False)
+        self._readers = _engine(full_url, self.dialect, writer=False, read_ms_max=read_ms_max)
 
     async def migrate(self) -> None:
         """Bring the schema to this version's; processes that start together take turns."""
@@ -134,11 +135,14 @@ def _make_folder(folder: Path) -> None:
         raise FleetError(f"store: can't make {folder}: {error}") from error
 
 
-def _engine(url: str, dialect: str, *, writer: bool) -> AsyncEngine:
+def _engine(url: str, dialect: str, *, writer: bool, read_ms_max: int | None = None) -> AsyncEngine:
     size = 1 if writer else READERS_MAX
     options: dict[str, Any] = {"pool_size": size, "max_overflow": 0, "pool_pre_ping": True}
     if dialect == "postgresql" and not writer:
         options["isolation_level"] = "REPEATABLE READ"  # one snapshot, as SQLite gives it
+        if read_ms_max is not None:
+            settings = {"statement_timeout": str(read_ms_max)}
+            options["connect_args"] = {"server_settings": settings}
     engine = create_async_engine(url, **options)
     if dialect == "sqlite":
         _configure_sqlite(engine, writer=writer)

@@ -74,7 +74,7 @@ class PlanStore:
     async def charges(self, where: ColumnElement[bool], limit: int) -> list[ChargeView]:
         """Charges with their state by the ledger, newest first."""
         async with self._database.read() as connection:
-            return await charge_views(connection, where, limit)
+            return await charge_views(connection, where, min(limit, CHARGES_MAX))
 
 
 async def put_subscription(connection: AsyncConnection, wanted: Subscription) -> None:
@@ -93,7 +93,7 @@ async def put_subscription(connection: AsyncConnection, wanted: Subscription) ->
 async def charge_views(
     connection: AsyncConnection, where: ColumnElement[bool], limit: int
 ) -> list[ChargeView]:
-    """As ``PlanStore.charges``, within a transaction."""
+    """As ``PlanStore.charges``, within a transaction, and as many as are asked for."""
     columns = (
         charge,
         t.swap.c.cabinet,
@@ -112,7 +112,7 @@ async def charge_views(
     )
     query = select(*columns).select_from(joined).where(where)
     query = query.order_by(charge.c.created_ms.desc(), charge.c.swap_id.desc())
-    rows = (await connection.execute(query.limit(min(limit, CHARGES_MAX)))).mappings()
+    rows = (await connection.execute(query.limit(limit))).mappings()
     return [_charge_view(row) for row in rows]
 
 

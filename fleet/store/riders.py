@@ -176,10 +176,13 @@ async def _claim(connection: AsyncConnection, number: str, rider: str, now_ms: i
     for row in rows:
         flags = ",".join(flag for flag in row["flags"].split(",") if flag != UNKNOWN_RIDER)
         change = update(t.swap).where(t.swap.c.id == row["id"])
-        await connection.execute(change.values(rider=rider, flags=flags, updated_ms=now_ms))
-    for column in (t.transfer.c.from_holder, t.transfer.c.to_holder):
-        legs = update(t.transfer).where(column == before).values({column.name: after})
-        await connection.execute(legs)
+        # When it ended stays as it was: it is no swap of today.
+        await connection.execute(change.values(rider=rider, flags=flags))
+    leg, of_these = t.transfer.c, [row["id"] for row in rows]
+    for column in (leg.from_holder, leg.to_holder) if rows else ():
+        # A leg names whoever its own transaction is of; by name alone all legs would be read.
+        legs = update(t.transfer).where(leg.swap_id.in_(of_these), column == before)
+        await connection.execute(legs.values({column.name: after}))
     await charge_told(connection, (replace(swap_of(row), rider=rider) for row in rows), now_ms)
     return len(pending.movements)
 

@@ -149,17 +149,18 @@ class RolloutStore:
     async def settings(self, cabinets: Iterable[str]) -> dict[str, Settings]:
         """What these cabinets are to have; those for which nothing was ever set are left out."""
         own, found = o.config_version.c, {}
-        newest = (
-            select(own.cabinet, func.max(own.version).label("version"))
-            .group_by(own.cabinet)
-            .subquery()
-        )
-        joined = (own.cabinet == newest.c.cabinet) & (own.version == newest.c.version)
         names = list(cabinets)
         async with self._database.read() as connection:
             for start in range(0, len(names), _NAMES_AT_ONCE):
                 part = names[start : start + _NAMES_AT_ONCE]
-                query = select(o.config_version).join(newest, joined).where(own.cabinet.in_(part))
+                newest = (
+                    select(own.cabinet, func.max(own.version).label("version"))
+                    .where(own.cabinet.in_(part))  # else every cabinet's is looked for
+                    .group_by(own.cabinet)
+                    .subquery()
+                )
+                joined = (own.cabinet == newest.c.cabinet) & (own.version == newest.c.version)
+                query = select(o.config_version).join(newest, joined)
                 for row in await connection.execute(query):
                     values = msgspec.json.decode(row.settings, type=Values)
                     found[row.cabinet] = Settings(row.version, values)

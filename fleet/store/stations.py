@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core import reports
@@ -18,6 +18,7 @@ from fleet.core.stations import (
     AmenityView,
     RestStationView,
     StationRecord,
+    StationSpot,
 )
 from fleet.errors import InvalidError, NotFoundError
 from fleet.store import tables as t
@@ -62,11 +63,32 @@ class StationStore:
 
     async def all(self) -> list[tuple[RestStationView, tuple[str, ...]]]:
         """Every station with its cabinets' ids, by id."""
-        return await self._read(None)
+        return await self._read(t.station.c.id.is_not(None))
+
+    async def page(self, after: str, limit: int) -> list[tuple[RestStationView, tuple[str, ...]]]:
+        """Stations by id, those after this one."""
+        own = t.station.c.id
+        some = select(own).where(own > after).order_by(own).limit(limit)
+        async with self._database.read() as connection:
+            names = list((await connection.execute(some)).scalars())
+        return await self._read(own.in_(names))
+
+    async def some(
+        self, stations: Collection[str]
+    ) -> list[tuple[RestStationView, tuple[str, ...]]]:
+        """These stations, by id."""
+        return await self._read(t.station.c.id.in_(sorted(stations)))
+
+    async def places(self) -> list[StationSpot]:
+        """Where every station is, and no more than that."""
+        own = t.station.c
+        async with self._database.read() as connection:
+            rows = await connection.execute(select(own.id, own.name, own.lat, own.lon))
+            return [StationSpot(*row) for row in rows]
 
     async def get(self, station: str) -> tuple[RestStationView, tuple[str, ...]]:
         """One station with its cabinets' ids; raise NotFoundError."""
-        found = await self._read(station)
+        found = await self._read(t.station.c.id == station)
         if not found:
             raise NotFoundError(f"no station {station}")
         return found[0]
@@ -85,19 +107,21 @@ class StationStore:
             query = select(own.cabinet).where(own.station.in_(stations))
             return frozenset((await connection.execute(query)).scalars())
 
-    async def _read(self, only: str | None) -> list[tuple[RestStationView, tuple[str, ...]]]:
+    async def _read(
+        self, here: ColumnElement[bool]
+    ) -> list[tuple[RestStationView, tuple[str, ...]]]:
         own, placed = t.station.c, t.station_cabinet.c
-        here = own.id.is_not(None) if only is None else own.id == only
-        there = placed.station.is_not(None) if only is None else placed.station == only
         async with self._database.read() as connection:
             query = select(t.station).where(here).order_by(own.id)
             rows = (await connection.execute(query)).mappings()
             stations = [
                 StationRecord(**{n: row[n] for n in StationRecord.__slots__}) for row in rows
             ]
-            amenities = await _amenities(connection)
+            amenities = await _amenities(connection, here)
             places = defaultdict(list)
-            cabinets = select(t.station_cabinet).where(there).order_by(placed.cabinet)
+            joined = t.station_cabinet.join(t.station, own.id == placed.station)
+            cabinets = select(t.station_cabinet).select_from(joined)
+            cabinets = cabinets.where(here).order_by(placed.cabinet)
             for row in await connection.execute(cabinets):
                 places[row.station].append(row.cabinet)
         return [
@@ -163,9 +187,10 @@ class StationStore:
             await connection.execute(delete(t.photo).where(t.photo.c.id == before.photo))
 
     async def photo(self, photo_id: str) -> Photo:
-        """A stored picture; raise NotFoundError."""
+        """A station's picture; raise NotFoundError, of a report's too: that is not for everybody."""
         async with self._database.read() as connection:
-            query = select(t.photo).where(t.photo.c.id == photo_id)
+            joined = t.photo.join(t.station, t.station.c.photo == t.photo.c.id)
+            query = select(t.photo).select_from(joined).where(t.photo.c.id == photo_id).limit(1)
             row = (await connection.execute(query)).first()
         if row is None:
             raise NotFoundError(f"no photo {photo_id}")
@@ -178,15 +203,21 @@ async def _need(connection: AsyncConnection, table: Any, name: str) -> None:
         raise NotFoundError(f"no {table.name} {name}")
 
 
-async def _amenities(connection: AsyncConnection) -> Mapping[str, list[AmenityView]]:
+async def _amenities(
+    connection: AsyncConnection, here: ColumnElement[bool]
+) -> Mapping[str, list[AmenityView]]:
+    """Of the stations that the condition is true of."""
     own, told = t.amenity.c, t.report.c
+    joined = t.amenity.join(t.station, t.station.c.id == own.station)
+    theirs = select(own.id).select_from(joined).where(here)
     waiting = select(told.amenity, func.count()).where(
-        told.topic == Topic.RESTOCK.value, told.state == reports.OPEN, told.amenity.is_not(None)
+        told.topic == Topic.RESTOCK.value, told.state == reports.OPEN, told.amenity.in_(theirs)
     )
     counted = await connection.execute(waiting.group_by(told.amenity))
     reported = {int(row[0]): int(row[1]) for row in counted}
     found: dict[str, list[AmenityView]] = defaultdict(list)
-    for row in await connection.execute(select(t.amenity).order_by(own.id)):
+    query = select(t.amenity).select_from(joined).where(here).order_by(own.id)
+    for row in await connection.execute(query):
         view = AmenityView(
             id=row.id,
             kind=AmenityKind(row.kind),

@@ -209,6 +209,9 @@ swap = Table(
     Index("ix_swap_cabinet_open", "cabinet", "open"),
     Index("ix_swap_updated_ms", "updated_ms"),
     Index("ix_swap_rider_open", "rider", "open"),
+    # The last ones of a rider, or at a cabinet, without reading and sorting all of theirs.
+    Index("ix_swap_rider_created_ms", "rider", "created_ms", "id"),
+    Index("ix_swap_cabinet_created_ms", "cabinet", "created_ms", "id"),
     Index("ix_swap_created_ms", "created_ms", "id"),  # lists go by it, page by page
 )
 
@@ -248,7 +251,7 @@ rider = Table(
     metadata,
     Column("id", _ID, primary_key=True),
     Column("phone_hash", String(64), nullable=False, unique=True),
-    Column("phone_tail", String(4), nullable=False),
+    Column("phone_tail", String(4), nullable=False, index=True),
     Column("created_ms", BigInteger, nullable=False),
     Column("number", String(8), nullable=False),  # names the rider to a cabinet without a network
     Column("denied", Boolean, nullable=False, server_default=false()),
@@ -271,7 +274,7 @@ session = Table(
     "session",
     metadata,
     Column("token_hash", String(64), primary_key=True),
-    Column("rider_id", _ID),
+    Column("rider_id", _ID, index=True),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False, index=True),
 )
@@ -337,7 +340,7 @@ station = Table(
     Column("lon", Float),
     Column("price_kwh_minor", Integer, nullable=False, server_default="0"),
     Column("price_hour_minor", Integer, nullable=False, server_default="0"),
-    Column("photo", _ID),
+    Column("photo", _ID, index=True),
     Column("created_ms", BigInteger, nullable=False),
 )
 
@@ -383,10 +386,11 @@ socket_session = Table(
     Column("partner", String(32)),
     Column("included", Boolean, nullable=False, server_default=false()),
     # Telling the partner: when next, after how many tries; none when it is told or there is nobody.
-    Column("tell_ms", BigInteger, index=True),
+    Column("tell_ms", BigInteger),
     Column("tries", Integer, nullable=False, server_default="0"),
     UniqueConstraint("rider", "idempotency_key"),
     Index("ix_socket_session_cabinet_socket", "cabinet", "socket", "state"),
+    Index("ix_socket_session_partner_tell_ms", "partner", "tell_ms"),
     Index("ix_socket_session_partner_created_ms", "partner", "created_ms"),
     Index("ix_socket_session_rider_created_ms", "rider", "created_ms"),
     Index("ix_socket_session_created_ms", "created_ms"),

@@ -48,8 +48,10 @@ charge = Table(
     Column("currency", String(3), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     # Telling the partner: when next, after how many tries; none when it is told or there is nobody.
-    Column("tell_ms", BigInteger, index=True),
+    Column("tell_ms", BigInteger),
     Column("tries", Integer, nullable=False, server_default="0"),
+    # By partner: those of one that is never told stay, and nobody else's are looked for among them.
+    Index("ix_charge_partner_tell_ms", "partner", "tell_ms"),
     Index("ix_charge_rider_created_ms", "rider", "created_ms"),
     Index("ix_charge_partner_created_ms", "partner", "created_ms"),
 )

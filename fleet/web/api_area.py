@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from fleet.core.views import CabinetView
 from fleet.web.access import permitted
 from fleet.web.api import Key, View, answers, as_json, events, shown
 from fleet.web.area import (
+    SocketNumber,
     begin,
     plain_station,
     readable_session,
@@ -34,12 +35,11 @@ from protocols.sockets import (
     DURATION_S_MIN,
     ENERGY_WH_MAX,
     ENERGY_WH_MIN,
-    SOCKETS_MAX,
 )
 
 router = APIRouter(prefix="/api/v1")
 
-SocketNumber = Annotated[int, Path(ge=1, le=SOCKETS_MAX)]
+STATIONS_MAX: Final = 100  # in one answer, each with its cabinets slot by slot
 
 
 class SessionBody(BaseModel):
@@ -67,11 +67,15 @@ class RestockBody(BaseModel):
 
 
 @router.get("/rest-stations", responses=answers("RestStationView", many=True), tags=["stations"])
-async def rest_stations(request: Request) -> Response:
-    """Every station with its cabinets, sockets and amenities."""
+async def rest_stations(
+    request: Request,
+    after: Annotated[str, Query(max_length=32)] = "",
+    limit: Annotated[int, Query(ge=1, le=STATIONS_MAX)] = STATIONS_MAX,
+) -> Response:
+    """Stations by id, those after ``after``. Fewer than ``limit`` are the last."""
     found = [
         _plain(each, operator=await permitted(request, Permission.SEE_STATIONS, AtStation(each.id)))
-        for each in await stations_of(request).all()
+        for each in await stations_of(request).page(after, limit)
     ]
     return as_json(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Path, Request
 from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
@@ -26,10 +26,12 @@ from fleet.web.rider import SEE_OTHER, check_key, fresh_key, notice_of, refused
 from fleet.web.security import LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
 from fleet.web.signin import staff_of
-from protocols.sockets import ENERGY_WH_MAX
+from protocols.sockets import ENERGY_WH_MAX, SOCKETS_MAX
 
 router = APIRouter(include_in_schema=False)
 
+#: As many as somebody reads on a phone.
+LISTED_MAX: Final = 30
 #: What the page offers; the cabinet ends a session when the battery is full anyway.
 CHOICES_WH: Final = (ENERGY_WH_MAX, 250, 500, 1_000)
 CHOICES_H: Final = (8, 2, 4, 12)
@@ -40,6 +42,7 @@ PHOTO_HEADERS: Final = {
     "Cache-Control": "private, max-age=3600",
 }
 T = TypeVar("T")
+SocketNumber = Annotated[int, Path(ge=1, le=SOCKETS_MAX)]
 
 
 def have(part_: T | None) -> T:
@@ -66,15 +69,17 @@ def reports_of(request: Request) -> Reports:
 
 @router.get("/stations")
 async def stations_page(request: Request, lat: Degrees = None, lon: Degrees = None) -> Response:
-    """All stations, the nearest first where the reader told his place, and their map."""
+    """The stations, the nearest first where the reader told his place, and their map."""
     here = reader_at(lat, lon)
-    stops = stops_of(await stations_of(request).all(), here)
+    near, more = await stations_of(request).near(here, LISTED_MAX)
+    stops = stops_of(near, here)
     places = [place for each in stops if each.number and (place := point_of(each.station))]
     return page(
         request,
         "stations.html",
         stops=stops,
         here=here,
+        more=more,
         **map_of(web_of(request), places, here),
         js_urls=[FIND_SCRIPT.url],
     )
@@ -165,7 +170,7 @@ async def _open_of(request: Request, rider_id: str | None) -> SessionView | None
 async def start_session(  # noqa: PLR0917 - the fields of one form
     request: Request,
     cabinet_id: str,
-    socket: int,
+    socket: SocketNumber,
     key: Annotated[str, Form()],
     limit_wh: Annotated[int, Form()] = ENERGY_WH_MAX,
     hours: Annotated[int, Form(ge=1, le=24)] = CHOICES_H[0],

@@ -125,7 +125,7 @@ async def note(  # noqa: PLR0917 - the fields of one form
         row = web_of(request).console.row(cabinet_id)
         if row is None:
             raise NotFoundError(f"no cabinet {cabinet_id}")  # noqa: TRY301 - as of the alarm
-        number = int(slot) if slot.isdigit() else None
+        number = int(slot) if slot.isdecimal() else None
         text = " ".join(reason.split())
         await charts_of(request).alarms.note(row, code, number, reason=text, actor=actor)
     except (InvalidError, NotFoundError, RefusedError) as error:

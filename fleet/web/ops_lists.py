@@ -57,7 +57,7 @@ def pager(path: str, asked: dict[str, str], page: int, pages: int) -> Pager:
 def place_of_row(text: str) -> tuple[int, str] | None:
     """The row at which a page ended, as it stands in the address: its time and its id."""
     at_ms, _, row_id = text.partition(".")
-    return (int(at_ms), row_id) if at_ms.isdigit() and len(at_ms) < 16 and row_id else None
+    return (int(at_ms), row_id) if at_ms.isdecimal() and len(at_ms) < 16 and row_id else None
 
 
 async def actor_of(request: Request, typed: str) -> str:

@@ -18,13 +18,14 @@ from fleet.web.sessions import address
 
 router = APIRouter(prefix="/api/v1/partner", tags=["partners"])
 
+TIME_MS_MAX: Final = 253_402_300_799_999  # the end of the year 9999
 BEARER: Final = "bearer "
 
 
 class PlanBody(BaseModel):
     """Until when a rider has the partner's plan; no time for until further notice."""
 
-    until_ms: int | None = Field(default=None, ge=0)
+    until_ms: int | None = Field(default=None, ge=0, le=TIME_MS_MAX)
 
 
 @router.get("", responses=answers("PartnerView"))
@@ -36,7 +37,7 @@ async def myself(request: Request) -> Response:
 @router.get("/swaps", responses=answers("ChargeView", many=True))
 async def swaps(
     request: Request,
-    since_ms: Annotated[int, Query(ge=0)] = 0,
+    since_ms: Annotated[int, Query(ge=0, le=TIME_MS_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """The swaps of the partner's riders, newest first; ``state`` void costs and counts nothing."""
@@ -47,7 +48,7 @@ async def swaps(
 @router.get("/sessions", responses=answers("SessionCharge", many=True))
 async def sessions(
     request: Request,
-    since_ms: Annotated[int, Query(ge=0)] = 0,
+    since_ms: Annotated[int, Query(ge=0, le=TIME_MS_MAX)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """The sessions at sockets of the partner's riders, newest first."""

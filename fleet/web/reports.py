@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Path, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import RedirectResponse, Response
 
@@ -24,6 +24,7 @@ from fleet.web.sessions import need_rider, rider_of
 
 router = APIRouter(include_in_schema=False)
 
+AmenityNumber = Annotated[int, Path(ge=1, le=2**53)]
 FILE_PATH: Final = "/reports"
 #: The form around a picture is small.
 FORM_BYTES_MAX: Final = PHOTO_BYTES_MAX + 64 * 1024
@@ -172,7 +173,7 @@ async def ops_stations(request: Request) -> Response:
     "/ops/stations/{station_id}/amenities/{amenity}", dependencies=[needs(Permission.TEND_STATIONS)]
 )
 async def ops_amenity(
-    request: Request, station_id: str, amenity: int, state: Annotated[str, Form()]
+    request: Request, station_id: str, amenity: AmenityNumber, state: Annotated[str, Form()]
 ) -> Response:
     """Say how much is left; restocked, it answers those who reported it."""
     await stations_of(request).set_amenity(station_id, amenity, amenity_state(state), None)

@@ -135,7 +135,7 @@ class SecurityMiddleware:
         if not same_origin(method, headers, self._origin):
             return DeniedError("this request comes from another site", code="cross-origin")
         length = headers.get("content-length", "0")
-        if not length.isdigit():
+        if not length.isdecimal():
             return refused_with(400, "invalid", "header Content-Length: not a number")
         if int(length) > most:
             return refused_with(413, "too-large", f"at most {most} bytes")

@@ -9,6 +9,7 @@ import pytest
 
 from fleet.core import reports
 from fleet.core.commands import QueuedCommand
+from fleet.core.geo import Point
 from fleet.core.plans import Plan, Subscription
 from fleet.core.reports import PER_DAY_MAX, NewReport, Photo, Topic
 from fleet.core.sockets import (
@@ -23,10 +24,12 @@ from fleet.core.sockets import (
 )
 from fleet.core.stations import AmenityKind, AmenityState, StationRecord
 from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
+from fleet.runtime.live import LivePicture
+from fleet.runtime.stations import StationService
 from fleet.stores import Stores
 from protocols.sockets import SocketBody, SocketStep
 from tests.contract.fleet.conftest import A, B
-from tests.support.fleet import T0_MS, Reporter
+from tests.support.fleet import T0_MS, ManualClock, Reporter
 
 DRUM = StationRecord(
     id="DRUM", name="Drum Tower 鼓楼", hours="00:00-24:00", lat=39.94, lon=116.39,
@@ -261,3 +264,39 @@ async def test_forgetting_a_rider_takes_reports_and_waits_for_the_socket(town: S
     assert await town.reports.of_rider(rider, 9) == []
     with pytest.raises(NotFoundError):
         await town.stations.photo("photo-T3")
+
+
+async def test_of_many_stations_as_many_are_read_as_are_shown(stores: Stores) -> None:
+    for number in range(1, 8):
+        record = replace(DRUM, id=f"ST-{number}", name=f"no {number}", lat=39.0 + number / 10)
+        await stores.stations.put(record, T0_MS)
+        kinds = {"kind": AmenityKind.WATER, "state": AmenityState.OK, "note": None}
+        await stores.stations.set_amenity(record.id, now_ms=T0_MS, **kinds)  # type: ignore[arg-type]
+    pages = [await stores.stations.page(after, 3) for after in ("", "ST-3", "ST-6", "ST-7")]
+    assert [[view.id for view, _ in page] for page in pages] == [
+        ["ST-1", "ST-2", "ST-3"], ["ST-4", "ST-5", "ST-6"], ["ST-7"], [],
+    ]  # fmt: skip
+    (view, _), *_ = await stores.stations.some(["ST-5"])
+    assert [each.kind for each in view.amenities] == [AmenityKind.WATER], "and only its own"
+    service = StationService(
+        rows=stores.stations, live=LivePicture(stores.cabinets, ManualClock()), clock=ManualClock()
+    )
+    near, more = await service.near(Point(39.52, DRUM.lon or 0), 2)
+    assert ({each.id for each in near}, more) == ({"ST-5", "ST-6"}, True)
+    named, more = await service.near(None, 7)
+    assert ([each.id for each in named], more) == ([f"ST-{n}" for n in range(1, 8)], False)
+
+
+async def test_a_reports_picture_is_no_stations(town: Stores) -> None:
+    picture = Photo("image/png", b"png")
+    await town.stations.put(DRUM, T0_MS)
+    await town.stations.set_photo("DRUM", picture, "photo-1", T0_MS)
+    new = NewReport(
+        id="rep-1", rider="R1", topic=Topic.CABINET, place="", text="broken", now_ms=T0_MS,
+        photo=picture,
+    )  # fmt: skip
+    await town.reports.file(new)
+    assert await town.stations.photo("photo-1") == picture
+    with pytest.raises(NotFoundError):
+        await town.stations.photo("photo-rep-1")
+    assert await town.reports.photo("rep-1") == picture

@@ -228,6 +228,9 @@ async def test_a_partner_asks_by_its_token(town: Town, stranger: AsyncClient) ->
     found = (await stranger.get("/api/v1/partner", headers=BEARER)).json()
     assert (found["id"], found["used_day"], found["quota_day"]) == ("meituan", 3, 100)
     town.membership.charges["s"] = charge("void")
+    for path in ("swaps", "sessions"):  # more than a database holds
+        beyond = await stranger.get(f"/api/v1/partner/{path}?since_ms={10**30}", headers=BEARER)
+        assert beyond.status_code == 422
     rows = (await stranger.get("/api/v1/partner/swaps?limit=5", headers=BEARER)).json()
     assert [row["state"] for row in rows] == ["void"]
     assert (await stranger.get("/api/v1/partner/sessions")).status_code == 401

@@ -15,6 +15,7 @@ from fleet.core.reports import Topic
 from fleet.core.stations import AmenityKind, AmenityState
 from fleet.core.tiles import TileSource
 from fleet.web.i18n import LANGUAGES, catalogue
+from fleet.web.ops_lists import place_of_row
 from protocols.sockets import SocketBody, SocketState, SocketStep
 from tests.support.area import DRUM, AreaTown, area_town, sockets
 from tests.support.fleet_fakes import OPERATOR_TOKEN, serving
@@ -316,3 +317,16 @@ def test_every_composed_text_exists(language: str) -> None:
     keys += [f"reason.{code}" for code in reasons]
     keys += [f"advice.{code}" for code in reasons if code != "alarm"]
     assert [key for key in keys if not texts.has(key)] == []
+
+
+async def test_numbers_that_no_database_holds_are_refused(
+    area: AreaTown, rider: AsyncClient, operator: AsyncClient
+) -> None:
+    huge = 10**30
+    form = {"key": "key-12345678", "hours": "1"}
+    assert (await rider.post(f"/p/DH-0001/{huge}", data=form)).status_code == 422
+    told = await operator.post(f"/ops/stations/DRUM/amenities/{huge}", data={"state": "ok"})
+    assert told.status_code == 422
+    assert (place_of_row("²3.S1"), place_of_row("23.S1")) == (None, (23, "S1"))
+    assert (await rider.get("/api/v1/rest-stations", params={"limit": 1})).status_code == 200
+    assert (await rider.get("/api/v1/rest-stations", params={"after": "DRUM"})).json() == []
