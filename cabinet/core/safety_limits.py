@@ -32,7 +32,7 @@ BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
         "cell_voltage_resume_v": (3.2, 4.35),
         "cell_voltage_min_v": (0.5, 3.0),
         "charge_voltage_max_v": (10.0, 60.0),
-        "breaker_w": (100, 50_000),
+        "breaker_w": (100, 100_000),
         "bms_silent_ms": (2_000, 30_000),
         "charger_silent_ms": (1_000, 30_000),
         "charger_boot_ms": (1_000, 60_000),

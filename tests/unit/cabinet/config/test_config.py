@@ -215,7 +215,7 @@ def test_a_text_of_digits_in_the_environment_stays_as_it_is() -> None:
     ("variable", "value", "says"),
     [
         ("CABINETD__FLEET__URLL", "x", "did you mean 'url'?"),
-        ("CABINETD__CABINET__BREAKER_W", "60000", "from 100 to 50000 W"),  # safety's own bound
+        ("CABINETD__CABINET__BREAKER_W", "100001", "from 100 to 100000 W"),
         ("CABINETD__CABINET__SLOTS", "twelve", "must be a whole number"),
         ("CABINETD__WEB__PORT", "99999", "0 to 65535"),
         ("CABINETD__BUS__99__PORT", "x", "names no table"),

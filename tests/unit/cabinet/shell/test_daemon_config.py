@@ -13,6 +13,8 @@ import pytest
 
 from cabinet.config import parse
 from cabinet.config_example import Choice, example_config
+from cabinet.config_layout import CABINET
+from cabinet.config_schema import Number
 from cabinet.daemon import _engine_config, serve
 from cabinet.errors import ConfigError
 from deploy.demo.processes import Program, free_port, wait_ready
@@ -35,6 +37,20 @@ def test_packs_may_take_what_their_chargers_give(
     limits = _engine_config(config, "test", 1).pack
     assert limits.current_max_a == current_a
     assert limits.charger_power_max_w == pytest.approx(power_w)
+
+
+def test_every_breaker_that_check_config_takes_is_one_that_the_daemon_runs_with(
+    tmp_path: Path,
+) -> None:
+    bounds = CABINET.keys["breaker_w"]
+    assert isinstance(bounds, Number)
+    for breaker_w in (int(bounds.low), int(bounds.high)):
+        variables = {
+            "CABINETD__CABINET__BREAKER_W": str(breaker_w),
+            "CABINETD__CABINET__POWER_DEFAULT_W": "100",
+        }
+        config = parse(example_config(), tmp_path / "cabinet.toml", variables)
+        assert _engine_config(config, "test", 1).safety.breaker_w == breaker_w
 
 
 async def test_a_port_that_is_taken_is_told_as_what_it_is(tmp_path: Path) -> None:
