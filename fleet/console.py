@@ -16,12 +16,14 @@ from fleet.stores import Stores
 class ConsoleSide:
     """The services."""
 
-    def __init__(self, stores: Stores, source: Source, hub: Hub, clock: Clock) -> None:
+    def __init__(self, stores: Stores, source: Source, hub: Hub, clock: Clock, ages: Clock) -> None:
+        """``ages`` is the clock by which ``source`` says when it heard."""
+
         async def stations() -> Sequence[StationPlace]:
             return places_of(await stores.stations.all())
 
         self.recorder = Recorder(clock)
-        self.board = Board(source, hub, clock, stations)
+        self.board = Board(source, hub, ages, stations)
         self.records = RecordService(
             rows=stores.console,
             notes=stores.meta,

@@ -13,7 +13,7 @@ import uvicorn
 from fleet import places
 from fleet.adapters.broker import EmbeddedBroker
 from fleet.adapters.broker_files import FLEET_USER, TELEMETRY_USER
-from fleet.adapters.clock import DayClock, SystemClock
+from fleet.adapters.clock import DayClock, SteadyClock, SystemClock
 from fleet.adapters.command_keys import SecretKeeper
 from fleet.adapters.external_broker import Revocations
 from fleet.adapters.http_post import post
@@ -95,8 +95,9 @@ class Fleet:
             self._revocations = Revocations(device.authority, clock, self.address)
         self.metrics = FleetMetrics()
         self.swap_hub, self.cabinet_hub, self.order_hub = Hub(), Hub(), Hub()
-        self.live = LivePicture(stores.cabinets, clock)
-        self.console = ConsoleSide(stores, self.live, self.cabinet_hub, clock)
+        ages = SteadyClock()
+        self.live = LivePicture(stores.cabinets, ages)
+        self.console = ConsoleSide(stores, self.live, self.cabinet_hub, clock, ages)
         self.events = self._events_link()
         # A connection of its own, so that telemetry can never delay events.
         self.telemetry = self._telemetry_link(telemetry)

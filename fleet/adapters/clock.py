@@ -29,6 +29,25 @@ class SystemClock:
         await asyncio.sleep(delay_s)
 
 
+class SteadyClock(SystemClock):
+    """Its wall clock is set once, at the start: for how old something is.
+
+    When the machine's is set back, what was heard before would be of the future, and a cabinet that
+    has fallen silent since as fresh as ever.
+    """
+
+    def __init__(self) -> None:
+        self._began_ms = super().wall_ms() - self.monotonic_ms()
+
+    def now_utc(self) -> datetime:
+        """The same as a date."""
+        return datetime.fromtimestamp(self.wall_ms() / 1_000, UTC)
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds by the start and the time since."""
+        return self._began_ms + self.monotonic_ms()
+
+
 class DayClock(SystemClock):
     """The clock of tariffs and plans: its wall clock is the day's, all else is the machine's."""
 

@@ -61,7 +61,10 @@ class Last:
 
 
 class LivePicture:
-    """All cabinets as they stand. ``take_*`` are called from the broker's callback."""
+    """All cabinets as they stand. ``take_*`` are called from the broker's callback.
+
+    The wall clock of ``clock`` must not be set while it runs: ages go by it.
+    """
 
     def __init__(self, rows: CabinetRows, clock: Clock) -> None:
         self._rows = rows
@@ -80,7 +83,9 @@ class LivePicture:
             try:
                 if row.telemetry is not None:
                     live.telemetry = decode(row.telemetry.encode(), Telemetry)
-                    live.received_ms = row.received_ms
+                    # Of the future: by a clock that was wrong, and then nobody knows how old it is.
+                    heard = (row.received_ms or 0) <= self._clock.wall_ms()
+                    live.received_ms = row.received_ms if heard else None
                 if row.status is not None:
                     # Whether it is still there only the broker can tell.
                     live.status = _offline(decode(row.status.encode(), Status))
@@ -233,7 +238,8 @@ class LivePicture:
         return sum(
             live.status is not None
             and live.status.online
-            and (self._age_ms(live) or 0) <= TELEMETRY_AGE_MAX_MS
+            and (age_ms := self._age_ms(live)) is not None
+            and age_ms <= TELEMETRY_AGE_MAX_MS
             for live in self._live.values()
         )
 

@@ -23,6 +23,8 @@ from fleet.ports_console import Ticks
 
 STREAMS_MAX: Final = 2_000  # open at once in this process
 PENDING_MAX: Final = 1_000  # changed views waiting for one slow browser
+#: One stream of so many is kept for who is logged in: strangers can't take the console's.
+KEPT_OF: Final = 4
 RETRY_MS: Final = 2_000
 GAP_S: Final = 0.25  # between two events of one stream: many changes go out as one
 HEARTBEAT: Final = {"type": "heartbeat"}
@@ -108,9 +110,10 @@ class Streams:
         """End every stream, now and from now on."""
         self.stopped.set()
 
-    def check_room(self) -> None:
-        """Raise StreamsFullError when no more streams may be opened."""
-        if self.stopped.is_set() or self.open >= self._streams_max:
+    def check_room(self, right: Right) -> None:
+        """Raise StreamsFullError when no more streams may be opened by this right."""
+        most = self._streams_max if right.key else self._streams_max - self._streams_max // KEPT_OF
+        if self.stopped.is_set() or self.open >= most:
             raise StreamsFullError("too many open streams; poll every 2 s instead")
 
 
@@ -166,7 +169,7 @@ class EventStream(Response, Generic[Item]):
         whole_first: bool = False,
         gap_s: float = GAP_S,
     ) -> None:
-        streams.check_room()
+        streams.check_room(right)
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._streams = streams
@@ -298,7 +301,7 @@ class FanStream(Response):
         right: Right,
         again_s: float = math.inf,
     ) -> None:
-        streams.check_room()
+        streams.check_room(right)
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._streams = streams

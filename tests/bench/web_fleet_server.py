@@ -149,7 +149,7 @@ async def main(folder: Path, count: int) -> None:
         for cabinet in fleet.ids:
             if fleet.random.random() > 0.02:  # the others are offline
                 live.take_status(cabinet, Status(online=True, session=2, boot_id="boot", epoch=1, software="0.1.0", slots=12))  # fmt: skip
-        side = ConsoleSide(stores, live, hub, clock)
+        side = ConsoleSide(stores, live, hub, clock, clock)
         bench = Bench(fleet, live, hub)
         town = Town()
         town.cabinets = CabinetService(live=live, hub=hub)  # type: ignore[assignment]

@@ -66,7 +66,7 @@ async def test_riders_turned_away_add_up_and_are_forgotten(town: Stores) -> None
 async def test_the_service_counts_a_rider_once_an_hour_and_keeps_it(town: Stores) -> None:
     clock = ShiftedClock()
     clock.shift_ms = T0_MS - clock.wall_ms() + 60_000
-    side = ConsoleSide(town, LivePicture(town.cabinets, clock), Hub(), clock)
+    side = ConsoleSide(town, LivePicture(town.cabinets, clock), Hub(), clock, clock)
     records = side.records
     assert (await records.swap_day(MIDNIGHT)).turned_away is None, "not counted yet: not known"
     for rider, cabinet in (("R1", A), ("R1", A), ("R1", B), ("R2", A)):
@@ -80,7 +80,7 @@ async def test_the_service_counts_a_rider_once_an_hour_and_keeps_it(town: Stores
     assert (await records.swap_day(MIDNIGHT)).turned_away == 4, "what is not stored yet counts"
     await records._flush()
     assert await town.console.turned_since(MIDNIGHT) == 4
-    again = ConsoleSide(town, LivePicture(town.cabinets, clock), Hub(), clock).records
+    again = ConsoleSide(town, LivePicture(town.cabinets, clock), Hub(), clock, clock).records
     await again._flush()
     assert (await again.swap_day(clock.wall_ms())).turned_since_ms is None
 

@@ -133,6 +133,18 @@ async def test_there_is_a_most_of_open_streams(town: Town, stranger: AsyncClient
     streams.open = 0
 
 
+async def test_strangers_leave_room_for_who_is_logged_in(
+    town: Town, stranger: AsyncClient, rider: AsyncClient
+) -> None:
+    swap_id = await start(rider)
+    streams = town.app.state.web.streams
+    streams.open = sse.STREAMS_MAX - sse.STREAMS_MAX // sse.KEPT_OF
+    assert (await stranger.get("/api/v1/cabinets/DH-0001/stream")).status_code == 503
+    async with events(rider, f"/api/v1/swaps/{swap_id}/stream") as stream:
+        await until(stream, lambda event: event["type"] == "swap")
+    streams.open = 0
+
+
 async def test_the_server_stops_with_streams_open() -> None:
     town = Town()
     town.cabinets.put(cabinet())
