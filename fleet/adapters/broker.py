@@ -40,10 +40,12 @@ Prefer = Literal["auto", "mosquitto", "nats"]
 
 START_TIMEOUT_MS: Final = 10_000
 START_POLL_S: Final = 0.02
+ANSWER_TIMEOUT_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 2.0
 RESTART_DELAY_S: Final = 0.5
 RELOADED_WITHIN_S: Final = 0.5  # mosquitto looks for the signal ten times a second
 _LOG_LINE_BYTES_MAX: Final = 4_096
+_OUT_OF_TURN: Final = b"\xc0\x00"  # MQTT PINGREQ before CONNECT: every broker hangs up
 
 
 def find_broker(prefer: Prefer) -> tuple[BrokerKind, Path]:
@@ -135,7 +137,7 @@ class EmbeddedBroker:
     async def start(
         self, cabinets: Sequence[Credential], revoked: tuple[int, Mapping[str, str]] = (0, {})
     ) -> None:
-        """Write the files, start the process, wait until it listens.
+        """Write the files, start the process, wait until it answers.
 
         ``revoked`` is how many certificates ever were, and those in date: serial to cabinet.
 
@@ -269,13 +271,13 @@ class EmbeddedBroker:
             limit=_LOG_LINE_BYTES_MAX,
         )
         deadline_ms = self._clock.monotonic_ms() + START_TIMEOUT_MS
-        while not await self._listens():
+        while not await self._answers():
             if self._process.returncode is not None:
                 words = await self._last_words()
                 raise FleetError(f"broker: {self.kind} does not start: {words}", code="broker")
             if self._clock.monotonic_ms() > deadline_ms:
                 await self.stop()
-                raise FleetError(f"broker: {self.kind} does not listen", code="broker")
+                raise FleetError(f"broker: {self.kind} does not answer", code="broker")
             await self._clock.sleep(START_POLL_S)
 
     def _claim_port(self) -> None:
@@ -290,15 +292,22 @@ class EmbeddedBroker:
                 text = f"broker: {host}:{port} can't be had: {error.strerror}"
                 raise FleetError(text, code="broker-port") from error
 
-    async def _listens(self) -> bool:
+    async def _answers(self) -> bool:
+        """Whether its loop turns: a mosquitto that only listens still dies of the signal to reload."""
         address = self.address
         try:
-            _, writer = await asyncio.open_connection(address.host, address.port)
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(
+                    address.host, address.port, ssl=address.tls
+                )
+                with contextlib.closing(writer), contextlib.suppress(ConnectionError):
+                    if address.tls is None:  # else the handshake was an answer
+                        writer.write(_OUT_OF_TURN)
+                        await reader.read(1)
+        except ssl.SSLError:
+            pass  # it does answer; what is wrong shows when the fleet connects
         except OSError:
             return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
         return self._process is not None and self._process.returncode is None
 
     async def _last_words(self) -> str:

@@ -1,6 +1,6 @@
 // Without a network: the code of this half minute and the ticket, out of what is kept on this phone.
 // What is kept is renewed whenever the page is seen with a network, and forgotten at log-out.
-const KEPT = "yz-offline", STEP_MS = 30000, RENEW_MS = 300000, WAIT_MS = 8000;
+const KEPT = "yz-offline", STEP_MS = 30000, RENEW_MS = 300000, WAIT_MS = 8000, COME_BACK_MS = 5000;
 const box = document.getElementById("off"), $ = (id) => document.getElementById(id);
 const read = () => { try { return JSON.parse(localStorage.getItem(KEPT)); } catch { return null; } };
 let kept = read(), shown, keys = {};
@@ -12,16 +12,20 @@ function keep(pass) {
   try { pass ? localStorage.setItem(KEPT, JSON.stringify(pass)) : localStorage.removeItem(KEPT); } catch { /* private mode */ }
 }
 
+// Returns whether the fleet answered.
 async function renew() {
+  let answered = false;
   try {
     const sent = Date.now();
     const reply = await fetch("/api/v1/me/offline", { cache: "no-store", signal: AbortSignal.timeout?.(WAIT_MS) });
+    answered = reply.status < 500;
     if (reply.ok) {
       const pass = await reply.json();
       keep({ ...pass, skew_ms: pass.now_ms - (sent + Date.now()) / 2 });
     } else if (reply.status < 500 && reply.status !== 429) keep(null); // logged out, or blocked
   } catch { /* no network: what is kept is what there is */ }
   if (box) show();
+  return answered;
 }
 
 async function code(month, step) {
@@ -63,12 +67,14 @@ async function show() {
 document.querySelector("form[action='/logout']")?.addEventListener("submit", () => keep(null));
 if (window.crypto?.subtle) {
   if (box) { if (kept) show(); setInterval(show, 1000); }
+  // Where this page stands in for the one that was asked for, that one comes as soon as the fleet
+  // answers: a phone says "online" before anything goes through, and then never again.
+  const standsIn = box && location.pathname !== "/offline";
+  const look = standsIn ? async () => { if (await renew()) location.reload(); } : renew;
   renew();
-  addEventListener("online", renew);
-  // This page stands in for the one that was asked for: that one comes as soon as it can.
-  if (box && location.pathname !== "/offline") addEventListener("online", () => location.reload());
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) renew(); });
-  setInterval(renew, RENEW_MS);
+  addEventListener("online", look);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+  setInterval(() => { if (!standsIn || !document.hidden) look(); }, standsIn ? COME_BACK_MS : RENEW_MS);
   // What a rider came for goes first: where a swap begins, the worker waits so many ms.
   const { worker } = document.body.dataset;
   if (worker) setTimeout(() => navigator.serviceWorker?.register("/sw.js").catch(() => { /* then only while it is open */ }), worker);

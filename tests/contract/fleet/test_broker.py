@@ -277,3 +277,26 @@ async def test_a_taken_port_is_told(kind: Prefer, tmp_path: Path, running: Embed
     with pytest.raises(FleetError, match="in use"):
         await second.start([])
     await second.stop()
+
+
+#: Takes connections, as a mosquitto does whose loop does not turn yet.
+LISTENS_ONLY = """#!{python}
+import re, signal, socket, sys
+port = re.search(r"listener (\\d+)", open(sys.argv[-1]).read())[1]
+line = socket.create_server(("127.0.0.1", int(port)))
+signal.pause()
+"""
+
+
+async def test_a_broker_that_only_listens_has_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "listens-only"
+    program.write_text(LISTENS_ONLY.format(python=sys.executable))
+    program.chmod(0o700)
+    monkeypatch.setattr("fleet.adapters.broker.find_broker", lambda _: ("mosquitto", program))
+    monkeypatch.setattr("fleet.adapters.broker.ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("fleet.adapters.broker.START_TIMEOUT_MS", 2_000)
+    with pytest.raises(FleetError, match="does not answer"):
+        async with broker("mosquitto", tmp_path):
+            pass
