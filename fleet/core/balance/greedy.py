@@ -209,7 +209,11 @@ def keep_what_fits(first, emin, emax, step, usable, froom, x, v, loads, redo):
 
 @allocating(nogil=True)
 def refill(redo, emin, emax, step, feeder, rank_of, node_of, froom, croom, x, v):
-    """Plan the cabinets that must be anew into the room that is left, as near the hint as it goes."""
+    """Plan the cabinets that must be anew into the room that is left, as near the hint as it goes.
+
+    Returns how much of their energy is elsewhere than in the hint.
+    """
+    away = np.int64(0)
     cabinets, intervals = emin.shape
     nodes = intervals + 1
     cap = np.empty((2, nodes), np.int64)
@@ -227,3 +231,5 @@ def refill(redo, emin, emax, step, feeder, rank_of, node_of, froom, croom, x, v)
         for t in range(intervals):
             froom[f, t] -= x[c, t]
             croom[t] -= x[c, t]
+            away += max(x[c, t] - cap[0, t], 0)
+    return away

@@ -126,10 +126,11 @@ class Region:
         )  # fmt: skip
         network.index_all(net)
 
-    def warm(self) -> int:
+    def warm(self, away_max: float = 1.0) -> int | None:
         """Begin with the plan in ``net.x`` and ``net.v``; cabinets that it does not fit are planned anew.
 
-        Returns the highest load of that plan.
+        Returns the highest load of that plan; None when more than the share ``away_max`` of the energy
+        could not stay where it was: the network is then to be filled by ``start``.
         """
         net, tariff = self.net, self.tariff
         peak = int(self.loads().max(initial=0))
@@ -141,10 +142,13 @@ class Region:
         )  # fmt: skip
         room = np.where(self._usable, np.minimum(tariff.limit, peak) - loads, 0)
         rank_of, node_of = self._tiers()
-        refill(
+        away_wh = refill(
             redo, net.emin, net.emax, net.step, net.feeder, rank_of, node_of, net.froom, room,
             net.x, net.v,
         )  # fmt: skip
+        if away_wh > away_max * float(self.loads().sum()):
+            np.copyto(net.froom, self.feeder_limit)
+            return None
         network.index_all(net)
         self._repaired = True
         return peak
@@ -181,15 +185,24 @@ class Region:
             if not self._sweep(self._fine, 0, rounds=rounds) or rounds == 0:
                 break
         network.shed(net)
-        loads = self.loads()
-        base = float(loads @ self.tariff.price[:-1])
-        base += network.total_short(net) * self.tariff.shortfall
+        cost, base = self._costs()
         peak, paid = self.tariff.peak, self.tariff.peak_paid_wh
-        cost = base + peak * max(float(loads.max(initial=0)), paid)
         self.point = Point(cap_wh, cost, base + peak * max(cap_wh, paid), self._duals(cap_wh))
         if self.best is None or cost < self.best.cost:
             self.best = self.point
         return self.point
+
+    def far(self, share: float) -> bool:
+        """Whether the plan in the network costs so much more than is known to be needed."""
+        cost, _ = self._costs()
+        return cost - self.floor > share * abs(cost)
+
+    def _costs(self) -> tuple[float, float]:
+        """Of the plan in the network: all of it, and all but its peak."""
+        loads, tariff = self.loads(), self.tariff
+        base = float(loads @ tariff.price[:-1])
+        base += network.total_short(self.net) * tariff.shortfall
+        return base + tariff.peak * max(float(loads.max(initial=0)), tariff.peak_paid_wh), base
 
     def loads(self) -> Ints:
         """Energy per interval [T]."""

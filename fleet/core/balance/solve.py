@@ -40,6 +40,12 @@ STRIDE_COLD: Final = 0.01
 STRIDE_WARM: Final = 0.0005
 #: What share of a region's gap a search is counted on to close.
 CLOSES: Final = 0.9
+#: With more than this share of its energy elsewhere a previous plan is a worse start than none.
+AWAY_MAX: Final = 0.06
+#: Where a repaired plan is so far from its bound, keeping its peak will not do: it is searched at once.
+FAR: Final = 0.02
+#: A previous plan is no help where the peak's price has been more than so many times today's.
+CHEAPER_PEAK: Final = 1.25
 #: What a search costs for itself, in cabinets.
 SEARCH_CABINETS: Final = 1_000
 
@@ -128,15 +134,28 @@ class _Run:
             known = self._builder.known_prices(r)
             if known is not None:
                 region.floor, region.enough = region_bound(region, known), self._gap
-            if self._warm is None:
+            peak = None if self._warm is None else self._begin(region, r, self._warm, known)
+            if peak is None:
                 _plan_cold(region, self._builder, self._gap, self._late)
             else:
-                self._builder.enter(region, r, self._warm.step_wh, self._warm.shortfall_wh)
-                _plan_warm(region, self._gap, self._late, search=known is None)
-                self._open[r] = known is not None and not region.certified
+                search = known is None or region.far(FAR)
+                _plan_warm(region, peak, self._gap, self._late, search=search)
+                self._open[r] = not search and not region.certified
             self._note(r, region, known)
         self._done += 1
         self._progress(f"region {r}", self._done / len(self._costs))
+
+    def _begin(self, region: Region, r: int, warm: Plan, known: Prices | None) -> int | None:
+        """Enter the previous plan; its highest load, or None when it is no help.
+
+        It is none where much of its energy can't stay where it was, and where the peak cost more then:
+        what was spread for its sake is brought together again more slowly than planned anew.
+        """
+        cheaper = known is not None and known.peak.sum() > CHEAPER_PEAK * region.tariff.peak
+        if cheaper and not self._late():
+            return None
+        self._builder.enter(region, r, warm.step_wh, warm.shortfall_wh)
+        return region.warm(1.0 if self._late() else AWAY_MAX)
 
     def worst(self) -> list[int]:
         """The regions to search still: the least work that brings the whole gap down."""
@@ -160,7 +179,9 @@ class _Run:
         region.floor, region.enough = float(self._bounds[r]), self._gap / 2
         self._builder.enter(region, r, self._step_wh, self._short_wh)
         self._open[r] = False
-        _plan_warm(region, self._gap, self._late, search=True)
+        peak = region.warm()
+        assert peak is not None
+        _plan_warm(region, peak, self._gap, self._late, search=True)
         self._note(r, region, known)
 
     def _note(self, r: int, region: Region, known: Prices | None) -> None:
@@ -214,9 +235,10 @@ def _plan_cold(region: Region, builder: Builder, gap: float, late: Callable[[], 
     region.search(guess, gap / 2, late, STRIDE_COLD)
 
 
-def _plan_warm(region: Region, gap: float, late: Callable[[], bool], *, search: bool) -> None:
-    """Begin with the plan in the network; ``search`` for the cap or stay at what it was."""
-    peak = region.warm()
+def _plan_warm(
+    region: Region, peak: int, gap: float, late: Callable[[], bool], *, search: bool
+) -> None:
+    """Begin with the plan in the network, of this peak; ``search`` for the cap or stay at what it was."""
     guess = max(peak, 1)
     if region.tariff.peak <= 0 or late():
         region.solve(guess if region.tariff.peak > 0 else int(ENDLESS), late)

@@ -176,6 +176,29 @@ def test_a_hundredth_changed_is_planned_to_the_gap_of_the_whole_and_to_the_same_
     assert warm[0].cost <= cold.cost * (1 + 5e-4)
     assert np.array_equal(warm[0].step_wh, warm[1].step_wh)
     assert warm[0].lower_bound == warm[1].lower_bound
+    kept, anew = (np.abs(each.step_wh - plan.step_wh).sum() for each in (warm[0], cold))
+    assert 2 * kept < anew, "it is the plan before, repaired"
+
+
+def test_a_plan_of_which_little_can_stay_is_not_begun_with() -> None:
+    instance, other = generate(300, 96, 6), generate(300, 96, 9)
+    cold, strange = plan_of(instance, gap=2e-4), plan_of(other, gap=2e-4)
+    anew = plan_of(instance, gap=2e-4, warm=replace(strange, shadows=None))
+    assert np.array_equal(anew.step_wh, cold.step_wh)
+    known = plan_of(instance, gap=2e-4, warm=strange)
+    late = plan_of(instance, warm=strange, time_limit_s=0.0)
+    assert faults(instance, known) == faults(instance, late) == []
+    assert known.gap <= 2e-4
+    assert not np.array_equal(late.step_wh, cold.step_wh), "without time, any plan is a beginning"
+
+
+def test_a_plan_that_was_spread_for_a_dearer_peak_is_not_begun_with() -> None:
+    dear = generate(300, 96, 6)
+    plan = plan_of(dear, gap=2e-4)
+    free = replace(dear, peak_price_per_kw=dear.peak_price_per_kw * 0.0)
+    assert np.array_equal(plan_of(free, warm=plan).step_wh, plan_of(free).step_wh)
+    same = plan_of(dear, gap=2e-4, warm=plan)
+    assert np.array_equal(same.step_wh, plan.step_wh), "one for this peak is"
 
 
 @pytest.mark.parametrize("limit_s", [0.0, 0.01, 0.2])
