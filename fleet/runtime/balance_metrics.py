@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SOLVE_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
-ALARMS: Final = ("failed", "late", "unpublished", "grid", "over-limit", "stale")
+ALARMS: Final = ("failed", "late", "unpublished", "grid", "over-limit", "unruly", "stale")
 
 
 class BalanceMetrics:

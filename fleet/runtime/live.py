@@ -46,6 +46,7 @@ class _Live:
     status: Status | None = None
     telemetry: Telemetry | None = None
     received_ms: int | None = None  # wall clock
+    heard_ms: int | None = None  # monotonic; None: not since the start
     status_dirty: bool = False
     telemetry_dirty: bool = False
 
@@ -145,7 +146,7 @@ class LivePicture:
         if live is None:
             return False
         live.telemetry = telemetry
-        live.received_ms = self._clock.wall_ms()
+        live.received_ms, live.heard_ms = self._clock.wall_ms(), self._clock.monotonic_ms()
         live.telemetry_dirty = True
         self._dirty.add(cabinet)
         return True
@@ -244,9 +245,13 @@ class LivePicture:
         )
 
     def _age_ms(self, live: _Live) -> int | None:
+        """By the monotonic clock: one that is put back makes nobody's old word a new one."""
+        if live.heard_ms is not None:
+            return self._clock.monotonic_ms() - live.heard_ms
         if live.received_ms is None:
             return None
-        return max(0, self._clock.wall_ms() - live.received_ms)
+        age_ms = self._clock.wall_ms() - live.received_ms
+        return age_ms if age_ms >= 0 else None  # of a time to come: nobody knows
 
 
 def _offline(status: Status) -> Status:

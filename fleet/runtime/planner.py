@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from fleet.core.balance import horizon
 from fleet.core.balance.curve import Ring, ServiceNote
+from fleet.core.balance.deviations import METER_MAX, UNRULY_MS, Deviations, Unruly
 from fleet.core.balance.grid import Grid
-from fleet.core.balance.horizon import Problem
+from fleet.core.balance.horizon import Problem, Site, Standing
 from fleet.core.balance.instance import Floats, Instance, Ints, Plan
 from fleet.errors import FleetError, InvalidError
 from fleet.ports import Clock
@@ -47,12 +48,6 @@ LEFT_SHARE_MIN: Final = 0.05
 #: Of the time between runs: what the solver gets, and when a run is late.
 SOLVE_SHARE: Final = 0.3
 LATE_SHARE: Final = 0.8
-#: Measured against plan, of one feeder: so much, for so many looks.
-DEVIATION_SHARE: Final = 0.3
-DEVIATION_W: Final = 1_000
-LOOKS: Final = 12
-OVER_LOOKS: Final = 3
-
 #: An instance, the plan before, a clock in seconds, and how many of them it may take.
 Solve = Callable[[Instance, Plan | None, Callable[[], float], float], Plan]
 
@@ -126,13 +121,12 @@ class Planner:
         self._looked_ms: int | None = None
         self._fresh: NDArray[np.bool_] | None = None
         self._has_plan = np.zeros(len(self.grid.ids), bool)
-        self._away = np.zeros(len(self.grid.feeders), np.int64)  # looks away from the plan
-        self._over = np.zeros(len(self.grid.feeders) + len(self.grid.regions), np.int64)
+        self._unruly = Unruly(self.grid.ids, UNRULY_MS // rate)
+        self._far_slot: int | None = None  # in which being far from the plan was answered
         self._arrange()
 
     def _arrange(self) -> None:
-        self._feeder_of = np.array([feeder for _, feeder in self.grid.cabinets], np.int64)
-        self._region_of = np.array([feeder.region for feeder in self.grid.feeders], np.int64)
+        self._deviations = Deviations(self.grid)
         for warning in self.grid.warnings():
             log.warning("balance: %s", warning)
 
@@ -235,7 +229,7 @@ class Planner:
         await self.learn()
         await self._held.look_up()
         now_ms = self._clock.wall_ms()
-        sites = [self._held.site(cabinet) for cabinet in grid.ids]
+        sites = self._sites(grid)
         peak_w, warm = self._peaks.highest(grid, self.ring, now_ms), self._warm(now_ms)
         await self._peaks.keep()
         stretch, priced = await self._service.collect(grid, now_ms), self._priced(now_ms)
@@ -339,10 +333,20 @@ class Planner:
         return State(
             now_ms=now_ms,
             grid=self._priced(now_ms),
-            sites=[self._held.site(cabinet) for cabinet in grid.ids],
+            sites=self._sites(grid),
             peak_w=self._peaks.highest(grid, self.ring, now_ms),
             forecast=lambda: demand.forecast(now_ms, count),
         )
+
+    def _sites(self, grid: Grid) -> list[Site]:
+        """The cabinets as they stand; who takes more than it is ordered does not follow."""
+        sites = []
+        for site in map(self._held.site, grid.ids):
+            most_w = self._unruly.most_w(site.cabinet)
+            if most_w is not None and site.standing is not Standing.SILENT:
+                site = replace(site, standing=Standing.STUBBORN)  # noqa: PLW2901 - the same one
+            sites.append(site if most_w is None else replace(site, seen_w=most_w))
+        return sites
 
     @property
     def lost_swap_price(self) -> float:
@@ -395,8 +399,11 @@ class Planner:
                 actual_w[place] = last.telemetry.power_w
                 has_plan[place] = self._held.has_newest(cabinet, last.telemetry.plan_version)
         expected_w = self.expected_w(wall_ms)
-        self.ring.add(wall_ms, expected_w, actual_w)
+        power = self.grid.power
+        most_w = METER_MAX * (power.breaker_w + power.base_w)
+        self.ring.add(wall_ms, expected_w, np.clip(actual_w, 0.0, most_w))
         fresh = np.isfinite(actual_w)
+        actual_w = np.where(actual_w >= 0.0, actual_w, np.nan)  # nothing is given back here
         if (
             self._fresh is not None
             and len(self._fresh) == len(fresh)
@@ -420,9 +427,8 @@ class Planner:
             self._demand = self._make_demand(grid)
             self.orders = self._fresh = None
             self._has_plan = np.zeros(len(grid.ids), bool)
+            self._unruly = self._unruly.of(grid.ids)
         self.grid = grid
-        self._away = np.zeros(len(grid.feeders), np.int64)
-        self._over = np.zeros(len(grid.feeders) + len(grid.regions), np.int64)
         self._arrange()
         self.early("the grid has changed")
 
@@ -443,35 +449,27 @@ class Planner:
             self._clear("stale")
 
     def _judge(self, expected_w: Ints, actual_w: Floats, has_plan: NDArray[np.bool_]) -> None:
-        """Count looks away from the plan, and above the limit of a feeder or a region."""
-        feeders = len(self.grid.feeders)
-        known = np.isfinite(actual_w)
-        drawn_w = np.where(known, actual_w, expected_w)  # the silent at their worst
-        total_w = np.bincount(self._feeder_of, weights=drawn_w, minlength=feeders)
-        limit_w = np.array([feeder.limit_w for feeder in self.grid.feeders])
-        region_w = np.bincount(self._region_of, total_w, len(self.grid.regions))
-        total_w = np.concatenate((total_w, region_w))
-        limit_w = np.concatenate((limit_w, self._region_limits()))
-        self._over = np.where(total_w > limit_w, self._over + 1, 0)
-        over = np.flatnonzero(self._over >= OVER_LOOKS)
-        if len(over):
-            names = [each.name for each in self.grid.feeders]
-            names += [each.name for each in self.grid.regions]
-            first = ", ".join(names[place] for place in over[:5])
-            self._raise("over-limit", f"more than the limit on {first}")
-            if (self._over == OVER_LOOKS).any():
+        """Look for what is above a limit or an order, or far from the plan."""
+        found = self._deviations.take(expected_w, actual_w, has_plan, self._region_limits())
+        if found.over:
+            self._raise("over-limit", f"more than the limit on {', '.join(found.over[:5])}")
+            if found.over_now:
                 self.early("a limit is exceeded")
         else:
             self._clear("over-limit")
-        both = known & has_plan
-        weights = np.where(both, drawn_w - expected_w, 0.0)
-        away_w = np.abs(np.bincount(self._feeder_of, weights=weights, minlength=feeders))
-        weights = np.where(both, expected_w, 0.0)
-        plan_w = np.bincount(self._feeder_of, weights=weights, minlength=feeders)
-        far = away_w > np.maximum(DEVIATION_W, DEVIATION_SHARE * plan_w)
-        self._away = np.where(far, self._away + 1, 0)
-        if (self._away >= LOOKS).any():
-            self._away[:] = 0
+        ordered_w = expected_w
+        if self.orders is not None:
+            default_w = self.grid.power.default_w + self.grid.power.base_w
+            ordered_w = np.where(self.orders.problem.stubborn, default_w, expected_w)
+        now_ms = self._clock.monotonic_ms()
+        if self._unruly.take(now_ms, ordered_w, actual_w, has_plan, found.pressed):
+            self.early("a cabinet takes more than it was ordered")
+        if names := self._unruly.names():
+            self._raise("unruly", f"more than ordered is taken by {', '.join(names[:5])}")
+        else:
+            self._clear("unruly")
+        if found.far and self._far_slot != self._slot:
+            self._far_slot = self._slot  # what a new plan did not mend, the next will not either
             self.early("measured power is far from the plan")
 
     def swaps_ahead(self, now_ms: int, count: int) -> Floats:

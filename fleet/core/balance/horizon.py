@@ -63,6 +63,7 @@ class Site:
     acknowledged: bool = False  # the newest of ``held``, and therefore no other
     sockets: tuple[SocketTelemetry, ...] = ()
     own: OwnLimits = NOTHING_SAID
+    seen_w: int | None = None  # the most that it took, above its orders; None: it keeps to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,8 @@ def _reserve(grid: Grid, site: Site, starts: NDArray[np.int64], interval_s: int)
             power_w = min(max(_most(plan, begin, end) - own, 0), grid.power.breaker_w)
             whole = plan.valid_from_ms <= begin and end <= plan.valid_until_ms
             row[place] = power_w if sure and whole else max(row[place], power_w)
+    if site.seen_w is not None:
+        np.maximum(row, min(site.seen_w - grid.power.base_w, grid.power.breaker_w), out=row)
     return row
 
 
