@@ -82,6 +82,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     tries: int
     swap: ChargeView | None = None
     session: SessionCharge | None = None
+    due_ms: int | None = None  # since when; what changes meanwhile is due anew
 
 
 class PackView(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +13,7 @@ from fleet.core.plans import refuse_plan
 from fleet.core.records import NewSwap
 from fleet.store import tables as t
 from fleet.store.entitlements import TAKES, counted, entitlement_of, keep_charge
+from fleet.store.tables_accounts import charge
 
 
 async def charge_told(connection: AsyncConnection, swaps: Iterable[SwapState], now_ms: int) -> None:
@@ -44,6 +45,17 @@ async def charge_told(connection: AsyncConnection, swaps: Iterable[SwapState], n
             expires_ms=at_ms,
         )
         await keep_charge(connection, new, held)
+
+
+async def tell_again(connection: AsyncConnection, swaps: Collection[str], now_ms: int) -> None:
+    """What these swaps cost may be another thing than their partners were told: they hear of it anew.
+
+    A swap that was given up for want of an answer costs nothing, until its cabinet tells that it
+    handed a pack out after all.
+    """
+    own = charge.c
+    change = update(charge).where(own.swap_id.in_(swaps), own.partner.is_not(None))
+    await connection.execute(change.values(tell_ms=now_ms, tries=0))
 
 
 async def _flag(connection: AsyncConnection, swap: SwapState, flag: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.batch import Plan
 from fleet.core.ingest import Arrival, BatchOutcome, Watermark
 from fleet.store import tables as t
-from fleet.store.charging import charge_told
+from fleet.store.charging import charge_told, tell_again
 from fleet.store.custody import StaleFactsError, load_book, write_pending
 from fleet.store.engine import Database, StoreError
 from fleet.store.riders import riders_of
@@ -94,6 +94,10 @@ async def _commit_in(
     await write_pending(connection, book, pending, now_ms)
     begun = [swap for name, swap in pending.swaps.items() if name not in book.swaps]
     await charge_told(connection, begun, now_ms)
+    touched = {*pending.swaps, *(swap for swap, _ in pending.transfers)}
+    over = {name for name in touched if name in book.swaps and not book.swaps[name].open}
+    if over:
+        await tell_again(connection, over, now_ms)
     told = [(at.cabinet, body) for at, _, body in plan.sound if isinstance(body, SocketBody)]
     await write_sessions(connection, told, now_ms)
     await _insert_quarantine(connection, plan, now_ms, dialect)

@@ -176,6 +176,7 @@ class PartnerStore:
         """How telling went: done with it, or again later, or given up."""
         tries = notice.tries
         later = None if well or tries >= len(TELL_AFTER_MS) else now_ms + TELL_AFTER_MS[tries]
+        own = charge if notice.swap else t.socket_session
         change = (
             update(charge).where(charge.c.swap_id == notice.swap.swap_id)
             if notice.swap
@@ -183,6 +184,8 @@ class PartnerStore:
                 t.socket_session.c.id == (notice.session.session_id if notice.session else None)
             )
         )
+        if notice.due_ms is not None:  # else it has changed since, and what was told is old
+            change = change.where(own.c.tell_ms == notice.due_ms)
         async with self._database.write() as connection:
             await connection.execute(change.values(tell_ms=later, tries=tries + 1))
 
@@ -206,12 +209,14 @@ async def _swaps_due(
 ) -> list[Notice]:
     """Swaps that have ended and of which the partner has not heard."""
     ended = exists().where(t.swap.c.id == charge.c.swap_id, ~t.swap.c.open)
-    query = select(charge.c.swap_id, charge.c.tries)
+    query = select(charge.c.swap_id, charge.c.tries, charge.c.tell_ms)
     query = query.where(charge.c.partner == name, charge.c.tell_ms <= now_ms, ended)
     notices = []
     for row in (await connection.execute(query.order_by(charge.c.tell_ms).limit(limit))).all():
         (view,) = await charge_views(connection, charge.c.swap_id == row.swap_id, 1)
-        notices.append(Notice(partner=name, url=url, swap=view, tries=row.tries))
+        notices.append(
+            Notice(partner=name, url=url, swap=view, tries=row.tries, due_ms=row.tell_ms)
+        )
     return notices
 
 
@@ -223,7 +228,13 @@ async def _sessions_due(
     query = _sessions_of(name).where(own.tell_ms <= now_ms, own.state == ENDED)
     rows = (await connection.execute(query.order_by(own.tell_ms).limit(limit))).mappings()
     return [
-        Notice(partner=name, url=url, session=_session_charge(row), tries=row["tries"])
+        Notice(
+            partner=name,
+            url=url,
+            session=_session_charge(row),
+            tries=row["tries"],
+            due_ms=row["tell_ms"],
+        )
         for row in rows
     ]
 

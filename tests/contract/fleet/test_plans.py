@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from fleet.core.commands import QueuedCommand, verdict_on
 from fleet.core.partners import LinkError, Partner
 from fleet.core.plans import DAY_MS, Plan, Subscription
 from fleet.core.records import NewSwap
@@ -313,6 +314,61 @@ async def test_a_partner_is_told_signed_until_it_heard(site: Site) -> None:
         webhook_secret(KEY, "meituan").encode(), f"{at_s}.".encode() + body, hashlib.sha256
     )
     assert mac == expected.hexdigest()
+
+
+async def test_a_partner_hears_that_a_swap_given_up_for_lost_was_one_after_all(site: Site) -> None:
+    await site.open(webhook_url="https://partner.example/hook")
+    rider = (await site.enter()).rider_id
+    heard: list[tuple[str, str]] = []
+
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int | None:
+        swap = json.loads(body)["swap"]
+        heard.append((swap["swap_id"], swap["state"]))
+        return 204
+
+    hooks = Webhooks(rows=site.stores.partners, post=post, key=KEY, clock=site.clock)
+    new = wish(1, Kind.PICKUP, rider=rider)
+    command = await site.stores.swaps.begin(new, lambda _: None)
+    assert isinstance(command, QueuedCommand)
+    verdict = verdict_on(command, None)
+    await site.stores.commands.settle(command, "expired", site.clock.wall_ms(), verdict=verdict)
+    assert await hooks.turn() == 1
+    say = {"kind": Kind.PICKUP, "rider": rider, "slot_out": 2}
+    await report(site.stores, REPORTER.step("S1", Step.RESERVED, **say))
+    assert await hooks.turn() == 0, "it is under way"
+    out = REPORTER.battery("out", "P2", 2, swap="S1", rider=rider)
+    await report(site.stores, out, REPORTER.step("S1", Step.COMPLETED, **say))
+    assert [await hooks.turn(), await hooks.turn()] == [1, 0]
+    assert heard == [("S1", "void"), ("S1", "charged")]
+    await report(site.stores, *REPORTER.sent)  # told once more it is no news
+    assert await hooks.turn() == 0
+
+
+async def test_what_changes_while_a_partner_is_told_is_told_again(site: Site) -> None:
+    await site.open(webhook_url="https://partner.example/hook")
+    rider = (await site.enter()).rider_id
+    command = await site.stores.swaps.begin(wish(1, Kind.PICKUP, rider=rider), lambda _: None)
+    assert isinstance(command, QueuedCommand)
+    verdict = verdict_on(command, None)
+    await site.stores.commands.settle(command, "expired", site.clock.wall_ms(), verdict=verdict)
+    heard: list[str] = []
+
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int | None:
+        heard.append(json.loads(body)["swap"]["state"])
+        if len(heard) == 1:  # its cabinet speaks up between the notice and its answer
+            say = {"kind": Kind.PICKUP, "rider": rider, "slot_out": 2}
+            told = [
+                REPORTER.battery("out", "P2", 2, swap="S1", rider=rider),
+                REPORTER.step("S1", Step.COMPLETED, **say),
+            ]
+            arrivals = [REPORTER.arrival(each) for each in told]
+            await site.stores.events.commit(arrivals, T0_MS + 77)
+        return 204
+
+    site.clock.move(100)
+    hooks = Webhooks(rows=site.stores.partners, post=post, key=KEY, clock=site.clock)
+    assert [await hooks.turn(), await hooks.turn(), await hooks.turn()] == [1, 1, 0]
+    assert heard == ["void", "charged"]
 
 
 async def test_a_partner_is_checked_and_named_once(site: Site) -> None:
