@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fleet.core.balance.bits import NIL, ONE, allocating, highest, kernel, lowest
+from fleet.core.balance.bits import NIL, ONE, add, allocating, highest, kernel, lowest
 
 
 @kernel(nogil=True)
@@ -38,20 +38,12 @@ def fill_cabinet(emin, emax, cap, rank_of, node_of, amount, pool, x, v):
             if offer > 0:
                 rank = rank_of[tier, t]
                 amount[rank] = offer
-                pool[rank >> 6] |= ONE << np.uint64(rank & 63)
+                add(pool, rank)
                 pooled += offer
         over = np.int64(0) if last else taken + pooled - np.int64(emax[t])
-        word = len(pool) - 1
-        while over > 0:
-            while pool[word] == NIL:
-                word -= 1
-            rank = (word << 6) + highest(pool[word])
-            less = min(over, amount[rank])
-            amount[rank] -= less
-            pooled -= less
-            over -= less
-            if amount[rank] == 0:
-                pool[word] &= ~(ONE << np.uint64(rank & 63))
+        if over > 0:
+            _forgo(amount, pool, over)
+            pooled -= over
         need = (total if last else np.int64(emin[t])) - taken
         word = 0
         while need > 0:
@@ -62,17 +54,34 @@ def fill_cabinet(emin, emax, cap, rank_of, node_of, amount, pool, x, v):
             while pool[word] == NIL:
                 word += 1
             rank = (word << 6) + lowest(pool[word])
-            more = min(need, amount[rank])
+            more = _take(amount, pool, word, rank, need)
             x[node_of[rank]] += more
-            amount[rank] -= more
             pooled -= more
             taken += more
             need -= more
-            if amount[rank] == 0:
-                pool[word] &= ~(ONE << np.uint64(rank & 63))
     if pooled > 0:
         amount[:] = 0
         pool[:] = NIL
+
+
+@kernel(inline="always")
+def _forgo(amount, pool, over):
+    """Drop so much of the dearest offers; there must be as much."""
+    word = len(pool) - 1
+    while over > 0:
+        while pool[word] == NIL:
+            word -= 1
+        over -= _take(amount, pool, word, (word << 6) + highest(pool[word]), over)
+
+
+@kernel(inline="always")
+def _take(amount, pool, word, rank, most):
+    """Take up to ``most`` of what a rank offers; returns how much it was."""
+    taken = min(most, amount[rank])
+    amount[rank] -= taken
+    if amount[rank] == 0:
+        pool[word] &= ~(ONE << np.uint64(rank & 63))
+    return taken
 
 
 @allocating(nogil=True)
@@ -90,16 +99,22 @@ def start_region(emin, emax, step, order, feeder, rank_of, node_of, quota, froom
     pool = np.zeros(-(-2 * nodes // 64), np.uint64)
     for c in order:
         f = feeder[c]
-        for t in range(intervals):
-            room = max(min(np.int64(step[c, t]), froom[f, t], croom[t]), 0)
-            cap[0, t] = max(min(room, quota[f, t]), 0)
-            cap[1, t] = room - cap[0, t]
+        _offer_room(cap, step[c], froom[f], croom, quota[f])
         fill_cabinet(emin[c], emax[c], cap, rank_of, node_of, amount, pool, x[c], v[c])
         for t in range(intervals):
             if x[c, t]:
                 froom[f, t] -= x[c, t]
                 quota[f, t] -= x[c, t]
                 croom[t] -= x[c, t]
+
+
+@kernel(inline="always")
+def _offer_room(cap, step, froom, croom, hint):
+    """Fill both tiers of ``cap`` with the room that is left to a cabinet, what is hinted at first."""
+    for t in range(cap.shape[1] - 1):
+        room = max(min(np.int64(step[t]), froom[t], croom[t]), 0)
+        cap[0, t] = max(min(room, np.int64(hint[t])), 0)
+        cap[1, t] = room - cap[0, t]
 
 
 @allocating(nogil=True)
@@ -142,20 +157,12 @@ def _cost(emin, emax, step, rank_of, node_of, price, shortfall_price, amount, po
         if offer > 0:
             rank = rank_of[t]
             amount[rank] = offer
-            pool[rank >> 6] |= ONE << np.uint64(rank & 63)
+            add(pool, rank)
             pooled += offer
         over = np.int64(0) if last else taken + pooled - np.int64(emax[t])
-        word = len(pool) - 1
-        while over > 0:
-            while pool[word] == NIL:
-                word -= 1
-            rank = (word << 6) + highest(pool[word])
-            less = min(over, amount[rank])
-            amount[rank] -= less
-            pooled -= less
-            over -= less
-            if amount[rank] == 0:
-                pool[word] &= ~(ONE << np.uint64(rank & 63))
+        if over > 0:
+            _forgo(amount, pool, over)
+            pooled -= over
         need = (end if last else np.int64(emin[t])) - taken
         word = 0
         while need > 0:
@@ -166,14 +173,11 @@ def _cost(emin, emax, step, rank_of, node_of, price, shortfall_price, amount, po
             while pool[word] == NIL:
                 word += 1
             rank = (word << 6) + lowest(pool[word])
-            more = min(need, amount[rank])
+            more = _take(amount, pool, word, rank, need)
             cost += price[node_of[rank]] * more
-            amount[rank] -= more
             pooled -= more
             taken += more
             need -= more
-            if amount[rank] == 0:
-                pool[word] &= ~(ONE << np.uint64(rank & 63))
     if pooled > 0:
         amount[:] = 0
         pool[:] = NIL
@@ -223,10 +227,7 @@ def refill(redo, emin, emax, step, feeder, rank_of, node_of, froom, croom, x, v)
         if not redo[c]:
             continue
         f = feeder[c]
-        for t in range(intervals):
-            room = max(min(np.int64(step[c, t]), froom[f, t], croom[t]), 0)
-            cap[0, t] = max(min(room, np.int64(x[c, t])), 0)
-            cap[1, t] = room - cap[0, t]
+        _offer_room(cap, step[c], froom[f], croom, x[c])
         fill_cabinet(emin[c], emax[c], cap, rank_of, node_of, amount, pool, x[c], v[c])
         for t in range(intervals):
             froom[f, t] -= x[c, t]
