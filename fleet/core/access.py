@@ -46,13 +46,11 @@ class Permission(StrEnum):
     LOAD_UNLOAD = "load-unload"
     RESTART = "restart"
     APPROVE = "approve"  # the second of two people
-    CONFIGURE = "configure"  # a cabinet's settings
-    ROLL_OUT = "roll-out"  # templates and firmware, stage by stage
+    ROLL_OUT = "roll-out"  # settings by templates, and firmware, stage by stage
     EDIT_GRID = "edit-grid"  # tariffs, feeders, limits
     ANSWER_REPORTS = "answer-reports"
     TEND_STATIONS = "tend-stations"
     EDIT_RIDERS = "edit-riders"
-    EDIT_PLANS = "edit-plans"
     EDIT_PARTNERS = "edit-partners"
     MANAGE_ACCESS = "manage-access"  # accounts, tokens, sign-in by a provider
     OWN_ACCOUNT = "own-account"  # one's own password, second factor, sessions
@@ -97,7 +95,6 @@ _AT_CABINETS: Final = _SEEING | {
     _P.LOAD_UNLOAD,
     _P.RESTART,
     _P.APPROVE,
-    _P.CONFIGURE,
     _P.NOTE_ALARMS,
     _P.ANSWER_REPORTS,
     _P.TEND_STATIONS,
@@ -130,7 +127,6 @@ FLEET_WIDE: Final = frozenset(
         _P.SEE_AUDIT,
         _P.EDIT_GRID,
         _P.ROLL_OUT,
-        _P.EDIT_PLANS,
         _P.EDIT_RIDERS,
         _P.EDIT_PARTNERS,
         _P.MANAGE_ACCESS,
