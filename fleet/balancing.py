@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fleet.adapters.clock import DayClock, SystemClock
 from fleet.adapters.grid_file import GridFile
@@ -64,10 +63,7 @@ def make_planner(
     ``clock`` is that of the tariff's day.
     """
     balance = config.balance
-    try:
-        zone = ZoneInfo(config.pages.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
+    zone = config.pages.zone()
 
     def demand(grid: Grid) -> Demand:
         return Demand(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fleet.config_keys import SECTIONS, Key, Value
 from fleet.config_store import password_unfit, with_password
@@ -69,6 +70,13 @@ class PagesConfig:
     timezone: str
     support_phone: str
     tiles: TileSource | None  # None: the schematic map
+
+    def zone(self) -> ZoneInfo:
+        """Of the days that the pages show and the tariffs mean; raise ConfigError."""
+        try:
+            return ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ConfigError(f"pages.timezone {self.timezone!r}: is unknown") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,61 +336,37 @@ def _build(values: Mapping[tuple[str, str], Any], folder: Path) -> FleetConfig:
         text = values[section, name]
         return (folder / text).resolve() if text else None
 
+    def all_of(section: str) -> dict[str, Any]:
+        """Every key of a section, those that name a file as paths."""
+        return {
+            name: path(section, name) if name.endswith("_file") else values[section, name]
+            for name in (key.name for key in SECTIONS[section])
+        }
+
     data_dir = path("fleet", "data_dir") or folder.resolve()
     return FleetConfig(
         data_dir=data_dir,
         clock_rate=values["fleet", "clock_rate"],
         clock_origin_ms=values["fleet", "clock_origin_ms"],
         http=HttpConfig(
-            host=values["http", "host"],
-            port=values["http", "port"],
-            public_url=values["http", "public_url"].rstrip("/"),
-            tls_cert_file=path("http", "tls_cert_file"),
-            tls_key_file=path("http", "tls_key_file"),
+            **all_of("http") | {"public_url": values["http", "public_url"].rstrip("/")}
         ),
-        broker=BrokerConfig(
-            mode=values["broker", "mode"],
-            host=values["broker", "host"],
-            port=values["broker", "port"],
-            tls=values["broker", "tls"],
-            public_url=values["broker", "public_url"],
-            username=values["broker", "username"],
-            password_file=path("broker", "password_file"),
-            ca_file=path("broker", "ca_file"),
-            cert_file=path("broker", "cert_file"),
-            key_file=path("broker", "key_file"),
-            prefer=values["broker", "prefer"],
-        ),
-        enrol=EnrolConfig(
-            host=values["enrol", "host"],
-            port=values["enrol", "port"],
-            public_url=values["enrol", "public_url"],
-        ),
+        broker=BrokerConfig(**all_of("broker")),
+        enrol=EnrolConfig(**all_of("enrol")),
         pages=PagesConfig(
             locale=values["pages", "locale"],
             timezone=values["pages", "timezone"],
             support_phone=values["pages", "support_phone"],
             tiles=_tiles(values),
         ),
-        limits=LimitsConfig(starts_per_minute=values["limits", "starts_per_minute"]),
-        balance=BalanceConfig(
-            grid_file=path("balance", "grid_file"),
-            interval_s=values["balance", "interval_s"],
-            every_s=values["balance", "every_s"],
-        ),
-        log=LogConfig(format=values["log", "format"], level=values["log", "level"]),
+        limits=LimitsConfig(**all_of("limits")),
+        balance=BalanceConfig(**all_of("balance")),
+        log=LogConfig(**all_of("log")),
         store_url=with_password(values["store", "url"], path("store", "password_file"))
         or f"sqlite:///{data_dir / 'fleet.db'}",
         sms_sender=values["sms", "sender"],
         operator_token_file=path("operator", "token_file") or data_dir / "operator.token",
-        oidc=ProviderConfig(
-            client_secret_file=path("oidc", "client_secret_file"),
-            **{
-                key.name: values["oidc", key.name]
-                for key in SECTIONS["oidc"]
-                if key.name != "client_secret_file"
-            },
-        ),
+        oidc=ProviderConfig(**all_of("oidc")),
     )
 
 

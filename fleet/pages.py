@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
 import typer
 
 from fleet.adapters.secret_files import new_local_token
 from fleet.adapters.sms import ConsoleSmsSender
 from fleet.adapters.staff_secrets import Argon2, seal_of
 from fleet.config import FleetConfig
-from fleet.errors import ConfigError
 from fleet.oidc import provider_of
 from fleet.parts import Pages, Parts
 from fleet.ports_charts import Charts
@@ -24,19 +21,23 @@ from fleet.store.desk import DeskStore
 from fleet.store.saved_views import SavedViewStore
 from fleet.store.staff import StaffStore
 from fleet.store.tokens import TokenStore
-from fleet.web.app import create_app, stop_streams
+from fleet.web.app import create_app, stop_streams, streams_of
 from fleet.web.config import WebConfig
+from fleet.web.pages import Web
 
 
 def make_app(config: FleetConfig, parts: Parts) -> Pages:
     """The pages and the API, and how to end their streams; raise ConfigError."""
-    try:
-        ZoneInfo(config.pages.timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError(f"pages.timezone {config.pages.timezone!r}: is unknown") from error
+    config.pages.zone()  # an unknown one is told now, not by the first page
+    app = create_app(_web(config, parts))
+    return Pages(app, lambda: stop_streams(app))
 
+
+def _web(config: FleetConfig, parts: Parts) -> Web:
     seal = seal_of(config.data_dir)
-    app = create_app(
+    stores, clock = parts.stores, parts.clock
+    web_config = _web_config(config, parts.public_url)
+    return Web(
         swaps=parts.swaps,
         cabinets=parts.cabinets,
         riders=parts.riders,
@@ -46,18 +47,11 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         sockets=parts.area.sockets,
         stations=parts.area.stations,
         reports=parts.area.reports,
-        accounts=AccountStore(parts.stores.database, key=parts.phone_key),
-        clock=parts.clock,
+        accounts=AccountStore(stores.database, key=parts.phone_key),
+        clock=clock,
         sms=ConsoleSmsSender(config.data_dir / "sms.jsonl", echo=typer.echo),
-        config=WebConfig(
-            public_url=parts.public_url,
-            local_token=new_local_token(config.operator_token_file),
-            locale=config.pages.locale,
-            timezone=config.pages.timezone,
-            support_phone=config.pages.support_phone,
-            tiles=config.pages.tiles,
-            starts_per_minute=config.limits.starts_per_minute,
-        ),
+        config=web_config,
+        streams=streams_of(web_config),
         metrics_text=parts.metrics.render,
         checks=parts.checks,
         console=parts.console.board,
@@ -68,26 +62,41 @@ def make_app(config: FleetConfig, parts: Parts) -> Pages:
         asks=parts.ordering.asks,
         quarantines=parts.ordering.quarantines,
         rollouts=parts.ordering.rollouts,
-        membership=MembershipService(
-            plans=parts.stores.plans,
-            partners=parts.stores.partners,
-            privacy=parts.stores.privacy,
-            riders=parts.stores.riders,
-            key=parts.phone_key,
-            audience=parts.public_url,
-            clock=parts.clock,
-        ),
-        views=SavedViewService(SavedViewStore(parts.stores.database), parts.clock),
+        membership=_membership(parts),
+        views=SavedViewService(SavedViewStore(stores.database), clock),
         provider=provider_of(config, parts.public_url, seal),
         staff=StaffService(
-            rows=StaffStore(parts.stores.database),
-            tokens=TokenStore(parts.stores.database),
+            rows=StaffStore(stores.database),
+            tokens=TokenStore(stores.database),
             passwords=Argon2(),
             box=seal,
-            clock=parts.clock,
+            clock=clock,
         ),
     )
-    return Pages(app, lambda: stop_streams(app))
+
+
+def _web_config(config: FleetConfig, public_url: str) -> WebConfig:
+    return WebConfig(
+        public_url=public_url,
+        local_token=new_local_token(config.operator_token_file),
+        locale=config.pages.locale,
+        timezone=config.pages.timezone,
+        support_phone=config.pages.support_phone,
+        tiles=config.pages.tiles,
+        starts_per_minute=config.limits.starts_per_minute,
+    )
+
+
+def _membership(parts: Parts) -> MembershipService:
+    return MembershipService(
+        plans=parts.stores.plans,
+        partners=parts.stores.partners,
+        privacy=parts.stores.privacy,
+        riders=parts.stores.riders,
+        key=parts.phone_key,
+        audience=parts.public_url,
+        clock=parts.clock,
+    )
 
 
 def make_charts(parts: Parts) -> Charts:

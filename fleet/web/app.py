@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
-from fleet.ports import (
-    Accounts,
-    Balance,
-    Cabinets,
-    Clock,
-    Membership,
-    Offline,
-    Operations,
-    Reports,
-    Reservations,
-    Riders,
-    SmsSender,
-    Sockets,
-    Stations,
-    Steering,
-    Swaps,
-)
-from fleet.ports_access import Provider, Staff
-from fleet.ports_charts import Charts
-from fleet.ports_console import Console, Records
-from fleet.ports_orders import Asks, Quarantines, Rollouts
-from fleet.ports_views import SavedViews
 from fleet.web import (
     account,
     api,
@@ -72,8 +49,6 @@ from fleet.web.pages import OPS_CSS, RIDER_CSS, Web
 from fleet.web.security import SecurityMiddleware, content_policy, strict_headers
 from fleet.web.sse import Streams
 
-__all__ = ["WebConfig", "create_app", "stop_streams"]
-
 GZIP_MINIMUM_BYTES = 600
 _PARTS: Final = (
     api,
@@ -109,36 +84,7 @@ _PARTS: Final = (
 _PLACE_PARTS: Final = (api_area, area, report_pages)
 
 
-def create_app(
-    *,
-    swaps: Swaps,
-    cabinets: Cabinets,
-    riders: Riders,
-    offline: Offline,
-    operations: Operations,
-    reservations: Reservations,
-    accounts: Accounts,
-    clock: Clock,
-    sms: SmsSender,
-    config: WebConfig,
-    metrics_text: Callable[[], bytes],
-    checks: Mapping[str, Callable[[], Awaitable[bool]]],
-    steering: Steering,
-    console: Console,
-    records: Records,
-    balance: Balance | None = None,
-    sockets: Sockets | None = None,
-    stations: Stations | None = None,
-    reports: Reports | None = None,
-    membership: Membership | None = None,
-    charts: Charts | None = None,
-    asks: Asks | None = None,
-    quarantines: Quarantines | None = None,
-    rollouts: Rollouts | None = None,
-    staff: Staff | None = None,
-    provider: Provider | None = None,
-    views: SavedViews | None = None,
-) -> FastAPI:
+def create_app(web: Web) -> FastAPI:
     """The whole web side of the fleet.
 
     Before the server is told to stop, call ``stop_streams``: uvicorn waits for open responses, and
@@ -152,39 +98,10 @@ def create_app(
         docs_url=None,  # its pages load scripts from other sites
         redoc_url=None,
     )
-    app.state.web = Web(
-        swaps=swaps,
-        cabinets=cabinets,
-        riders=riders,
-        offline=offline,
-        operations=operations,
-        reservations=reservations,
-        accounts=accounts,
-        clock=clock,
-        sms=sms,
-        config=config,
-        streams=Streams(heartbeat_s=config.heartbeat_s, recheck_s=config.recheck_s),
-        metrics_text=metrics_text,
-        checks=checks,
-        console=console,
-        records=records,
-        balance=balance,
-        steering=steering,
-        sockets=sockets,
-        stations=stations,
-        reports=reports,
-        membership=membership,
-        charts=charts,
-        asks=asks,
-        quarantines=quarantines,
-        rollouts=rollouts,
-        staff=staff,
-        provider=provider,
-        views=views,
-    )
+    app.state.web = web
     errors.install(app)
-    _routes(app, places=stations is not None)
-    _guards(app, config)
+    _routes(app, places=web.stations is not None)
+    _guards(app, web.config)
     return app
 
 
@@ -208,6 +125,11 @@ def _guards(app: FastAPI, config: WebConfig) -> None:
         refuse=errors.answer,
         bodies={report_pages.FILE_PATH: report_pages.FORM_BYTES_MAX},
     )
+
+
+def streams_of(config: WebConfig) -> Streams:
+    """Streams at the configured pace."""
+    return Streams(heartbeat_s=config.heartbeat_s, recheck_s=config.recheck_s)
 
 
 def stop_streams(app: FastAPI) -> None:

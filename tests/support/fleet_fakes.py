@@ -29,7 +29,9 @@ from fleet.errors import DeniedError, FleetError, LimitedError, NotFoundError, R
 from fleet.runtime.console import Board, StationPlace
 from fleet.runtime.offline import OfflineService
 from fleet.runtime.steering import REACH_M
-from fleet.web.app import WebConfig, create_app, stop_streams
+from fleet.web.app import create_app, stop_streams, streams_of
+from fleet.web.config import WebConfig
+from fleet.web.pages import Web
 from protocols import signing
 from protocols.messages import (
     STEP_RANK,
@@ -348,7 +350,8 @@ class Town:
             "local_token": LOCAL_TOKEN,
             "support_phone": "400-000-0000",
         }
-        return create_app(
+        web_config = WebConfig(**(values | config))
+        web = Web(
             swaps=self.swaps,
             cabinets=self.cabinets,
             riders=self.riders,
@@ -364,7 +367,8 @@ class Town:
             accounts=self.accounts,
             clock=self.clock,
             sms=self.sms,
-            config=WebConfig(**(values | config)),
+            config=web_config,
+            streams=streams_of(web_config),
             metrics_text=lambda: b"# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n",
             checks={"store": store, "broker": broker},
             console=self.board,
@@ -382,6 +386,7 @@ class Town:
             provider=self.provider,
             views=self.views,
         )
+        return create_app(web)
 
     def client(self, **values: Any) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=DEADLINE_S, **values)

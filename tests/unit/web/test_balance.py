@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC
 from typing import Any
@@ -41,14 +42,7 @@ class FakeBalance:
 
 
 def switch_on(town: Town) -> None:
-    town.app.state.web = type(town.app.state.web)(
-        **{
-            name: getattr(town.app.state.web, name)
-            for name in town.app.state.web.__slots__
-            if name != "balance"
-        },
-        balance=FakeBalance(),
-    )
+    town.app.state.web = dataclasses.replace(town.app.state.web, balance=FakeBalance())
 
 
 async def test_operators_read_the_curve(town: Town, operator: AsyncClient) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from httpx2 import AsyncClient
 from msgspec.structs import replace
@@ -35,9 +37,7 @@ class FakeSteering:
 @pytest.fixture
 def steering(town: Town) -> FakeSteering:
     found = FakeSteering()
-    web = town.app.state.web
-    values = {name: getattr(web, name) for name in web.__slots__}
-    town.app.state.web = type(web)(**{**values, "steering": found})
+    town.app.state.web = dataclasses.replace(town.app.state.web, steering=found)
     return found
 
 
