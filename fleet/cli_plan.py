@@ -60,7 +60,10 @@ def plan(
     except (InvalidError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_FAILED) from None
-    summary = _summary(found)
+    _print(_summary(found), as_json=as_json)
+
+
+def _print(summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary))
         return

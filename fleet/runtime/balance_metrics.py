@@ -17,18 +17,16 @@ class BalanceMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"fleet_balance_{name}", text, registry=registry)
 
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"fleet_balance_{name}_total", text, labels, registry=registry)
+
         self.solve_seconds = Histogram(
             "fleet_balance_solve_seconds",
             "From the state of the fleet to its plan",
             buckets=_SOLVE_BUCKETS_S,
             registry=registry,
         )
-        self.runs = Counter(
-            "fleet_balance_runs_total",
-            "Plans made or not, by result",
-            ["result"],
-            registry=registry,
-        )
+        self.runs = counter("runs", "Plans made or not, by result", "result")
         self.gap_ratio = gauge("gap_ratio", "How far the plan may be from the optimum, of its cost")
         self.plan_age_seconds = gauge("plan_age_seconds", "Since the plan that holds was made")
         self.planned_watts = gauge("planned_watts", "Ordered now, worst cases included")
@@ -46,18 +44,13 @@ class BalanceMetrics:
         self.lost_swap_price = gauge(
             "lost_swap_price", "What losing a rider is taken to cost, by the service so far"
         )
-        self.riders = Counter(
-            "fleet_balance_riders_total",
-            "Riders who came: served, or turned away for want of a full battery",
-            registry=registry,
+        self.riders = counter(
+            "riders", "Riders who came: served, or turned away for want of a full battery"
         )
-        self.riders_lost = Counter(
-            "fleet_balance_riders_lost_total", "Of them, those turned away", registry=registry
-        )
-        self.riders_lost_at_once = Counter(
-            "fleet_balance_riders_lost_at_once_total",
+        self.riders_lost = counter("riders_lost", "Of them, those turned away")
+        self.riders_lost_at_once = counter(
+            "riders_lost_at_once",
             "Whom charging every battery as soon as it is back would have turned away",
-            registry=registry,
         )
         self.alarm = Gauge(
             "fleet_balance_alarm", "1 while something is wrong", ["code"], registry=registry

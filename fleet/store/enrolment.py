@@ -88,34 +88,14 @@ class EnrolmentStore:
         async with self._database.write() as connection:
             row = await _token(connection, token_id)
             reason = refuse(row, secret_hash, cabinet, now_ms)
-            if reason is not None:
-                if row is not None:  # rubbish must not fill a log that only grows
-                    await append(
-                        connection,
-                        at_ms=now_ms,
-                        actor=f"cabinet:{cabinet}",
-                        action="cabinet.enrol",
-                        outcome=REFUSED,
-                        cabinet=row.cabinet,
-                        subject=token_id,
-                        result=reason,
-                    )
-            else:
+            if reason is None:
                 epoch = await _mint(connection, cabinet)
                 issued = issue(epoch)
                 await _revoke(connection, cabinet, now_ms)
-                await connection.execute(
-                    update(t.enrol_token)
-                    .where(t.enrol_token.c.id == token_id)
-                    .values(used_ms=now_ms)
-                )
-                await connection.execute(
-                    update(t.cabinet)
-                    .where(t.cabinet.c.id == cabinet)
-                    .values(epoch=epoch, enrolled_epoch=epoch, secrets_id=secrets_id)
-                )
+                used = update(t.enrol_token).where(t.enrol_token.c.id == token_id)
+                await connection.execute(used.values(used_ms=now_ms))
+                await _let_in(connection, cabinet, epoch, secrets_id)
                 await _remember(connection, cabinet, epoch, issued, now_ms)
-                await bump(connection, CABINETS)
                 await append(
                     connection,
                     at_ms=now_ms,
@@ -126,9 +106,20 @@ class EnrolmentStore:
                     subject=token_id,
                     evidence=f"epoch {epoch}, certificate {issued.serial}",
                 )
-        if reason is not None:  # after the commit, so that the audit line stays
-            raise DeniedError(MESSAGES[reason], code=reason)
-        return Enrolled(epoch, issued.pem)
+                return Enrolled(epoch, issued.pem)
+            if row is not None:  # rubbish must not fill a log that only grows
+                await append(
+                    connection,
+                    at_ms=now_ms,
+                    actor=f"cabinet:{cabinet}",
+                    action="cabinet.enrol",
+                    outcome=REFUSED,
+                    cabinet=row.cabinet,
+                    subject=token_id,
+                    result=reason,
+                )
+        # After the commit, so that the audit line stays.
+        raise DeniedError(MESSAGES[reason], code=reason)
 
     async def renew(
         self,
@@ -241,6 +232,12 @@ async def _mint(connection: AsyncConnection, cabinet: str) -> int:
     held = select(func.max(t.device_cert.c.epoch)).where(t.device_cert.c.cabinet == cabinet)
     enrolled = (await connection.execute(held)).scalar_one_or_none()
     return next_epoch(int(row.epoch), enrolled, int(seen or 0))
+
+
+async def _let_in(connection: AsyncConnection, cabinet: str, epoch: int, secrets_id: str) -> None:
+    newer = update(t.cabinet).where(t.cabinet.c.id == cabinet)
+    await connection.execute(newer.values(epoch=epoch, enrolled_epoch=epoch, secrets_id=secrets_id))
+    await bump(connection, CABINETS)
 
 
 async def _adopt(connection: AsyncConnection, peer: Peer) -> None:

@@ -77,38 +77,8 @@ class PrivacyStore:
             phone_hash = (await connection.execute(query)).scalar_one_or_none()
             if phone_hash is None:
                 raise NotFoundError(f"no rider {rider}")
-            if await serials_of(connection, rider):
-                raise RefusedError("the rider holds a battery", code="holds-battery")
-            is_open = select(t.swap.c.id).where(t.swap.c.rider == rider, t.swap.c.open).limit(1)
-            if (await connection.execute(is_open)).first() is not None:
-                raise RefusedError("the rider has an unfinished transaction", code="open-swap")
-            charging = (t.socket_session.c.rider == rider) & lasting(now_ms)
-            if (await connection.execute(select(t.socket_session.c.id).where(charging))).first():
-                raise RefusedError("the rider charges at a socket", code="open-session")
-            pictures = select(t.report.c.photo).where(t.report.c.rider == rider)
-            for table, where in (
-                (t.photo, t.photo.c.id.in_(pictures)),
-                (t.report, t.report.c.rider == rider),
-                (t.session, t.session.c.rider_id == rider),
-                (t.login_code, t.login_code.c.phone_hash == phone_hash),
-                (partner_rider, partner_rider.c.rider == rider),
-            ):
-                await connection.execute(delete(table).where(where))
-            ends = update(subscription).where(
-                subscription.c.rider == rider,
-                or_(subscription.c.until_ms.is_(None), subscription.c.until_ms > now_ms),
-            )
-            await connection.execute(ends.values(until_ms=now_ms))
-            # Denied too: the number in a phone's storage must open nothing any more.
-            gone = update(t.rider).where(t.rider.c.id == rider)
-            await connection.execute(
-                gone.values(
-                    phone_hash=f"{FORGOTTEN}:{secrets.token_hex(24)}",
-                    phone_tail="",
-                    denied=True,
-                    denied_reason=FORGOTTEN,
-                )
-            )
+            await _must_be_done(connection, rider, now_ms)
+            await _erase(connection, rider, phone_hash, now_ms)
             await append(
                 connection,
                 at_ms=now_ms,
@@ -122,6 +92,45 @@ class PrivacyStore:
                 evidence="",
             )
             await bump(connection, DENIALS)
+
+
+async def _must_be_done(connection: AsyncConnection, rider: str, now_ms: int) -> None:
+    """Raise RefusedError while something of the rider is still under way."""
+    if await serials_of(connection, rider):
+        raise RefusedError("the rider holds a battery", code="holds-battery")
+    is_open = select(t.swap.c.id).where(t.swap.c.rider == rider, t.swap.c.open).limit(1)
+    if (await connection.execute(is_open)).first() is not None:
+        raise RefusedError("the rider has an unfinished transaction", code="open-swap")
+    charging = (t.socket_session.c.rider == rider) & lasting(now_ms)
+    if (await connection.execute(select(t.socket_session.c.id).where(charging))).first():
+        raise RefusedError("the rider charges at a socket", code="open-session")
+
+
+async def _erase(connection: AsyncConnection, rider: str, phone_hash: str, now_ms: int) -> None:
+    pictures = select(t.report.c.photo).where(t.report.c.rider == rider)
+    for table, where in (
+        (t.photo, t.photo.c.id.in_(pictures)),
+        (t.report, t.report.c.rider == rider),
+        (t.session, t.session.c.rider_id == rider),
+        (t.login_code, t.login_code.c.phone_hash == phone_hash),
+        (partner_rider, partner_rider.c.rider == rider),
+    ):
+        await connection.execute(delete(table).where(where))
+    ends = update(subscription).where(
+        subscription.c.rider == rider,
+        or_(subscription.c.until_ms.is_(None), subscription.c.until_ms > now_ms),
+    )
+    await connection.execute(ends.values(until_ms=now_ms))
+    # Denied too: the number in a phone's storage must open nothing any more.
+    gone = update(t.rider).where(t.rider.c.id == rider)
+    await connection.execute(
+        gone.values(
+            phone_hash=f"{FORGOTTEN}:{secrets.token_hex(24)}",
+            phone_tail="",
+            denied=True,
+            denied_reason=FORGOTTEN,
+        )
+    )
 
 
 async def _rows(connection: AsyncConnection, table: Any, where: Any) -> tuple[dict[str, Any], ...]:

@@ -73,61 +73,86 @@ def picture(view: CurveView, zone: tzinfo, other: WhatIfView | None = None) -> C
     if not points:
         return None
     step_ms = view.interval_s * 1_000
-    begin, end = points[0].start_ms, points[-1].start_ms + step_ms
     thens = _thens(view, other)
     shorts = [_short_w(each, view.interval_s) for each in points]
-    powers = [w for each in points for w in (each.plan_w, each.actual_w) if w is not None]
-    powers += [each.then_w for each in thens if each is not None]
-    powers += [round(each) for each in shorts if each is not None]
-    top_w = max(max(powers, default=0) * HEADROOM, 100.0)
-    low, high = min(0.0, *(each.price for each in points)), max(each.price for each in points)
-    most = max((each.swaps or 0.0 for each in points), default=0.0)
-
-    def x(at_ms: int) -> float:
-        return LEFT + (WIDTH - LEFT) * (at_ms - begin) / (end - begin)
-
-    def y(watts: float) -> float:
-        return TOP + POWER_H * (1 - min(watts / top_w, 1.0))
-
-    def price_y(price: float) -> float:
-        return PRICE_TOP + PRICE_H * (1 - (price - low) / max(high - low, 1e-9))
-
-    def swaps_y(swaps: float) -> float:
-        return SWAPS_TOP + SWAPS_H * (1 - swaps / max(most, 1e-9))
+    frame = _frame(points, step_ms, thens, shorts)
+    y, swaps_y = frame.y, frame.swaps_y
 
     def steps(values: Sequence[float | None]) -> str:
-        return _steps(points, values, x, step_ms)
+        return _steps(points, values, frame.x, step_ms)
 
     def bars(values: Sequence[float | None], zero: float) -> str:
-        return "".join(
-            f"M{x(point.start_ms):.1f} {zero:.1f}V{value:.1f}H{x(point.start_ms + step_ms):.1f}V{zero:.1f}Z"
-            for point, value in zip(points, values, strict=True)
-            if value is not None
-        )
+        return _bars(points, values, frame.x, step_ms, zero=zero)
 
     def limited(limits: Iterable[int | None]) -> list[float | None]:
-        return [None if each is None or each > top_w else y(each) for each in limits]
+        return [None if each is None or each > frame.top_w else y(each) for each in limits]
 
-    ticks = _ticks(top_w)
+    ticks = _ticks(frame.top_w)
     return CurvePicture(
         grid="".join(f"M{LEFT} {y(each):.1f}H{WIDTH}" for each in ticks),
         plan=steps([_scaled(each.plan_w, y) for each in points]),
         actual=steps([_scaled(each.actual_w, y) for each in points]),
         limit=steps(limited(each.limit_w for each in points)),
-        price=steps([price_y(each.price) for each in points]),
-        now_x=round(x(view.now_ms)),
+        price=steps([frame.price_y(each.price) for each in points]),
+        now_x=round(frame.x(view.now_ms)),
         shortage=bars([y(each) if each else None for each in shorts], y(0.0)),
         swaps=bars([swaps_y(each.swaps) if each.swaps else None for each in points], swaps_y(0.0)),
         then=steps([None if each is None else y(each.then_w) for each in thens]),
         then_limit=steps(limited(None if each is None else each.limit_w for each in thens)),
         marks=(
             *(Mark(LEFT - 8, round(y(each)) + 5, f"{each / 1_000:,g} kW") for each in ticks),
-            Mark(LEFT - 8, PRICE_TOP + 8, f"{high:g}"),
-            Mark(LEFT - 8, PRICE_TOP + PRICE_H + 4, f"{low:g}"),
-            Mark(LEFT - 8, SWAPS_TOP + 8, f"{most:.3g}"),
+            Mark(LEFT - 8, PRICE_TOP + 8, f"{frame.price_high:g}"),
+            Mark(LEFT - 8, PRICE_TOP + PRICE_H + 4, f"{frame.price_low:g}"),
+            Mark(LEFT - 8, SWAPS_TOP + 8, f"{frame.swaps_most:.3g}"),
             Mark(LEFT - 8, SWAPS_TOP + SWAPS_H + 4, "0"),
-            *_hours(begin, end, zone, x),
+            *_hours(frame.begin_ms, frame.end_ms, zone, frame.x),
         ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where a time, a power, a price and a number of swaps stand in the picture."""
+
+    begin_ms: int
+    end_ms: int
+    top_w: float
+    price_low: float
+    price_high: float
+    swaps_most: float
+
+    def x(self, at_ms: int) -> float:
+        return LEFT + (WIDTH - LEFT) * (at_ms - self.begin_ms) / (self.end_ms - self.begin_ms)
+
+    def y(self, watts: float) -> float:
+        return TOP + POWER_H * (1 - min(watts / self.top_w, 1.0))
+
+    def price_y(self, price: float) -> float:
+        span = max(self.price_high - self.price_low, 1e-9)
+        return PRICE_TOP + PRICE_H * (1 - (price - self.price_low) / span)
+
+    def swaps_y(self, swaps: float) -> float:
+        return SWAPS_TOP + SWAPS_H * (1 - swaps / max(self.swaps_most, 1e-9))
+
+
+def _frame(
+    points: Sequence[CurvePoint],
+    step_ms: int,
+    thens: Sequence[WhatIfPoint | None],
+    shorts: Sequence[float | None],
+) -> _Frame:
+    """Wide enough for all that is to be seen."""
+    powers = [w for each in points for w in (each.plan_w, each.actual_w) if w is not None]
+    powers += [each.then_w for each in thens if each is not None]
+    powers += [round(each) for each in shorts if each is not None]
+    prices = [each.price for each in points]
+    return _Frame(
+        begin_ms=points[0].start_ms,
+        end_ms=points[-1].start_ms + step_ms,
+        top_w=max(max(powers, default=0) * HEADROOM, 100.0),
+        price_low=min(0.0, *prices),
+        price_high=max(prices),
+        swaps_most=max((each.swaps or 0.0 for each in points), default=0.0),
     )
 
 
@@ -171,6 +196,21 @@ def _steps(
         parts.append(f"{'L' if pen_down else 'M'}{start}H{x(point.start_ms + step_ms):.1f}")
         pen_down = True
     return "".join(parts)
+
+
+def _bars(
+    points: Sequence[CurvePoint],
+    values: Sequence[float | None],
+    x: Callable[[int], float],
+    step_ms: int,
+    *,
+    zero: float,
+) -> str:
+    return "".join(
+        f"M{x(point.start_ms):.1f} {zero:.1f}V{value:.1f}H{x(point.start_ms + step_ms):.1f}V{zero:.1f}Z"
+        for point, value in zip(points, values, strict=True)
+        if value is not None
+    )
 
 
 def _short_w(point: CurvePoint, interval_s: int) -> float | None:

@@ -122,9 +122,7 @@ async def note(  # noqa: PLR0917 - the fields of one form
     """Say that it is being looked after."""
     try:
         actor = await actor_of(request, staff)
-        row = web_of(request).console.row(cabinet_id)
-        if row is None:
-            raise NotFoundError(f"no cabinet {cabinet_id}")  # noqa: TRY301 - as of the alarm
+        row = _row(request, cabinet_id)
         number = int(slot) if slot.isdecimal() else None
         text = " ".join(reason.split())
         await charts_of(request).alarms.note(row, code, number, reason=text, actor=actor)
@@ -142,6 +140,13 @@ def advice_on(texts: Catalogue, code: str) -> str:
     """What the operator does about it."""
     kind = "device" if code.startswith("offline-") else _ADVICE_OF.get(code, "other")
     return texts.text(f"desk.advice-{kind}")
+
+
+def _row(request: Request, cabinet_id: str) -> Row:
+    row = web_of(request).console.row(cabinet_id)
+    if row is None:
+        raise NotFoundError(f"no cabinet {cabinet_id}")
+    return row
 
 
 async def _rows(request: Request, asked: dict[str, str]) -> list[Row]:

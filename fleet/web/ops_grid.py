@@ -159,8 +159,7 @@ async def edit(  # noqa: PLR0917 - the fields of one form
     state = await state_of(desk)
     changed: Grid | None = None
     try:
-        if revision != state.revision:
-            raise RefusedError("the grid was changed meanwhile", code="grid-changed")  # noqa: TRY301
+        _same(revision, state)
         begins_ms = moment_ms(valid_from, zone_of(request), "valid_from")
         text = await asyncio.to_thread(edited, state.last_text, edit_of(what, fields))
         changed = await asyncio.to_thread(parse_grid, text)
@@ -178,6 +177,12 @@ async def edit(  # noqa: PLR0917 - the fields of one form
     except (InvalidError, RefusedError) as error:
         return await _form(request, state, what, fields, changed=changed, error=error)
     return await _form(request, state, what, fields, changed=changed)
+
+
+def _same(revision: int, state: State) -> None:
+    """Raise RefusedError where the form was made for another revision."""
+    if revision != state.revision:
+        raise RefusedError("the grid was changed meanwhile", code="grid-changed")
 
 
 @router.post("/{version}/withdraw", dependencies=[needs(Permission.EDIT_GRID)])

@@ -13,6 +13,7 @@ from fleet.core.access import Permission
 from fleet.core.balance.curve import CurveView
 from fleet.core.balance.what_if import Change, WhatIfView
 from fleet.errors import FleetError, InvalidError, LimitedError, RefusedError
+from fleet.ports_charts import Asking
 from fleet.web.access import needs, permitted
 from fleet.web.api_balance import balance_of, spend_question
 from fleet.web.csv_out import Cell, csv_response, each_of
@@ -46,17 +47,9 @@ async def balance(  # noqa: PLR0917 - the fields of one form
     asked = {"limit_kw": limit_kw, "from": begin, "to": end, "price_pct": price_pct, "lost": lost}
     scope = scope or "fleet"
     view = await balancing.curve(scope)
-    other: WhatIfView | None = None
-    error: FleetError | None = None
     charts = web.charts
     asking = charts.asking if charts else None
-    if asking is not None and any(asked.values()):
-        try:
-            change = change_of(asked)
-            await spend_question(request)
-            other = await asking.what_if(scope, change)
-        except (InvalidError, LimitedError, RefusedError) as refusal:
-            error = refusal
+    other, error = await _other(request, asking, scope, asked)
     scopes = await asking.scopes() if asking is not None else None
     return page(
         request,
@@ -103,6 +96,20 @@ async def balance_csv(request: Request, scope: Scope = "fleet") -> Response:
         "start_ms", "plan_w", "actual_w", "limit_w", "price_per_kwh", "swaps", "shortfall_wh",
     )  # fmt: skip
     return csv_response("load", header, each_of(rows))
+
+
+async def _other(
+    request: Request, asking: Asking | None, scope: str, asked: dict[str, str]
+) -> tuple[WhatIfView | None, FleetError | None]:
+    """The plan that is asked for, or why there is none; neither where nothing is asked."""
+    if asking is None or not any(asked.values()):
+        return None, None
+    try:
+        change = change_of(asked)
+        await spend_question(request)
+        return await asking.what_if(scope, change), None
+    except (InvalidError, LimitedError, RefusedError) as refusal:
+        return None, refusal
 
 
 def change_of(asked: dict[str, str]) -> Change:

@@ -24,7 +24,7 @@ from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
 from fleet.web.access import need, need_staff, needs
 from fleet.web.api_orders import presence_of
 from fleet.web.live import order_part, order_settled
-from fleet.web.pages import OPS_CSS, in_page, page, web_of
+from fleet.web.pages import OPS_CSS, Web, in_page, page, web_of
 from fleet.web.rider import check_key, fresh_key, notice_of, refused
 from protocols.messages import Kind, Presence, SlotTelemetry
 
@@ -113,37 +113,21 @@ async def give(  # noqa: PLR0917 - the fields of one form
     check_key(key)
     staff, reason = acting(who, staff.strip()), " ".join(reason.split())
     expected = Expected(presence_of(presence), serial or None) if presence else None
-    here = f"/ops/cabinets/{cabinet_id}"
-    back = f"{here}/orders" if slot is None and not code else f"{here}/slots/{slot}"
-    if slot is None and code:
-        back = f"{here}/alarms/{code}"
     web = web_of(request)
+    wish = Wish(
+        cabinet=cabinet_id,
+        type=what,
+        staff=staff,
+        reason=reason,
+        key=key,
+        slot=slot,
+        code=code or None if what == ALARM_CLEAR else None,
+        expected=expected,
+    )
     try:
-        if what in _KINDS:
-            swap = await web.swaps.serve(
-                kind=_KINDS[what],
-                cabinet_id=cabinet_id,
-                technician=staff,
-                slot=slot,
-                reason=check_reason(reason),
-                expected=expected,
-                idempotency_key=key,
-            )
-            target = f"/s/{swap.id}"
-        else:
-            wish = Wish(
-                cabinet=cabinet_id,
-                type=what,
-                staff=staff,
-                reason=reason,
-                key=key,
-                slot=slot,
-                code=code or None if what == ALARM_CLEAR else None,
-                expected=expected,
-            )
-            target = f"/ops/orders/{(await web.operations.order(wish)).id}"
+        target = await _given(web, wish)
     except (RefusedError, LimitedError, InvalidError) as error:
-        return refused(back, error)
+        return refused(_form_of(cabinet_id, slot, code), error)
     response = RedirectResponse(target, SEE_OTHER)
     response.set_cookie(
         STAFF_COOKIE,
@@ -154,6 +138,30 @@ async def give(  # noqa: PLR0917 - the fields of one form
         samesite="lax",
     )
     return response
+
+
+async def _given(web: Web, wish: Wish) -> str:
+    """Give an order; returns where it is followed."""
+    if wish.type not in _KINDS:
+        return f"/ops/orders/{(await web.operations.order(wish)).id}"
+    swap = await web.swaps.serve(
+        kind=_KINDS[wish.type],
+        cabinet_id=wish.cabinet,
+        technician=wish.staff,
+        slot=wish.slot,
+        reason=check_reason(wish.reason),
+        expected=wish.expected,
+        idempotency_key=wish.key,
+    )
+    return f"/s/{swap.id}"
+
+
+def _form_of(cabinet_id: str, slot: int | None, code: str) -> str:
+    """Where the form of an order stands."""
+    here = f"/ops/cabinets/{cabinet_id}"
+    if slot is not None:
+        return f"{here}/slots/{slot}"
+    return f"{here}/alarms/{code}" if code else f"{here}/orders"
 
 
 @router.get("/orders/{command_id}", dependencies=[needs(Permission.SEE_ORDERS)])

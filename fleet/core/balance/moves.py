@@ -6,15 +6,16 @@ energy, the readiest first, and whoever finds none is lost and asks for nothing 
 lost up to t are the highest backlog so far, max over s <= t of (riders - ready - charged)(s).
 
 A site can spare what it has beyond the stock that its service level asks for, at every interval, if it
-charges as fast as it can: the next plan sees to that. Who has no power to spare gives nothing. Who gives to whom is a transport problem: a pack is
-worth a rider served, less the way. It is solved exactly by shortest augmenting paths, with the nearest
-givers of each site only.
+charges as fast as it can: the next plan sees to that. Who has no power to spare gives nothing. Who
+gives to whom is a transport problem: a pack is worth a rider served, less the way. It is solved
+exactly by shortest augmenting paths, with the nearest givers of each site only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -151,27 +152,32 @@ def propose(
         [int(spare[n]) for n in givers],
         [(taker, giver, worth) for taker, giver, worth, _ in arcs],
     )
-    moves = []
-    for (taker, giver, _, way_m), packs in zip(arcs, flows, strict=True):
-        row = takers[taker]
-        if packs:
-            moves.append(
-                MoveView(
-                    giver=cabinets[givers[giver]],
-                    taker=cabinets[row],
-                    packs=packs,
-                    by_ms=int(starts_ms[first[row]]),
-                    distance_m=way_m,
-                    why="limit" if limited[row] else "busy",
-                    lost=round(float(final[row]), 1),
-                )
-            )
+    moves = [
+        MoveView(
+            giver=cabinets[givers[giver]],
+            taker=cabinets[row],
+            packs=packs,
+            by_ms=int(starts_ms[first[row]]),
+            distance_m=way_m,
+            why="limit" if limited[row] else "busy",
+            lost=round(float(final[row]), 1),
+        )
+        for (taker, giver, _, way_m), packs in zip(arcs, flows, strict=True)
+        if packs
+        for row in [takers[taker]]
+    ]
     moves.sort(key=lambda move: (move.by_ms, move.taker, move.distance_m))
-    helped = sum(
-        min(sum(m.packs for m in moves if m.taker == cabinets[n]), final[n]) for n in short
-    )
+    helped = _helped(moves, {cabinets[n]: final[n] for n in short})
     total = float(final.sum())
     return MovesView(version=version, moves=tuple(moves), lost=total, lost_after=total - helped)
+
+
+def _helped(moves: Sequence[MoveView], lost_at: Mapping[str, float]) -> float:
+    """How many of the riders who would be lost find a pack after the moves."""
+    brought: Counter[str] = Counter()
+    for move in moves:
+        brought[move.taker] += move.packs
+    return sum(min(brought[taker], lost) for taker, lost in lost_at.items())
 
 
 def _rows(chosen: NDArray[np.bool_]) -> list[int]:
