@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, insert, select, union_all, update
+from sqlalchemy import func, insert, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.audit import (
@@ -47,16 +47,19 @@ class AuditStore:
     async def audit(self) -> list[Violation]:
         """Every broken invariant."""
         async with self._database.read() as connection:
+            await self._at_leisure(connection)
             return await check(connection)
 
     async def differences(self) -> list[Difference]:
         """Batteries whose stored present is not what their past says."""
         async with self._database.read() as connection:
+            await self._at_leisure(connection)
             return compare(await _links(connection), await _batteries(connection))
 
     async def rebuild(self, actor: str, now_ms: int) -> list[Difference]:
         """Bring the stored present to what the past says; what was wrong is returned and logged."""
         async with self._database.write() as connection:
+            await self._at_leisure(connection)
             wrong = compare(await _links(connection), await _batteries(connection))
             for each in wrong:
                 await _mend(connection, each)
@@ -70,6 +73,15 @@ class AuditStore:
                     reason=f"{_said(each)}; its movements say {each.past.holder}"[:500],
                 )
             return wrong
+
+    async def _at_leisure(self, connection: AsyncConnection) -> None:
+        """Between two questions a large ledger is worked through for minutes, in one transaction.
+
+        The role of ``deploy/postgresql/roles.sql`` has its idle transactions ended after one.
+        """
+        if self._database.dialect == "postgresql":
+            setting = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await connection.execute(setting)
 
 
 def _said(each: Difference) -> str:

@@ -7,11 +7,14 @@ from itertools import pairwise
 
 import pytest
 from sqlalchemy import insert, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fleet.core.audit import Link
 from fleet.core.desk import PackFilter, SwapFilter
 from fleet.core.offline import number_name
 from fleet.core.plans import Plan
-from fleet.store import plans
+from fleet.store import audit, plans
 from fleet.store import tables as t
 from fleet.store.arrivals import arrived_between
 from fleet.store.desk import DeskStore
@@ -101,6 +104,29 @@ async def test_a_question_that_takes_too_long_keeps_nobody_from_the_store(store_
             assert await stores.riders.get("R1") is None
             async with stores.database.write() as connection:
                 await connection.execute(text("SELECT pg_sleep(0.6)"))
+
+
+async def test_an_audit_takes_its_time_between_two_questions(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store_url.startswith("sqlite"):
+        pytest.skip("SQLite ends no transaction for being idle")
+    name = make_url(store_url).database
+    async with open_stores(store_url) as stores, stores.database.write() as connection:
+        idle = text(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '200ms'")
+        await connection.execute(idle)
+    read = audit._links
+
+    async def worked_through(connection: AsyncConnection) -> list[Link]:
+        links = await read(connection)
+        await asyncio.sleep(1.0)  # as a million rows would take
+        return links
+
+    monkeypatch.setattr(audit, "_links", worked_through)
+    async with open_stores(store_url) as stores:
+        assert await stores.audit.audit() == []
+        assert await stores.audit.differences() == []
+        assert await stores.audit.rebuild("test", T0_MS) == []
 
 
 async def test_a_cabinets_last_swaps_are_its_own(town: Stores) -> None:
