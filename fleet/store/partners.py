@@ -133,7 +133,11 @@ class PartnerStore:
     async def set_plan(
         self, who: PartnerView, subject: str, until_ms: int | None, new_id: str, now_ms: int
     ) -> None:
-        """The partner's plan for one of its riders until then; raise NotFoundError."""
+        """The partner's plan for one of its riders until then; raise NotFoundError.
+
+        One that holds already goes on to that time: told again it begins no new period, whose quota
+        would be whole again.
+        """
         async with self._database.write() as connection:
             known = select(partner_rider.c.rider).where(
                 partner_rider.c.partner == who.id, partner_rider.c.subject == subject
@@ -141,6 +145,12 @@ class PartnerStore:
             rider = (await connection.execute(known)).scalar_one_or_none()
             if rider is None or who.plan is None:
                 raise NotFoundError(f"no rider {subject!r} of {who.id}, or the partner has no plan")
+            own = subscription.c
+            holds = (own.rider == rider) & (own.partner == who.id) & (own.plan == who.plan)
+            holds &= (own.from_ms <= now_ms) & (own.until_ms.is_(None) | (own.until_ms > now_ms))
+            goes_on = update(subscription).where(holds).values(until_ms=until_ms)
+            if (await connection.execute(goes_on)).rowcount:
+                return
             wanted = Subscription(new_id, rider, who.plan, who.id, now_ms, until_ms)
             await put_subscription(connection, wanted)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from fleet.core.commands import QueuedCommand, verdict_on
 from fleet.core.partners import LinkError, Partner
@@ -21,6 +22,7 @@ from fleet.ports import Entered
 from fleet.runtime.membership import MembershipService, fresh_token, token_hash, webhook_secret
 from fleet.runtime.webhooks import SIGNATURE, Webhooks
 from fleet.store.hand_over import told_of
+from fleet.store.tables_accounts import partner
 from fleet.stores import Stores
 from protocols.messages import Kind, Step
 from tests.contract.fleet.conftest import A, B
@@ -282,6 +284,31 @@ async def test_a_partner_ends_and_renews_the_plan_of_its_riders_only(site: Site)
     for token in ("", "swp_live_wrong", site.token[:-1]):
         with pytest.raises(DeniedError):
             await site.service.partner_by_token(token)
+
+
+async def test_a_plan_that_its_partner_gives_again_and_again_keeps_its_quota(site: Site) -> None:
+    await site.open()
+    once = Plan("once", "一次", "Once", "period", 900, quota=1)
+    await site.stores.plans.add(once, T0_MS)
+    async with site.stores.database.write() as connection:
+        await connection.execute(update(partner).values(plan="once"))
+    rider = (await site.enter()).rider_id
+    assert await begin(site.stores, 1, Kind.PICKUP, rider=rider) == "ok"
+    say = {"kind": Kind.PICKUP, "rider": rider, "slot_out": 2}
+    out = REPORTER.battery("out", "P2", 2, swap="S1", rider=rider)
+    await report(site.stores, out, REPORTER.step("S1", Step.COMPLETED, **say))
+    who = await site.service.partner_by_token(site.token)
+    for until_ms in (None, T0_MS + 40 * DAY_MS, T0_MS + 40 * DAY_MS, None):
+        site.clock.move(60_000)
+        await site.service.set_plan(who, "courier-7", until_ms)
+        plan = await site.service.plan_of(rider)
+        assert plan is not None
+        assert (plan.used, plan.left, plan.refusal) == (1, 0, "quota-exhausted")
+        assert plan.until_ms == until_ms
+    site.clock.move(31 * DAY_MS)
+    plan = await site.service.plan_of(rider)
+    assert plan is not None
+    assert (plan.used, plan.refusal) == (0, None), "a period later"
 
 
 async def test_a_partner_is_told_signed_until_it_heard(site: Site) -> None:
