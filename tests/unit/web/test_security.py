@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from http.cookies import Morsel, SimpleCookie
 
 import pytest
-from httpx2 import AsyncClient
+from httpx2 import AsyncClient, Response
 from starlette.datastructures import Headers
 
 from fleet.errors import ConfigError, LimitedError
@@ -115,17 +116,42 @@ async def test_a_rider_page_is_small(rider: AsyncClient) -> None:
     assert total <= 15_000
 
 
-async def test_over_https_cookies_are_for_https_only() -> None:
+def session_of(reply: Response) -> Morsel[str]:
+    """The one session that a reply sets."""
+    found = [
+        morsel
+        for header in reply.headers.get_list("set-cookie")
+        for name, morsel in SimpleCookie(header).items()
+        if name.endswith(("yz_session", "yz_ops"))
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "http://swap.example"])
+async def test_over_https_sessions_are_for_https_and_this_host_only(origin: str) -> None:
+    """``__Host-`` holds browsers to the rest: Secure, the whole path, no domain."""
+    secure = origin.startswith("https:")
+    mark, other = ("__Host-", "") if secure else ("", "__Host-")
     town = Town()
     town.cabinets.put(cabinet())
-    async with serving(town, public_url=ORIGIN), town.client() as client:
+    async with serving(town, public_url=origin), town.client() as client:
         await client.post("/api/v1/login/code", json={"phone": "13800138000"})
-        reply = await client.post("/api/v1/login", json={"phone": "13800138000", "code": "123456"})
-        cookie = reply.headers["set-cookie"]
-        assert cookie.startswith("__Host-yz_session=")
-        assert "Secure" in cookie
-        assert "Path=/;" in cookie
-        assert reply.headers["strict-transport-security"]
+        login = {"phone": "13800138000", "code": "123456"}
+        rider = await client.post("/api/v1/login", json=login)
+        staff = await client.get("/ops/login", params={"token": OPERATOR_TOKEN})
+        assert ("strict-transport-security" in rider.headers) is secure
+        for reply, name, page in ((rider, "yz_session", "/api/v1/me"), (staff, "yz_ops", "/ops")):
+            cookie = session_of(reply)
+            assert cookie.key == mark + name
+            assert bool(cookie["secure"]) is secure
+            assert cookie["httponly"]
+            assert (cookie["path"], cookie["domain"], cookie["samesite"]) == ("/", "", "lax")
+            client.cookies.clear()
+            # Who may set the other name is another host, or anybody on the way over plain http.
+            for key, status in ((mark + name, 200), (other + name, 401)):
+                sent = {"Cookie": f"{key}={cookie.value}"}
+                assert (await client.get(page, headers=sent)).status_code == status, key
 
 
 async def test_only_a_hash_of_the_token_is_kept(town: Town, rider: AsyncClient) -> None:
