@@ -87,6 +87,11 @@ if [ -n "$rollback" ]; then
   exit 0
 fi
 
+# Before anything is put onto the machine: what was installed in vain would be taken for a way back.
+if [ "$what" = cabinet ] && [ ! -e "$config" ] && [ -z "$id" ]; then
+  fail "a first installation needs --id, for example --id DH-0001"
+fi
+
 # --- what Debian has to bring -------------------------------------------------------------------
 if ! python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   command -v apt-get >/dev/null || fail "needs python3 (3.11 or newer) with venv"
@@ -128,7 +133,6 @@ else
 fi
 if [ ! -e "$config" ]; then
   if [ "$what" = cabinet ]; then
-    [ -n "$id" ] || fail "a first installation needs --id, for example --id DH-0001"
     "$place/bin/cabinetd" example-config --id "$id" >"$config.new"
   else
     "$place/bin/fleetd" example-config >"$config.new"
@@ -173,7 +177,13 @@ if [ -z "${first:-}" ]; then
   say "upgraded to $release; back again with: $0 $again"
   exit 0
 fi
-systemd_runs && systemctl daemon-reload
+if systemd_runs; then
+  systemctl daemon-reload
+  if [ "$what" = cabinet ]; then # its folder, and names for adapters that are plugged in already
+    systemd-tmpfiles --create /etc/tmpfiles.d/yizhan.conf || true
+    { udevadm control --reload && udevadm trigger --subsystem-match=tty; } || true
+  fi
+fi
 say "installed. Next:"
 if [ "$what" = cabinet ]; then
   say "  1. put this cabinet's lines and devices into $config, then"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from protocols.devices import DEVICES
 from protocols.errors import ProtocolError
 from protocols.frames import jbd
 from protocols.maps import waveshare_relay
-from protocols.registers import RegisterMap, Space
+from protocols.registers import Register, RegisterMap, Space, Value
 from protocols.trace import Direction, Frame
 
 #: Values of one read that are told; a longer block ends in an ellipsis.
@@ -270,15 +270,20 @@ def _values(station: Station, request: modbus.Request, pdu: bytes) -> str:
         offset = register.address - request.address
         inside = offset >= 0 and offset + register.words <= len(words)
         if register.space is SPACES[request.function] and inside and register.readable:
-            try:
-                value = register.decode(words[offset : offset + register.words])
-            except ProtocolError:
-                value = float("nan")
+            value = _read(register, words[offset : offset + register.words])
             told.append(f"{register.name} {value:g}")
     if not told:
         told = [f"{request.address:#06x}: " + " ".join(f"{word:04x}" for word in words)]
     more = ", …" if len(told) > VALUES_MAX else ""
     return ", ".join(told[:VALUES_MAX]) + more
+
+
+def _read(register: Register, words: Sequence[int]) -> Value:
+    """What these words say; a float that is no number is told as such."""
+    try:
+        return register.decode(words)
+    except ProtocolError:
+        return float("nan")
 
 
 def _written(station: Station, request: modbus.Request) -> str:
@@ -290,7 +295,7 @@ def _written(station: Station, request: modbus.Request) -> str:
     for register in station.registers or ():
         offset = register.address - request.address
         if register.space is Space.HOLDING and 0 <= offset <= request.count - register.words:
-            value = register.decode(request.values[offset : offset + register.words])
+            value = _read(register, request.values[offset : offset + register.words])
             told.append(f"{register.name} = {value:g}")
     if not told:
         words = " ".join(f"{word:04x}" for word in request.values)

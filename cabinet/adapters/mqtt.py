@@ -209,7 +209,8 @@ class _LastWords(logging.Handler):
 async def _leave(client: aiomqtt.Client) -> None:
     try:
         async with asyncio.timeout(GOODBYE_TIMEOUT_S):
-            await client.__aexit__(None, None, None)
+            with _cancel_kept():
+                await client.__aexit__(None, None, None)
     except (aiomqtt.MqttError, TimeoutError, OSError) as error:
         log.debug("good-bye: %s", error)
 

@@ -102,7 +102,7 @@ def test_a_clean_computer_becomes_a_cabinet(cabinet: Computer) -> None:
     )
     assert refused.returncode == 1
     assert "--id" in refused.stderr
-    assert not (cabinet.root / "opt/yizhan/current").exists()
+    assert not (cabinet.root / "opt/yizhan").exists(), "nothing that a way back could lead to"
 
     said = cabinet.install("--wheels", "/wheels", "--id", "DH-0042")
     assert "cabinetd enrol" in said

@@ -9,7 +9,7 @@ from typing import Any, cast
 import aiomqtt
 import pytest
 
-from cabinet.adapters.mqtt import MqttSession
+from cabinet.adapters.mqtt import MqttSession, _leave
 from cabinet.ports import Packet
 from fleet.adapters.clock import SystemClock
 from fleet.adapters.mqtt import BrokerAddress, MqttLink, knock
@@ -49,13 +49,26 @@ async def from_cabinet(client: Client) -> None:
     await MqttSession(cast(aiomqtt.Client, client)).publish(Packet("topic", b""))
 
 
+class Leaving(Client):
+    """Waits for the broker to have heard its good-bye."""
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.wait_for(self.answer, 60)
+
+
+async def from_good_bye(client: Client) -> None:
+    leaving = Leaving()
+    leaving.answer = client.answer
+    await _leave(cast(aiomqtt.Client, leaving))
+
+
 async def from_knock(client: Client) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aiomqtt, "Client", lambda *_, **__: client)
         await knock(BrokerAddress("127.0.0.1", 1), "x")
 
 
-@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_knock])
+@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_good_bye, from_knock])
 async def test_it_is_not_lost(publish: Callable[[Client], Awaitable[None]]) -> None:
     client = Client()
     went_on = False
@@ -75,7 +88,7 @@ async def test_it_is_not_lost(publish: Callable[[Client], Awaitable[None]]) -> N
     assert not went_on
 
 
-@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_knock])
+@pytest.mark.parametrize("publish", [from_fleet, from_cabinet, from_good_bye, from_knock])
 async def test_a_task_group_that_failed_before_is_no_cancel(
     publish: Callable[[Client], Awaitable[None]],
 ) -> None:

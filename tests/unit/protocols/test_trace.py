@@ -52,6 +52,7 @@ def told(decoder: LineDecoder, data: bytes, asked: bytes | None = None) -> str:
         ("63 10 00 07 00 01 02 12 34", "unit 99: write 0x0007 = 1234"),
         ("00 06 40 00 00 01", "everybody: write 0x4000 = 0001"),
         ("01 07", "board-1: function 7 is not served"),
+        ("0A 10 00 0C 00 02 04 7F C0 00 00", "meter: write relay_pulse_ms = nan"),
     ],
 )
 def test_requests(frame: str, text: str) -> None:
