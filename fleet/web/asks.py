@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission, Who
 from fleet.core.operations import OPEN_ALL, REASON_CHARS_MAX, REASON_CHARS_MIN
@@ -18,7 +18,8 @@ from fleet.errors import (
 from fleet.ports_orders import Asks, Quarantines
 from fleet.web.access import need_staff, needs
 from fleet.web.pages import OPS_CSS, page, web_of
-from fleet.web.rider import check_key, fresh_key, gone_to, notice_of
+from fleet.web.refusal import again
+from fleet.web.rider import REFUSALS, check_key, fresh_key, gone_to, notice_of
 from fleet.web.signin import session_of
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -95,8 +96,8 @@ async def ask(
 ) -> Response:
     """Ask for every door to be opened; nothing moves before somebody else admits it."""
     here = f"/ops/cabinets/{cabinet_id}/orders"
-
-    async def work() -> str:
+    check_key(key)
+    try:
         who = await person_of(request)
         await asks_of(request).ask(
             cabinet=cabinet_id,
@@ -104,11 +105,12 @@ async def ask(
             person=who.id,
             name=who.name,
             reason=" ".join(reason.split()),
-            key=check_key(key),
+            key=key,
         )
-        return here
-
-    return await gone_to(here, work())
+    except REFUSALS as error:
+        typed, shown = {"reason": reason}, whole_page(request, cabinet_id)
+        return await again(request, error, "ask", typed, here, shown)
+    return RedirectResponse(here, SEE_OTHER)
 
 
 @router.post("/cabinets/{cabinet_id}/asks/{ask_id}/admit", dependencies=[needs(Permission.APPROVE)])
@@ -173,10 +175,10 @@ async def quarantine(
     """Put a battery into quarantine wherever it is, or end that."""
     who, here = await need_staff(request), f"/ops/batteries/{serial}/quarantine"
     port, why = quarantines_of(request), " ".join(reason.split())
-
-    async def work() -> str:
+    try:
         change = port.lift if what == "release" else port.put
         await change(serial=serial, name=who.name, reason=why)
-        return here
-
-    return await gone_to(here, work())
+    except REFUSALS as error:
+        typed, shown = {"reason": reason}, quarantine_page(request, serial)
+        return await again(request, error, "quarantine", typed, here, shown)
+    return RedirectResponse(here, SEE_OTHER)

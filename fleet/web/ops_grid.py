@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -31,11 +32,13 @@ from fleet.core.balance.versions import (
     in_force,
     standing,
 )
-from fleet.errors import FleetError, InvalidError, NotFoundError, RefusedError
+from fleet.errors import InvalidError, NotFoundError, RefusedError
 from fleet.ports_charts import GridDesk
 from fleet.web.access import need_staff, needs, permitted
 from fleet.web.ops_lists import SHORT, actor_of, charts_of, moment_ms, zone_of
-from fleet.web.pages import OPS_CSS, explained, page, web_of
+from fleet.web.pages import OPS_CSS, page
+from fleet.web.refusal import again
+from fleet.web.rider import notice_of
 from fleet.web.timeline import DAY_HEIGHT, HISTORY_HEIGHT, WIDTH, day_picture, history_picture
 
 router = APIRouter(prefix="/ops/grid", include_in_schema=False)
@@ -43,6 +46,14 @@ router = APIRouter(prefix="/ops/grid", include_in_schema=False)
 SEE_OTHER: Final = 303
 ROWS_SHOWN: Final = 100
 WHATS: Final = ("region", "feeder", "cabinet", "prices")
+#: The fields that each form has.
+_SHOWN: Final = {
+    "region": ("name", "tariff", "windows", "limit_kw", "peak_price"),
+    "feeder": ("name", "region", "limit_kw"),
+    "cabinet": ("name", "feeder"),
+    "prices": ("shortfall_price", "lost_price"),
+}
+_ALWAYS: Final = ("valid_from", "reason", "staff")
 Area = Annotated[str, Form(max_length=8_000)]
 Line = Annotated[str, Form(max_length=SHORT)]
 Name = Annotated[str, Query(max_length=SHORT)]
@@ -77,7 +88,7 @@ async def versions(request: Request, q: Name = "") -> Response:
     return await _overview(request, q)
 
 
-async def _overview(request: Request, q: str = "", error: FleetError | None = None) -> Response:
+async def _overview(request: Request, q: str = "") -> Response:
     desk = grid_of(request)
     state = await state_of(desk)
     wanted = q.strip().lower()
@@ -90,7 +101,6 @@ async def _overview(request: Request, q: str = "", error: FleetError | None = No
     return page(
         request,
         "ops_grid.html",
-        status=error.status if error else 200,
         css=OPS_CSS,
         operator=True,
         state=state,
@@ -107,7 +117,7 @@ async def _overview(request: Request, q: str = "", error: FleetError | None = No
         may_edit=await permitted(request, Permission.EDIT_GRID),
         by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
-        notice=explained(web_of(request).catalogue(request), error) if error else None,
+        notice=notice_of(request),
     )
 
 
@@ -175,7 +185,11 @@ async def edit(  # noqa: PLR0917 - the fields of one form
             )
             return RedirectResponse("/ops/grid", SEE_OTHER)
     except (InvalidError, RefusedError) as error:
-        return await _form(request, state, what, fields, changed=changed, error=error)
+        shown = _form(request, state, what, fields, changed=changed)
+        at = {"what": what, "name": fields["name"]}
+        here = f"/ops/grid/edit?{urlencode(at)}"
+        typed = {each: fields[each] for each in (*_SHOWN.get(what, ()), *_ALWAYS)}
+        return await again(request, error, "grid", typed, here, shown)
     return await _form(request, state, what, fields, changed=changed)
 
 
@@ -202,7 +216,8 @@ async def withdraw(
             revision=revision,
         )
     except (InvalidError, RefusedError) as error:
-        return await _overview(request, error=error)
+        typed, shown = {"reason": reason, "staff": staff}, _overview(request)
+        return await again(request, error, "withdraw", typed, "/ops/grid", shown)
     return RedirectResponse("/ops/grid", SEE_OTHER)
 
 
@@ -234,7 +249,6 @@ async def _form(
     fields: dict[str, str],
     *,
     changed: Grid | None = None,
-    error: FleetError | None = None,
 ) -> Response:
     found: list[Difference] = [] if changed is None else differences(state.last_grid, changed)
     values: dict[str, Any] = {}
@@ -242,11 +256,9 @@ async def _form(
         now = _region(state.last_grid, fields["name"])
         then = None if changed is None else _region(changed, fields["name"])
         values["day"] = day_picture(now, then)
-    texts = web_of(request).catalogue(request)
     return page(
         request,
         "ops_grid_edit.html",
-        status=error.status if error else 200,
         css=OPS_CSS,
         operator=True,
         state=state,
@@ -261,8 +273,7 @@ async def _form(
         height=DAY_HEIGHT,
         by_link=(await need_staff(request)).shared,
         reason_max=REASON_CHARS_MAX,
-        notice=explained(texts, error) if error else None,
-        mistake=str(error) if isinstance(error, InvalidError) else "",
+        notice=notice_of(request),
         **({"day": None} | values),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -20,12 +21,14 @@ from fleet.core.operations import (
 from fleet.core.records import LogFilter
 from fleet.core.rollout_model import Phase
 from fleet.core.views import CabinetView
-from fleet.errors import InvalidError, LimitedError, NotFoundError, RefusedError
+from fleet.errors import FleetError, InvalidError, LimitedError, NotFoundError, RefusedError
 from fleet.web.access import need, need_staff, needs
 from fleet.web.api_orders import presence_of
+from fleet.web.asks import whole_page
 from fleet.web.live import order_part, order_settled
 from fleet.web.pages import OPS_CSS, Web, in_page, page, web_of
-from fleet.web.rider import check_key, fresh_key, notice_of, refused
+from fleet.web.refusal import again
+from fleet.web.rider import check_key, fresh_key, notice_of
 from protocols.messages import Kind, Presence, SlotTelemetry
 
 router = APIRouter(prefix="/ops", include_in_schema=False)
@@ -111,6 +114,7 @@ async def give(  # noqa: PLR0917 - the fields of one form
     """Give the order of a form; the form's key makes a second tap the same order."""
     who = await need(request, order_permission(what))
     check_key(key)
+    typed = {"staff": staff, "reason": reason, "code": code}
     staff, reason = acting(who, staff.strip()), " ".join(reason.split())
     expected = Expected(presence_of(presence), serial or None) if presence else None
     web = web_of(request)
@@ -127,7 +131,7 @@ async def give(  # noqa: PLR0917 - the fields of one form
     try:
         target = await _given(web, wish)
     except (RefusedError, LimitedError, InvalidError) as error:
-        return refused(_form_of(cabinet_id, slot, code), error)
+        return await _again(request, error, typed, cabinet_id, slot)
     response = RedirectResponse(target, SEE_OTHER)
     response.set_cookie(
         STAFF_COOKIE,
@@ -156,12 +160,19 @@ async def _given(web: Web, wish: Wish) -> str:
     return f"/s/{swap.id}"
 
 
-def _form_of(cabinet_id: str, slot: int | None, code: str) -> str:
-    """Where the form of an order stands."""
-    here = f"/ops/cabinets/{cabinet_id}"
+async def _again(
+    request: Request, error: FleetError, typed: dict[str, str], cabinet_id: str, slot: int | None
+) -> Response:
+    """The page from which the order came."""
+    here, code = f"/ops/cabinets/{cabinet_id}", typed["code"]
     if slot is not None:
-        return f"{here}/slots/{slot}"
-    return f"{here}/alarms/{code}" if code else f"{here}/orders"
+        shown, here = slot_page(request, cabinet_id, slot), f"{here}/slots/{slot}"
+    elif code:
+        shown, here = alarm_page(request, cabinet_id, code), f"{here}/alarms/{quote(code)}"
+    else:
+        shown, here = whole_page(request, cabinet_id), f"{here}/orders"
+    form = "restart" if slot is None and not code else "order"
+    return await again(request, error, form, typed, here, shown)
 
 
 @router.get("/orders/{command_id}", dependencies=[needs(Permission.SEE_ORDERS)])

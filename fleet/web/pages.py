@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -50,6 +51,7 @@ from fleet.web.i18n import Catalogue
 from fleet.web.limits import Once, Replies, Throttle
 from fleet.web.menu import menu_values
 from fleet.web.present import slot_of_holder
+from fleet.web.refusal import refusal_of
 from fleet.web.sse import Streams
 
 FOLDER: Final = Path(__file__).parent
@@ -181,8 +183,11 @@ def page(
     texts = web.catalogue(request)
     other = next(each for each in i18n.LANGUAGES if each != texts.language)
     large = i18n.is_large(request)
+    bad = refusal_of(request)
+    status = bad.status if bad.form and status == HTTPStatus.OK else status
     html = TEMPLATES.get_template(template).render(
         **helpers(texts, web.config),
+        bad=bad,
         html_lang=i18n.HTML_LANG[texts.language],
         other_html_lang=i18n.HTML_LANG[other],
         other_lang_url=_with(request, "lang", other),
@@ -244,8 +249,10 @@ def brand_of(request: HTTPConnection) -> Mapping[str, str]:
 
 def _with(request: HTTPConnection, name: str, value: str) -> str:
     """The same page with one parameter set; what asks for something else is left out."""
-    query = {key: old for key, old in request.query_params.items() if key not in ("lang", "type")}
-    return "?" + urlencode({**query, name: value})
+    here, _, own = refusal_of(request).here.partition("?")
+    given = parse_qsl(own) if here else request.query_params.items()
+    query = {key: old for key, old in given if key not in ("lang", "type")}
+    return f"{here}?{urlencode({**query, name: value})}"
 
 
 def part(texts: Catalogue, config: WebConfig, template: str, **values: Any) -> Part:

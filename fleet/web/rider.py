@@ -32,6 +32,7 @@ from fleet.web.finding import way_to
 from fleet.web.live import cabinet_parts, open_swap_of, report_link, swap_parts
 from fleet.web.pages import OFFLINE_SCRIPT, Web, in_page, page, web_of
 from fleet.web.present import point_of
+from fleet.web.refusal import refusal_of
 from fleet.web.security import KeyMissingError, LoginRequiredError
 from fleet.web.sessions import need_rider, rider_of
 from fleet.web.signin import staff_of
@@ -43,6 +44,8 @@ KEY: Final = re.compile(r"[\x21-\x7e]{8,128}")
 KEY_BYTES: Final = 18
 RIDER_KINDS: Final = {kind.value: kind for kind in (Kind.SWAP, Kind.PICKUP, Kind.RETURN)}
 SEE_OTHER: Final = 303
+#: What sends somebody back to the form.
+REFUSALS: Final = (RefusedError, LimitedError, InvalidError, NotFoundError)
 
 
 @router.get("/c/{cabinet_id}")
@@ -291,15 +294,17 @@ async def gone_to(back: str, work: Awaitable[str]) -> RedirectResponse:
     """Where the work of a form leads, or back to the page with why it was refused."""
     try:
         target = await work
-    except (RefusedError, LimitedError, InvalidError, NotFoundError) as error:
+    except REFUSALS as error:
         return refused(back, error)
     return RedirectResponse(target, SEE_OTHER)
 
 
 def notice_of(request: Request) -> tuple[str, str] | None:
     """Reason and advice of a refusal that led here; only codes that have a text are shown."""
+    texts, bad = web_of(request).catalogue(request), refusal_of(request)
+    if bad.form:
+        return texts.reason(bad.code, wait=bad.wait_s), texts.advice(bad.code)
     code = request.query_params.get("refused", "")
-    texts = web_of(request).catalogue(request)
     if not texts.has(f"reason.{code}"):
         return None
     wait = request.query_params.get("wait", "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from fleet.core.access import Permission
 from fleet.core.operations import REASON_CHARS_MAX, REASON_CHARS_MIN
@@ -18,14 +18,15 @@ from fleet.core.rollout_model import (
     Signal,
     parse_stages,
 )
-from fleet.core.templates import BREAKER_MIN_W, Wishes, given, parse_settings
+from fleet.core.templates import BREAKER_MIN_W, parse_settings
 from fleet.errors import InvalidError, NotFoundError
 from fleet.ports_orders import Rollouts
 from fleet.web.access import need_staff, needs
 from fleet.web.i18n import Catalogue
 from fleet.web.pages import OPS_CSS, Part, Web, in_page, page, part, web_of
-from fleet.web.rider import gone_to, notice_of
-from protocols.settings import POWER_MAX_W, SETTINGS, Group, Setting, faults
+from fleet.web.refusal import again, refusal_of
+from fleet.web.rider import REFUSALS, notice_of
+from protocols.settings import POWER_MAX_W, SETTINGS, Group, Setting
 
 router = APIRouter(prefix="/ops/rollouts", include_in_schema=False)
 
@@ -36,7 +37,6 @@ MEMBERS_SHOWN_MAX: Final = 200
 SET: Final = "set."
 OWN: Final = "own."
 _WORDS: Final = (Signal.PAUSE, Signal.RESUME, Signal.ABORT)
-Number = Annotated[int, Form()]
 
 
 def rollouts_of(request: Request) -> Rollouts:
@@ -48,7 +48,7 @@ def rollouts_of(request: Request) -> Rollouts:
 
 
 @router.get("", dependencies=[needs(Permission.ROLL_OUT)])
-async def overview(request: Request, model: str = "", at: str = "") -> Response:
+async def overview(request: Request, model: str = "") -> Response:
     """Templates, the form of a new roll-out, and those that were; ``model`` fills the form in."""
     port = rollouts_of(request)
     templates = await port.templates()
@@ -63,7 +63,7 @@ async def overview(request: Request, model: str = "", at: str = "") -> Response:
         form=next((each for each in templates if each.model == model), None),
         breaker_min=BREAKER_MIN_W,
         breaker_max=POWER_MAX_W,
-        at=[name for name in at.split() if name in SETTINGS],
+        opened=[each.partition(".")[2] for each in refusal_of(request).typed],
         stages=",".join(map(str, STAGES_DEFAULT)),
         soak_min=SOAK_S_DEFAULT // 60,
         reason_min=REASON_CHARS_MIN,
@@ -79,51 +79,53 @@ async def plan(  # noqa: PLR0917 - the fields of one form
     reason: Annotated[str, Form()] = "",
     software: Annotated[str, Form()] = "",
     stages: Annotated[str, Form()] = "",
-    soak_min: Number = SOAK_S_DEFAULT // 60,
+    soak_min: Annotated[str, Form(max_length=8)] = str(SOAK_S_DEFAULT // 60),
 ) -> Response:
     """Begin a roll-out."""
     who = await need_staff(request)
-
-    async def work() -> str:
+    try:
         found = await rollouts_of(request).plan(
             model=model,
             name=who.name,
             reason=" ".join(reason.split()),
             software=software.strip(),
             stages=parse_stages(stages) if stages.strip() else STAGES_DEFAULT,
-            soak_s=soak_min * 60,
+            soak_s=_number("soak_min", soak_min) * 60,
         )
-        return f"{HERE}/{found.id}"
-
-    return await gone_to(HERE, work())
+    except REFUSALS as error:
+        typed = {
+            "model": model, "reason": reason, "software": software, "stages": stages,
+            "soak_min": soak_min,
+        }  # fmt: skip
+        return await again(request, error, "begin", typed, HERE, overview(request))
+    return RedirectResponse(f"{HERE}/{found.id}", SEE_OTHER)
 
 
 @router.post("/templates", dependencies=[needs(Permission.ROLL_OUT)])
 async def template(
     request: Request,
     model: Annotated[str, Form()],
-    breaker_w: Number,
+    breaker_w: Annotated[str, Form(max_length=8)] = "",
     cabinets: Annotated[str, Form()] = "",
 ) -> Response:
     """Store the next version of a template, and say which cabinets are of its model."""
     who, port = await need_staff(request), rollouts_of(request)
     typed, own = await _typed(request)
 
-    async def work() -> str:
-        settings = parse_settings(typed, own)
-        if wrong := _at_fault(settings, breaker_w):
-            query = {"refused": "setting-invalid", "at": " ".join(wrong), "model": model.strip()}
-            return f"{HERE}?{urlencode(query)}"
+    try:
         await port.keep_template(
             model=model.strip(),
-            breaker_w=breaker_w,
-            settings=settings,
+            breaker_w=_number("breaker_w", breaker_w),
+            settings=parse_settings(typed, own),
             name=who.name,
             cabinets=cabinets.replace(",", " ").split(),
         )
-        return HERE
-
-    return await gone_to(HERE, work())
+    except REFUSALS as error:
+        kept = {"model": model, "breaker_w": breaker_w, "cabinets": cabinets}
+        kept |= {f"{SET}{name}": value for name, value in typed.items()}
+        kept |= {f"{OWN}{name}": "1" for name in own}
+        return await again(request, error, "template", kept, HERE, overview(request))
+    return RedirectResponse(HERE, SEE_OTHER)
 
 
 @router.get("/{rollout_id}", dependencies=[needs(Permission.ROLL_OUT)])
@@ -159,12 +161,13 @@ async def tell(
     except ValueError as error:
         raise InvalidError(f"signal {signal!r}: expected pause, resume or abort") from error
 
-    async def work() -> str:
+    try:
         why = " ".join(reason.split())
         await rollouts_of(request).order(rollout_id, word, name=who.name, reason=why)
-        return here
-
-    return await gone_to(here, work())
+    except REFUSALS as error:
+        typed, shown = {"reason": reason}, one(request, rollout_id)
+        return await again(request, error, "tell", typed, here, shown)
+    return RedirectResponse(here, SEE_OTHER)
 
 
 async def _typed(request: Request) -> tuple[dict[str, str], list[str]]:
@@ -179,8 +182,10 @@ async def _typed(request: Request) -> tuple[dict[str, str], list[str]]:
     return {name: value for name, value in typed.items() if name not in own}, own
 
 
-def _at_fault(settings: Wishes, breaker_w: int) -> list[str]:
-    return [name for name, value in given(settings).items() if faults({name: value}, breaker_w)]
+def _number(name: str, text: str) -> int:
+    if not re.fullmatch(r"\s*[0-9]{1,7}\s*", text):
+        raise InvalidError(f"{name} {text!r}: expected a whole number")
+    return int(text)
 
 
 def settings_by_group() -> list[tuple[Group, list[tuple[str, Setting]]]]:

@@ -36,7 +36,11 @@ async def test_operators_pages_in_every_dress(
         for name, path in (("slot", SLOT), ("alarm", "/ops/cabinets/DH-0001/alarms/smoke")):
             await page.goto(town.url + path)
             await look(page, f"ops-{name}", mode, thumb=False)
-        await page.goto(f"{town.url}{SLOT}?refused=reason-short")
+        await page.goto(town.url + SLOT)
+        await fill(page)
+        await page.fill("#reason", "     ")
+        await page.click("#do-open")
+        await expect(page.locator("#reason")).to_be_focused()
         await look(page, "ops-slot-refused", mode, thumb=False)
         await fill(page)
         await page.click("#do-open")
