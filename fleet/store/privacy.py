@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fleet.core.account_views import ExportView, PackView
 from fleet.core.audit_log import DONE
 from fleet.core.ids import rider_holder
+from fleet.core.swaps import REFUSALS
 from fleet.errors import NotFoundError, RefusedError
 from fleet.store import tables as t
 from fleet.store.audit_log import append
@@ -70,15 +71,19 @@ class PrivacyStore:
 
         Raises:
             NotFoundError: no such rider.
-            RefusedError: ``holds-battery``, ``open-swap``, ``open-session``: that must end first.
+            RefusedError: ``holds-battery``, ``open-swap``, ``open-session``: that must end first;
+                ``denied-rider``: who is blocked does not end the block by a new account.
         """
         async with self._database.write() as connection:
-            query = select(t.rider.c.phone_hash).where(t.rider.c.id == rider).with_for_update()
-            phone_hash = (await connection.execute(query)).scalar_one_or_none()
-            if phone_hash is None:
+            own = t.rider.c
+            query = select(own.phone_hash, own.denied).where(own.id == rider).with_for_update()
+            row = (await connection.execute(query)).first()
+            if row is None:
                 raise NotFoundError(f"no rider {rider}")
+            if row.denied and actor == rider:
+                raise RefusedError(REFUSALS["denied-rider"], code="denied-rider")
             await _must_be_done(connection, rider, now_ms)
-            await _erase(connection, rider, phone_hash, now_ms)
+            await _erase(connection, rider, row.phone_hash, now_ms)
             await append(
                 connection,
                 at_ms=now_ms,

@@ -448,6 +448,19 @@ def test_what_was_told_of_one_pack_is_not_said_of_another() -> None:
         assert told_of("P2", other).soc_pct is None
 
 
+async def test_who_is_blocked_does_not_come_back_by_a_new_account(site: Site) -> None:
+    riders, privacy = site.stores.riders, site.stores.privacy
+    await riders.deny("R2", "keeps a pack", "operator:li", T0_MS)
+    with pytest.raises(RefusedError) as refused:
+        await site.service.forget("R2")
+    assert refused.value.code == "denied-rider"
+    known = await riders.by_hash("hash-2")
+    assert known is not None
+    assert known.denied, "and his phone leads to the blocked account as before"
+    await privacy.forget("R2", "operator:li", T0_MS)
+    assert await riders.by_hash("hash-2") is None, "the operator may decide otherwise"
+
+
 async def test_export_has_everything_and_forgetting_leaves_the_ledger_whole(site: Site) -> None:
     await site.open()
     rider = (await site.enter()).rider_id
