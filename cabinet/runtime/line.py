@@ -239,6 +239,7 @@ class Line:
                 raise NoReplyError(bytes(self._buffer)) from None
             return reply
         except OSError as error:
+            self._on_lost = None  # nobody waits for a reply that was never asked for
             self.lose(str(error))
             raise LineDownError(self.url, str(error), sent_maybe=True) from error
         finally:
