@@ -10,6 +10,7 @@ from fleet.adapters.staff_secrets import Argon2, seal_of
 from fleet.config import FleetConfig
 from fleet.oidc import provider_of
 from fleet.parts import Pages, Parts
+from fleet.ports import Cabinets, Clock
 from fleet.ports_charts import Charts
 from fleet.runtime.desk import AlarmService, DeskService, GridService
 from fleet.runtime.membership import MembershipService
@@ -21,6 +22,7 @@ from fleet.store.desk import DeskStore
 from fleet.store.saved_views import SavedViewStore
 from fleet.store.staff import StaffStore
 from fleet.store.tokens import TokenStore
+from fleet.stores import Stores
 from fleet.web.app import create_app, stop_streams, streams_of
 from fleet.web.config import WebConfig
 from fleet.web.pages import Web
@@ -103,16 +105,21 @@ def make_charts(parts: Parts) -> Charts:
     """The operator's desk over the running parts."""
     stores, clock, balance = parts.stores, parts.clock, parts.balance
     return Charts(
-        desk=DeskService(
-            rows=DeskStore(stores.database),
-            lives=stores.batteries,
-            riders=stores.riders,
-            partners=stores.partners,
-            plans=stores.plans,
-            cabinets=parts.cabinets,
-            clock=clock,
-        ),
+        desk=make_desk(stores, parts.cabinets, clock),
         alarms=AlarmService(AlarmStore(stores.database), clock),
         grid=GridService(stores.grids, parts.day, clock) if balance else None,
         asking=balance,
+    )
+
+
+def make_desk(stores: Stores, cabinets: Cabinets, clock: Clock) -> DeskService:
+    """The lists of a desk over the store."""
+    return DeskService(
+        rows=DeskStore(stores.database),
+        lives=stores.batteries,
+        riders=stores.riders,
+        partners=stores.partners,
+        plans=stores.plans,
+        cabinets=cabinets,
+        clock=clock,
     )

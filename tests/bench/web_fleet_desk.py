@@ -9,12 +9,12 @@ from typing import Any, Final
 from sqlalchemy import insert
 
 from fleet.core.balance.moves import MovesView, MoveView
+from fleet.pages import make_desk
 from fleet.ports import Clock
 from fleet.ports_charts import Charts
-from fleet.runtime.desk import AlarmService, DeskService
+from fleet.runtime.desk import AlarmService
 from fleet.store import tables as t
 from fleet.store.alarms import AlarmStore
-from fleet.store.desk import DeskStore
 from fleet.store.tables_desk import alarm_note
 from fleet.stores import Stores
 
@@ -49,15 +49,7 @@ class Moves:
 def charts_of(stores: Stores, cabinets: Any, clock: Clock) -> Charts:
     """The desk over the store."""
     return Charts(
-        desk=DeskService(
-            rows=DeskStore(stores.database),
-            lives=stores.batteries,
-            riders=stores.riders,
-            partners=stores.partners,
-            plans=stores.plans,
-            cabinets=cabinets,
-            clock=clock,
-        ),
+        desk=make_desk(stores, cabinets, clock),
         alarms=AlarmService(AlarmStore(stores.database), clock),
     )
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from fleet.adapters.passwords import mosquitto_hash
 from fleet.core.records import BatteryRecord, CabinetRecord, Credential
+from fleet.store import tables as t
 from fleet.stores import Stores, open_stores
 from tests.support.fleet import T0_MS
 from tests.support.servers import postgres_database, postgres_server
@@ -62,3 +64,21 @@ async def town(stores: Stores) -> Stores:
     packs.append(BatteryRecord("P9", "48V", 1200, "depot:MAIN"))
     await stores.batteries.add(packs, T0_MS)
     return stores
+
+
+async def add_swap(stores: Stores, number: int, **values: object) -> None:
+    """A row of a swap that has ended."""
+    row = {
+        "id": f"01J{number:05d}",
+        "cabinet": A,
+        "rider": "R1",
+        "kind": "swap",
+        "idempotency_key": f"key-{number}",
+        "step": "completed",
+        "rank": 100,
+        "open": False,
+        "created_ms": T0_MS,
+        "updated_ms": T0_MS,
+    }
+    async with stores.database.write() as connection:
+        await connection.execute(insert(t.swap).values(row | values))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert
-
-from fleet.store import tables as t
 from fleet.stores import Stores
+from tests.contract.fleet.conftest import A, B, add_swap
 from tests.support.fleet import T0_MS
 
-A, B = "DH-0001", "DH-0002"
 STEP_MS = 900_000
 
 
@@ -31,22 +28,9 @@ async def test_swaps_are_counted_by_cabinet_and_interval(town: Stores) -> None:
         (B, "swap", "completed", -1),
         (B, "swap", "completed", 4 * STEP_MS),
     ]
-    async with town.database.write() as connection:
-        for number, (cabinet, kind, step, at_ms) in enumerate(rows):
-            await connection.execute(
-                insert(t.swap).values(
-                    id=f"S{number}",
-                    cabinet=cabinet,
-                    rider="R1",
-                    kind=kind,
-                    idempotency_key=f"key-{number}",
-                    step=step,
-                    rank=80,
-                    open=False,
-                    created_ms=T0_MS,
-                    updated_ms=T0_MS + at_ms,
-                )
-            )
+    for number, (cabinet, kind, step, at_ms) in enumerate(rows):
+        told = {"kind": kind, "step": step, "updated_ms": T0_MS + at_ms}
+        await add_swap(town, number, cabinet=cabinet, **told)
     found = await town.swaps.taken_by_interval(T0_MS, T0_MS + 4 * STEP_MS, STEP_MS)
     assert sorted(found) == [(A, 0, 2), (A, 1, 1), (B, 3, 1)]
 

@@ -11,28 +11,11 @@ from fleet.runtime.live import LivePicture
 from fleet.store import tables as t
 from fleet.store.console import KEPT_MS
 from fleet.stores import Stores
-from tests.contract.fleet.conftest import A, B
+from tests.contract.fleet.conftest import A, B, add_swap
 from tests.support.fleet import T0_MS
 from tests.support.fleet_fakes_base import ShiftedClock
 
 MIDNIGHT = T0_MS - 3_600_000
-
-
-async def add_swap(stores: Stores, number: int, **values: object) -> None:
-    row = {
-        "id": f"01J{number:05d}",
-        "cabinet": A,
-        "rider": "R1",
-        "kind": "swap",
-        "idempotency_key": f"key-{number}",
-        "step": "completed",
-        "rank": 100,
-        "open": False,
-        "created_ms": T0_MS,
-        "updated_ms": T0_MS,
-    }
-    async with stores.database.write() as connection:
-        await connection.execute(insert(t.swap).values(row | values))
 
 
 async def test_the_days_transactions(town: Stores) -> None:
@@ -158,23 +141,9 @@ async def test_who_was_refused_by_a_cabinet_is_told_by_reason(town: Stores) -> N
         (B, "swap", "rejected", "no-full-battery", 900_000),
         (B, "swap", "rejected", "no-full-battery", 1_800_000),
     ]
-    async with town.database.write() as connection:
-        for number, (cabinet, kind, step, reason, at_ms) in enumerate(rows):
-            await connection.execute(
-                insert(t.swap).values(
-                    id=f"S{number}",
-                    cabinet=cabinet,
-                    rider="R1",
-                    kind=kind,
-                    idempotency_key=f"key-{number}",
-                    step=step,
-                    reason=reason,
-                    rank=80,
-                    open=False,
-                    created_ms=MIDNIGHT,
-                    updated_ms=MIDNIGHT + at_ms,
-                )
-            )
+    for number, (cabinet, kind, step, reason, at_ms) in enumerate(rows):
+        told = {"kind": kind, "step": step, "reason": reason, "updated_ms": MIDNIGHT + at_ms}
+        await add_swap(town, number, cabinet=cabinet, **told)
     span = MIDNIGHT, MIDNIGHT + 1_800_000, 900_000
     found = await town.console.refused_by_interval(*span, ("no-full-battery",))
     assert sorted(found) == [(A, 0, 2), (B, 1, 1)]
