@@ -235,10 +235,8 @@ def example_config(
         parts.append(_device(LOCK_BOARD, locks.type, "bus-locks", locks.address))
     if choice.lights:
         parts.append(_device(LIGHT_BOARD, choice.lights, "bus-a", 6))
-    if own_line:
-        parts.append(_device("meter", meter.type, "bus-meter", None))
-    else:
-        parts.append(_device("meter", meter.type, "bus-a", 10))
+    bus, number = ("bus-meter", None) if own_line else ("bus-a", 10)
+    parts.append(_device("meter", meter.type, bus, number))
     parts.append(_device("climate", "xy-md02", "bus-a", 20))
     addresses = charger.addresses or range(1, SLOTS + 1)
     for n in range(1, SLOTS + 1):

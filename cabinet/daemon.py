@@ -156,14 +156,7 @@ class _Daemon:
         self._uplink = self._make_uplink(engine, store, restored)
         self._kiosk = self._make_kiosk(engine)
         self._notifier = Notifier()
-        turns = {name: _turn_of(bus) for name, bus in self._wires.buses.items()}
-        turns["pump"] = lambda: self._pump.last_turn_ms
-        self._supervisor = Supervisor(
-            turns=turns,
-            notify=self._notifier,
-            watchdog_s=self._notifier.watchdog_s,
-            clock=clock,
-        )
+        self._supervisor = self._make_supervisor()
         self._metrics = Metrics(self.snapshot, self._wires.buses)
         self._pump.listen(self._metrics.on_outcome)
         self._pump.listen(SwapLog().on_outcome)
@@ -234,6 +227,16 @@ class _Daemon:
             raise ConfigError(
                 f"[web] {web.host}:{web.port} cannot be used; choose another port"
             ) from error
+
+    def _make_supervisor(self) -> Supervisor:
+        turns = {name: _turn_of(bus) for name, bus in self._wires.buses.items()}
+        turns["pump"] = lambda: self._pump.last_turn_ms
+        return Supervisor(
+            turns=turns,
+            notify=self._notifier,
+            watchdog_s=self._notifier.watchdog_s,
+            clock=self._clock,
+        )
 
     def _make_kiosk(self, engine: Engine) -> KioskDesk:
         cabinet, scanner = self._config.cabinet, self._config.scanner

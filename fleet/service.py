@@ -79,14 +79,7 @@ async def _run_with(
         if config.broker.tls:
             device = DeviceSide(config, clock)
         if config.broker.mode == "embedded":
-            broker = EmbeddedBroker(
-                host=config.broker.host,
-                port=config.broker.port,
-                folder=config.data_dir / "broker",
-                prefer=config.broker.prefer,
-                clock=clock,
-                authority=device.authority if device else None,
-            )
+            broker = _embedded(config, clock, device)
             await broker.start(
                 await stores.cabinets.credentials(),
                 await stores.enrolments.revoked(clock.wall_ms()),
@@ -113,6 +106,17 @@ async def _run_with(
             device.close()
         if broker is not None:
             await broker.stop()
+
+
+def _embedded(config: FleetConfig, clock: SystemClock, device: DeviceSide | None) -> EmbeddedBroker:
+    return EmbeddedBroker(
+        host=config.broker.host,
+        port=config.broker.port,
+        folder=config.data_dir / "broker",
+        prefer=config.broker.prefer,
+        clock=clock,
+        authority=device.authority if device else None,
+    )
 
 
 @contextmanager

@@ -83,13 +83,7 @@ class Fleet:
         self._keeper = SecretKeeper(config.data_dir)
         self._keeper.check()  # made at the start, and a damaged file stops it
         self._phone_key = phone_key(config.data_dir)
-        if broker is not None:
-            self.address, telemetry = broker.address, broker.telemetry_address
-        else:
-            self.address, telemetry = (
-                external_address(config.broker, device, user)
-                for user in (FLEET_USER, TELEMETRY_USER)
-            )
+        self.address, telemetry = _addresses(config, broker, device)
         self._revocations: Revocations | None = None
         if broker is None and device is not None:
             self._revocations = Revocations(device.authority, clock, self.address)
@@ -105,16 +99,7 @@ class Fleet:
         self.commands = self._commands(heard)
         self.ingest = self._ingest(heard, incarnation)
         self.desired = self._desired()
-        self.ordering = Ordering.of(
-            stores=stores,
-            live=self.live,
-            commands=self.commands,
-            desired=self.desired,
-            metrics=self.metrics,
-            clock=clock,
-            data_dir=config.data_dir,
-            keeper=self._keeper,
-        )
+        self.ordering = self._ordering()
         self.planner: Planner | None = None
         self.outlook: Outlook | None = None
         self.what_if: WhatIf | None = None
@@ -185,6 +170,18 @@ class Fleet:
             clock=self._clock,
             secrets=self._secrets_note if self._device else None,
             settings=self._stores.rollouts,
+        )
+
+    def _ordering(self) -> Ordering:
+        return Ordering.of(
+            stores=self._stores,
+            live=self.live,
+            commands=self.commands,
+            desired=self.desired,
+            metrics=self.metrics,
+            clock=self._clock,
+            data_dir=self._data_dir,
+            keeper=self._keeper,
         )
 
     def _operations(self) -> OperationService:
@@ -414,3 +411,15 @@ async def end(workers: Iterable[asyncio.Task[None]]) -> None:
         for worker in left:
             worker.cancel()
         _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+
+
+def _addresses(
+    config: FleetConfig, broker: EmbeddedBroker | None, device: DeviceSide | None
+) -> tuple[BrokerAddress, BrokerAddress]:
+    """Where events and where telemetry come in."""
+    if broker is not None:
+        return broker.address, broker.telemetry_address
+    events, telemetry = (
+        external_address(config.broker, device, user) for user in (FLEET_USER, TELEMETRY_USER)
+    )
+    return events, telemetry

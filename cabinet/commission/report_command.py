@@ -15,33 +15,42 @@ if TYPE_CHECKING:
     from cabinet.core.commission.advice import Language
     from cabinet.core.commission.findings import Finding
 
+_Config = Annotated[Path | None, typer.Option("--config", help="The cabinet's configuration.")]
+_Out = Annotated[Path | None, typer.Option("--out", help="The report, as JSON.")]
+_Page = Annotated[Path | None, typer.Option("--html", help="The report, to print.")]
+_Include = Annotated[
+    list[Path] | None,
+    typer.Option("--include", help="Output of another command's --json, like a slot walk."),
+]
+_NoChecks = Annotated[
+    bool, typer.Option("--no-checks", help="Only what is included, ask no device.")
+]
+_Technician = Annotated[str, typer.Option("--technician", help="Who commissioned it.")]
+_Key = Annotated[
+    Path | None,
+    typer.Option("--key", help="Ed25519 key; else the cabinet's own, in data_dir."),
+]
+_Verify = Annotated[
+    Path | None, typer.Option("--verify", help="Only verify this report, JSON or page.")
+]
+_Trusted = Annotated[
+    str, typer.Option("--trusted", help="Public key that it must be signed with, or a file.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 def report(
-    config: Annotated[
-        Path | None, typer.Option("--config", help="The cabinet's configuration.")
-    ] = None,
+    config: _Config = None,
     *,
-    out: Annotated[Path | None, typer.Option("--out", help="The report, as JSON.")] = None,
-    page: Annotated[Path | None, typer.Option("--html", help="The report, to print.")] = None,
-    include: Annotated[
-        list[Path] | None,
-        typer.Option("--include", help="Output of another command's --json, like a slot walk."),
-    ] = None,
-    no_checks: Annotated[
-        bool, typer.Option("--no-checks", help="Only what is included, ask no device.")
-    ] = False,
-    technician: Annotated[str, typer.Option("--technician", help="Who commissioned it.")] = "",
-    key: Annotated[
-        Path | None,
-        typer.Option("--key", help="Ed25519 key; else the cabinet's own, in data_dir."),
-    ] = None,
-    verify: Annotated[
-        Path | None, typer.Option("--verify", help="Only verify this report, JSON or page.")
-    ] = None,
-    trusted: Annotated[
-        str, typer.Option("--trusted", help="Public key that it must be signed with, or a file.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    out: _Out = None,
+    page: _Page = None,
+    include: _Include = None,
+    no_checks: _NoChecks = False,
+    technician: _Technician = "",
+    key: _Key = None,
+    verify: _Verify = None,
+    trusted: _Trusted = "",
+    as_json: _AsJson = False,
     lang: Annotated[str, typer.Option("--lang", help="en or zh; else the terminal's.")] = "",
 ) -> None:
     """Check doors, batteries, chargers and meter once more, add other results, and sign it all.

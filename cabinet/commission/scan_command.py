@@ -18,41 +18,56 @@ if TYPE_CHECKING:
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _Lang = Annotated[str, typer.Option("--lang", help="en or zh; else the terminal's.")]
+_Places = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Folders of ports, devices, tcp://host:port; else what is in /dev/serial/by-path, "
+        "/dev/yizhan/by-port and /run/yizhan."
+    ),
+]
+_Write = Annotated[
+    Path | None, typer.Option("--write", help="Write the proposed configuration here.")
+]
+_Force = Annotated[bool, typer.Option("--force", help="Also over an existing file.")]
+_CabinetId = Annotated[str, typer.Option("--id", help="The cabinet's id.")]
+_DataDir = Annotated[
+    str, typer.Option("--data-dir", help="Journal and keys; relative to the configuration.")
+]
+_Addresses = Annotated[
+    str, typer.Option("--addresses", help="Modbus addresses to ask, like 1-247.")
+]
+_Bauds = Annotated[str, typer.Option("--bauds", help="Only these speeds, like 9600,115200.")]
+_Thorough = Annotated[bool, typer.Option("--thorough", help="Every speed and parity: minutes.")]
+_Power = Annotated[
+    bool, typer.Option("--power", help="Hold the chargers' mains relays on meanwhile.")
+]
+_Other = Annotated[
+    list[str] | None,
+    typer.Option("--other", help="Serves something else: a port, or bus-a:5 for a board."),
+]
+_Port = Annotated[str, typer.Option("--port", help="Device or socket that the device is on.")]
+_Kind = Annotated[str, typer.Option("--type", help="Its type, as in `cabinetd devices`.")]
+_Old = Annotated[int, typer.Option("--from", min=1, max=247, help="Its present address.")]
+_New = Annotated[int, typer.Option("--to", min=1, max=247, help="The new one.")]
+_Baud = Annotated[
+    int | None,
+    typer.Option("--baud", min=300, max=1_000_000, help="Of the bus; else the type's own."),
+]
+_Parity = Annotated[str, typer.Option("--parity", help="N, E or O.")]
 
 
 def scan(
-    places: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Folders of ports, devices, tcp://host:port; else what is in /dev/serial/by-path, "
-            "/dev/yizhan/by-port and /run/yizhan."
-        ),
-    ] = None,
+    places: _Places = None,
     *,
-    write: Annotated[
-        Path | None, typer.Option("--write", help="Write the proposed configuration here.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also over an existing file.")] = False,
-    cabinet_id: Annotated[str, typer.Option("--id", help="The cabinet's id.")] = "DH-0001",
-    data_dir: Annotated[
-        str, typer.Option("--data-dir", help="Journal and keys; relative to the configuration.")
-    ] = "cabinet-data",
-    addresses: Annotated[
-        str, typer.Option("--addresses", help="Modbus addresses to ask, like 1-247.")
-    ] = "1-32",
-    bauds: Annotated[
-        str, typer.Option("--bauds", help="Only these speeds, like 9600,115200.")
-    ] = "",
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Every speed and parity: minutes.")
-    ] = False,
-    power: Annotated[
-        bool, typer.Option("--power", help="Hold the chargers' mains relays on meanwhile.")
-    ] = False,
-    other: Annotated[
-        list[str] | None,
-        typer.Option("--other", help="Serves something else: a port, or bus-a:5 for a board."),
-    ] = None,
+    write: _Write = None,
+    force: _Force = False,
+    cabinet_id: _CabinetId = "DH-0001",
+    data_dir: _DataDir = "cabinet-data",
+    addresses: _Addresses = "1-32",
+    bauds: _Bauds = "",
+    thorough: _Thorough = False,
+    power: _Power = False,
+    other: _Other = None,
     yes: _Yes = False,
     as_json: _Json = False,
     lang: _Lang = "",
@@ -221,16 +236,13 @@ def _write(proposal: Proposal, path: Path | None) -> str:
 
 
 def address(
-    port: Annotated[str, typer.Option("--port", help="Device or socket that the device is on.")],
-    kind: Annotated[str, typer.Option("--type", help="Its type, as in `cabinetd devices`.")],
-    old: Annotated[int, typer.Option("--from", min=1, max=247, help="Its present address.")],
-    new: Annotated[int, typer.Option("--to", min=1, max=247, help="The new one.")],
+    port: _Port,
+    kind: _Kind,
+    old: _Old,
+    new: _New,
     *,
-    baud: Annotated[
-        int | None,
-        typer.Option("--baud", min=300, max=1_000_000, help="Of the bus; else the type's own."),
-    ] = None,
-    parity: Annotated[str, typer.Option("--parity", help="N, E or O.")] = "N",
+    baud: _Baud = None,
+    parity: _Parity = "N",
     yes: _Yes = False,
     as_json: _Json = False,
     lang: _Lang = "",

@@ -152,13 +152,8 @@ def build(
     follows = np.array([site.standing is Standing.FOLLOWS for site in sites])
     stubborn = np.array([site.standing is Standing.STUBBORN for site in sites])
     reserve_w = np.stack([_reserve(grid, site, starts, interval_s) for site in sites])
-    socket_w = socket_loads(
-        [site.sockets if site.standing is Standing.FOLLOWS else () for site in sites],
-        starts,
-        now_ms,
-        interval_s,
-        forecast.socket_w,
-    )
+    told = [site.sockets if site.standing is Standing.FOLLOWS else () for site in sites]
+    socket_w = socket_loads(told, starts, now_ms, interval_s, forecast.socket_w)
     price = np.array([[region.price(minute) for minute in minutes] for region in grid.regions])
     most_w = most_to_charge(
         [site.own for site in sites], minutes, breaker_w=grid.power.breaker_w, own_w=own_w(grid)
@@ -168,13 +163,10 @@ def build(
     found, stock = _needs(
         grid, slot_arrays(sites, breaker_w), forecast, price, interval_s=interval_s, share=share
     )
-    for values in (found.low, found.high, found.step, found.few, found.urgent):
-        values[~follows] = 0
     lines = _lines(grid, reserve_w + socket_w, minutes, interval_s)
     hours = np.full(len(starts), interval_s / 3600)
     hours[0] *= share
-    held_wh = np.ceil(np.maximum(most_w - socket_most_w[:, None], 0) * hours).astype(np.int64)
-    np.minimum(found.step, held_wh, out=found.step)  # in quiet hours
+    _hold(found, follows, np.maximum(most_w - socket_most_w[:, None], 0), hours)
     return Problem(
         instance=_instance(
             grid, found, lines, price=price, hours=hours, interval_s=interval_s, peak_w=peak_w
@@ -192,6 +184,13 @@ def build(
         socket_w=socket_w,
         most_w=most_w,
     )
+
+
+def _hold(found: Needs, follows: NDArray[np.bool_], most_w: Ints, hours: Floats) -> None:
+    """Nothing for who does not follow, and no more than the others take, as in quiet hours."""
+    for values in (found.low, found.high, found.step, found.few, found.urgent):
+        values[~follows] = 0
+    np.minimum(found.step, np.ceil(most_w * hours).astype(np.int64), out=found.step)
 
 
 @dataclass(frozen=True, slots=True)
