@@ -34,7 +34,7 @@ STOP_S: Final = 1
 class _PeerProtocol(H11Protocol):
     """Puts whom the client's certificate stands for into the scope of every request."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # asyncio gives one
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         der = tls.getpeercert(binary_form=True) if tls is not None else None

@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from protocols.errors import MessageError
 
-TOKEN_PREFIX: Final = "yz1."  # noqa: S105
+TOKEN_PREFIX: Final = "yz1."  # noqa: S105 - no secret
 TOKEN_CHARS_MAX: Final = 400
 TOKEN_ID_BYTES: Final = 6
 SECRET_BYTES: Final = 16
@@ -38,8 +38,8 @@ RENEW_PATH: Final = "/device/v1/renew"
 
 #: Reason codes of refusals.
 TOKEN_UNKNOWN: Final = "token-unknown"  # noqa: S105 - a reason, not a secret
-TOKEN_USED: Final = "token-used"  # noqa: S105
-TOKEN_EXPIRED: Final = "token-expired"  # noqa: S105
+TOKEN_USED: Final = "token-used"  # noqa: S105 - no secret
+TOKEN_EXPIRED: Final = "token-expired"  # noqa: S105 - no secret
 WRONG_CABINET: Final = "wrong-cabinet"
 BAD_REQUEST: Final = "bad-csr"
 NO_CERTIFICATE: Final = "no-certificate"

@@ -23,7 +23,7 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         """Seconds that never jump."""
-        return time.monotonic()  # noqa: TID251
+        return time.monotonic()  # noqa: TID251 - this is the clock
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds."""

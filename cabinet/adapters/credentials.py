@@ -138,7 +138,7 @@ class Vault:
 
     def _target(self) -> str:
         try:
-            return os.readlink(self._folder / CURRENT)  # noqa: PTH115
+            return os.readlink(self._folder / CURRENT)  # noqa: PTH115 - the bare text of the link
         except OSError:
             return ""
 

@@ -163,9 +163,10 @@ class View:
     @property
     def meter(self) -> MeterReading | None:
         """The reading, unless it is too old."""
-        known = self.reading is not None
-        fresh = known and self.now_ms - self.reading.at_ms <= METER_AGE_MAX_MS  # type: ignore[union-attr]
-        return self.reading if fresh else None
+        reading = self.reading
+        if reading is None or self.now_ms - reading.at_ms > METER_AGE_MAX_MS:
+            return None
+        return reading
 
 
 @dataclass(frozen=True, slots=True)

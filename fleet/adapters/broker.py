@@ -114,7 +114,7 @@ class EmbeddedBroker:
         return self._address(TELEMETRY_USER)
 
     def _address(self, user: str) -> BrokerAddress:
-        host = "127.0.0.1" if self._place.host in {"0.0.0.0", "::", ""} else self._place.host  # noqa: S104
+        host = "127.0.0.1" if self._place.host in {"0.0.0.0", "::", ""} else self._place.host  # noqa: S104 - names what was configured
         if self._authority is None:
             return BrokerAddress(host, self._place.port, FLEET_USER, self._fleet_password)
         if user not in self._contexts:

@@ -48,7 +48,7 @@ async def write_sessions(
                 held = await entitlement_of(connection, session.rider, now_ms, to_spend=False)
                 terms = await terms_at(connection, cabinet, held, now_ms)
                 values = asdict(session) | terms | {"idempotency_key": f"told-{session.id}"}
-                row = {**values, "cabinet": cabinet}  # type: ignore[assignment]
+                row = {**values, "cabinet": cabinet}  # type: ignore[assignment]  # read like a row
                 await connection.execute(insert(own).values(**values))
         if row is None or row["cabinet"] != cabinet:
             continue  # nobody tells of another cabinet's

@@ -109,7 +109,7 @@ class StaffStore:
             await _log(connection, now_ms, by, "reset", name, "")
             return account_of(await _need(connection, name))
 
-    async def _change(  # noqa: PLR0917
+    async def _change(  # noqa: PLR0917 - the account and the line in the log
         self,
         name: str,
         values: dict[str, Any],
@@ -413,7 +413,7 @@ async def _link(
     return None if account.off else (LinkFor(row.purpose), account)
 
 
-async def _log(  # noqa: PLR0917
+async def _log(  # noqa: PLR0917 - the fields of one line
     connection: AsyncConnection, now_ms: int, by: str, action: str, name: str, words: str
 ) -> None:
     await append(

@@ -29,7 +29,7 @@ async def phone_page(request: Request, next: str = "/") -> Response:  # noqa: A0
 
 
 @router.post("/login")
-async def ask_code(request: Request, phone: _TEXT, next: _TEXT = "/") -> Response:  # noqa: A002
+async def ask_code(request: Request, phone: _TEXT, next: _TEXT = "/") -> Response:  # noqa: A002 - its public name
     """Send a code, to any number alike."""
     onwards = safe_next(next)
     query = {"next": onwards}
@@ -58,7 +58,7 @@ async def ask_code(request: Request, phone: _TEXT, next: _TEXT = "/") -> Respons
 
 
 @router.get("/login/code")
-async def code_page(request: Request, next: str = "/") -> Response:  # noqa: A002
+async def code_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - its public name
     """Second step: the code."""
     onwards = safe_next(next)
     try:
@@ -76,7 +76,7 @@ async def code_page(request: Request, next: str = "/") -> Response:  # noqa: A00
 
 
 @router.post("/login/code")
-async def enter_code(request: Request, code: _TEXT, next: _TEXT = "/") -> Response:  # noqa: A002
+async def enter_code(request: Request, code: _TEXT, next: _TEXT = "/") -> Response:  # noqa: A002 - its public name
     """Log in and go on to where the rider came from."""
     onwards = safe_next(next)
     response = RedirectResponse(onwards, SEE_OTHER)

@@ -80,7 +80,7 @@ async def events(request: Request, cabinet_id: str, type: _Word = "") -> Respons
 
 
 @router.get("/cabinets/{cabinet_id}/events.jsonl", dependencies=[needs(Permission.SEE_CABINETS)])
-async def events_export(request: Request, cabinet_id: str, type: _Word = "") -> Response:  # noqa: A002
+async def events_export(request: Request, cabinet_id: str, type: _Word = "") -> Response:  # noqa: A002 - the URL's word
     """The same as lines of JSON, as many as are given out at once."""
     web = web_of(request)
     view = await web.cabinets.get(cabinet_id)

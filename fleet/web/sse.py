@@ -180,7 +180,7 @@ class EventStream(Response, Generic[Item]):
         self._whole_first = whole_first
         self._gap_s = gap_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         """Stream until the browser leaves, the source or the right to it ends, or the server stops."""
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
@@ -310,7 +310,7 @@ class FanStream(Response):
         self._right = right
         self._again_s = again_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         """Stream until the browser leaves, the source or the right to it ends, or the server stops."""
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}

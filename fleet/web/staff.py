@@ -36,7 +36,7 @@ _Query = Annotated[str, Query(max_length=2_000)]
 
 
 @router.get("/login")
-async def login(request: Request, token: _Query = "", next: _Query = "/ops") -> Response:  # noqa: A002
+async def login(request: Request, token: _Query = "", next: _Query = "/ops") -> Response:  # noqa: A002 - its public name
     """The form; or a one-time link, which signs in or leads to where a password is chosen."""
     if not token:
         return sign_in_page(request, onwards=next)
@@ -142,7 +142,7 @@ async def _join(
 
 
 @router.get("/sso")
-async def to_provider(request: Request, next: _Query = "/ops") -> Response:  # noqa: A002
+async def to_provider(request: Request, next: _Query = "/ops") -> Response:  # noqa: A002 - its public name
     """Off to the identity provider."""
     web = web_of(request)
     if web.provider is None:

@@ -259,7 +259,7 @@ def _one(scenario: Scenario, bench: Bench, index: int, offered: set[str], *, qui
     return Run(
         wall_ms=clock.wall_ms(),
         scenario=scenario.name,
-        result=result,  # type: ignore[arg-type]
+        result=result,  # type: ignore[arg-type]  # a word of those above
         seconds=round(clock.monotonic_s() - began_s, 1),
         seed=scenario.seed,
         detail=detail,

@@ -176,7 +176,7 @@ def _old_reading_counts(patches: Patches) -> None:
 
 
 def _silence_counts_as_refused(patches: Patches) -> None:
-    unlocked = engine.Engine._unlocked  # noqa: SLF001
+    unlocked = engine.Engine._unlocked  # noqa: SLF001 - what is to be broken
 
     def deaf(self: Any, draft: Any, event: UnlockOutcome) -> None:
         if event.result is UnlockResult.NO_REPLY:
@@ -196,7 +196,7 @@ def _two_at_once(patches: Patches) -> None:
 
 
 def _foreign_accepted(patches: Patches) -> None:
-    refusal = swap_return._refusal  # noqa: SLF001
+    refusal = swap_return._refusal  # noqa: SLF001 - what is to be broken
 
     def mild(job: Any, pack: Any) -> str | None:
         return None if pack.trust is Trust.FOREIGN else refusal(job, pack)
@@ -218,7 +218,7 @@ def _ill_since_reserved(patches: Patches) -> None:
 
 def _booked_out_by_the_door(patches: Patches) -> None:
     row = swap_table.TABLE[AwaitPickup, Sensed]
-    taken = swap_pickup._taken  # noqa: SLF001
+    taken = swap_pickup._taken  # noqa: SLF001 - what is to be broken
 
     def blind(state: AwaitPickup, event: Any, ctx: Any) -> Any:
         if ctx.view.slot(state.job.slot_out or 0).door is Door.CLOSED:
