@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +13,9 @@ from msgspec import Struct
 from fleet.core.ledger import SwapState
 from protocols.errors import MessageError
 from protocols.messages import PAYLOAD_BYTES_MAX, Event, Status, decode
+
+#: Committed together: an inventory names 64 slots, and a statement takes 32,766 values.
+BATCH_EVENTS_MAX: Final = 200
 
 
 class Verdict(StrEnum):

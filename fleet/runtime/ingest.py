@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from fleet.core.arrears import Arrears
 from fleet.core.ingest import (
+    BATCH_EVENTS_MAX,
     Arrival,
     BatchOutcome,
     Claim,
@@ -37,7 +38,6 @@ from protocols.topics import Leaf
 log = logging.getLogger(__name__)
 
 BATCH_WAIT_S: Final = 0.02  # one fsync per batch; a lone event waits no longer than this
-BATCH_MAX: Final = 500
 EVENTS_MAX: Final = 10_000  # beyond it the cabinets' outboxes are the queue
 LATEST_WRITE_S: Final = 1.0
 STORE_RETRY_S: Final = 0.5
@@ -179,7 +179,9 @@ class Ingest:
                 await self._greet_all()
 
     async def _commit_batch(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+        # As many as one transaction takes: of two, what the first one changed would be told to nobody
+        # when the store goes away before the second, and the first is a repeat the next time.
+        batch = [self._queue.popleft() for _ in range(min(BATCH_EVENTS_MAX, len(self._queue)))]
         arrivals = [arrival for _, arrival in batch]
         while True:
             try:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fleet.core.batch import Plan
-from fleet.core.ingest import Arrival, BatchOutcome, Watermark
+from fleet.core.ingest import BATCH_EVENTS_MAX, Arrival, BatchOutcome, Watermark
 from fleet.store import tables as t
 from fleet.store.charging import charge_told, tell_again
 from fleet.store.custody import StaleFactsError, load_book, write_pending
@@ -21,7 +21,6 @@ from fleet.store.riders import riders_of
 from fleet.store.sessions import write_sessions
 from protocols.sockets import SocketBody
 
-BATCH_EVENTS_MAX: Final = 200  # an inventory names 64 slots, and a statement takes 32,766 values
 _STALE_TRIES_MAX: Final = 5
 _ERROR_CHARS_MAX: Final = 2_000
 

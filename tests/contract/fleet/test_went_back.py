@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from fleet.core.arrears import PATIENCE_MS
-from fleet.core.ingest import Watermark
+from fleet.core.ingest import Arrival, BatchOutcome, Watermark
 from fleet.runtime.hub import Hub
 from fleet.runtime.ingest import RENEW_GAP_MS, Ingest
 from fleet.runtime.live import LivePicture
 from fleet.runtime.metrics import FleetMetrics
+from fleet.store.engine import StoreError
 from fleet.stores import Stores
 from protocols import topics
 from protocols.messages import Ack, Status, Step, Telemetry, decode, encode
@@ -158,3 +159,32 @@ async def test_one_that_missed_the_greeting_is_told_again_by_what_it_has_written
     assert fleet.broker.acks == [], "it had no patience"
     fleet.ingest.on_message(topic, encode(written))
     assert await fleet.last_ack(A, 1) == Ack(epoch=1, seq=2, incarnation="first")
+
+
+async def test_what_was_stored_before_the_store_went_away_is_told_as_well(
+    fleet: Fleet, town: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, calls = town.events._commit, 0
+
+    async def away_once(arrivals: Sequence[Arrival], now_ms: int) -> BatchOutcome:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise StoreError("store: gone")
+        return await commit(arrivals, now_ms)
+
+    monkeypatch.setattr(town.events, "_commit", away_once)
+    reporter, swaps = Reporter(A), 130
+    reporter.seq = 2
+    for number in range(swaps):
+        for step in (Step.RESERVED, Step.CANCELLED):
+            event = reporter.step(f"T{number}", step)
+            fleet.ingest.on_message(topics.build(A, Leaf.EVENT), encode(event))
+    seen = {"result": "cancelled"}
+
+    def told() -> float:
+        return fleet.metrics.registry.get_sample_value("swap_attempts_total", seen) or 0
+
+    await until(lambda: fleet.broker.acks and fleet.broker.acks[-1][1].seq == 2 + 2 * swaps, "all")
+    await until(lambda: calls >= 3, "the store was away")
+    assert told() == swaps
