@@ -127,7 +127,7 @@ class _Daemon:
         trouble: str | None,
     ) -> None:
         self._config = config
-        self._clock = clock
+        self._clock, self._store = clock, store
         self._started_ms = clock.monotonic_ms()
         self._software = version("yizhan")
         voice = config.voice
@@ -160,7 +160,6 @@ class _Daemon:
         self._metrics = Metrics(self.snapshot, self._wires.buses)
         self._pump.listen(self._metrics.on_outcome)
         self._pump.listen(SwapLog().on_outcome)
-        self._store = store
         self._stop = asyncio.Event()
         self._pump.listen(self._leave)
 
