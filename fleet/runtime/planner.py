@@ -110,20 +110,24 @@ class Planner:
         self._sample_ms = max(SAMPLE_MS // rate, 1)
         self._metrics = metrics
         self.grid = grids.load()
-        self.ring = Ring(len(self.grid.ids), interval_s * 1_000)
-        self.orders: Orders | None = None
         self.alarms: set[str] = set()
-        self._demand = demand(self.grid)
+        self._take_cabinets(self.grid)
         self._slot: int | None = None  # the regular run that was last begun
         self._begun_ms: int | None = None
         self._early = ""
         self.planning = False  # a run is under way
         self._looked_ms: int | None = None
-        self._fresh: NDArray[np.bool_] | None = None
-        self._has_plan = np.zeros(len(self.grid.ids), bool)
         self._unruly = Unruly(self.grid.ids, UNRULY_MS // rate)
         self._far_slot: int | None = None  # in which being far from the plan was answered
         self._arrange()
+
+    def _take_cabinets(self, grid: Grid) -> None:
+        """Begin with these cabinets: what was measured and planned until now was of others."""
+        self.ring = Ring(len(grid.ids), self.interval_s * 1_000)
+        self._demand = self._make_demand(grid)
+        self.orders: Orders | None = None
+        self._fresh: NDArray[np.bool_] | None = None
+        self._has_plan = np.zeros(len(grid.ids), bool)
 
     def _arrange(self) -> None:
         self._deviations = Deviations(self.grid)
@@ -423,10 +427,7 @@ class Planner:
             return
         self._clear("grid")
         if grid.ids != self.grid.ids:
-            self.ring = Ring(len(grid.ids), self.interval_s * 1_000)
-            self._demand = self._make_demand(grid)
-            self.orders = self._fresh = None
-            self._has_plan = np.zeros(len(grid.ids), bool)
+            self._take_cabinets(grid)
             self._unruly = self._unruly.of(grid.ids)
         self.grid = grid
         self._arrange()
