@@ -156,9 +156,8 @@ class Query:
     q: str = ""
     state: str = ""
     station: str = ""
-    age: int = (
-        0  # minutes since the last report, at least; a cabinet never heard of is older than any
-    )
+    #: Minutes since the last report, at least; a cabinet never heard of is older than any.
+    age: int = 0
     sort: str = "id"
     page: int = 1
 
