@@ -23,6 +23,8 @@ _WORDS: Final = re.compile(r"[a-z_]+")
 #: Fields that stand in the form under another name than in the error.
 _CALLED: Final = {
     "soak_s": "soak_min",
+    "staff": "name",
+    "token": "name",
     "cabinets": "name",
     "limit_w": "limit_kw",
     "peak_price_per_kw": "peak_price",

@@ -25,6 +25,7 @@ from fleet.web.access import need_staff, needs
 from fleet.web.lasting import staff_changed
 from fleet.web.pages import OPS_CSS, page, web_of
 from fleet.web.proof import proven
+from fleet.web.refusal import again
 from fleet.web.rider import SEE_OTHER, notice_of, refused
 from fleet.web.signin import staff_port
 
@@ -77,7 +78,8 @@ async def add(
         scope = check_scope(places_of(stations), places_of(partners))
         token = await staff_port(request).add(name, check_role(role), scope, who.name)
     except _REFUSALS as error:
-        return refused(HERE, error)
+        typed = {"name": name, "role": role, "stations": stations, "partners": partners}
+        return await again(request, error, "new", typed, HERE, overview(request))
     return _shown(request, "access.link-for", _link(request, token), name=name)
 
 
@@ -149,7 +151,11 @@ async def add_token(  # noqa: PLR0917 - the fields of one form
         service = staff_port(request)
         _, text = await service.add_token(name, check_role(role), scope, chosen, days, who.name)
     except _REFUSALS as error:
-        return refused(HERE, error)
+        typed = {
+            "name": name, "role": role, "stations": stations, "partners": partners,
+            "days": str(days), "grants": " ".join(grants or ()),
+        }  # fmt: skip
+        return await again(request, error, "token", typed, HERE, overview(request))
     return _shown(request, "access.token-of", text, name=name)
 
 

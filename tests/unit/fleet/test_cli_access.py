@@ -62,3 +62,18 @@ def test_a_second_fleetd_leaves_the_first_administrators_link_alone(config: Path
     fleetd(config, "staff", "list")  # makes the data folder
     with only_one(config.parent / "data"):
         assert "another fleetd runs here" in fleetd(config, "run", code=1)
+
+
+def test_a_token_that_rests_is_named_and_taken_over(config: Path) -> None:
+    made = json.loads(fleetd(config, "token", "add", "grafana", "--role", "viewer", "--json"))
+    assert "rests" not in fleetd(config, "staff", "add", "li.na", "--role", "admin")
+    (token,) = json.loads(fleetd(config, "token", "list", "--json"))
+    assert token["maker"] is None, "it was made on the machine"
+    assert "goes on" in fleetd(config, "token", "adopt", made["id"])
+    fleetd(config, "token", "adopt", "yzt_never", code=1)
+
+
+def test_a_rollout_that_never_was_is_not_ended(config: Path) -> None:
+    said = ("--staff", "li.na", "--reason", "the disk was full")
+    fleetd(config, "rollout", "end", "01JD", *said, code=1)
+    fleetd(config, "rollout", "end", "01JD", "--staff", "li.na", "--reason", "", code=2)
