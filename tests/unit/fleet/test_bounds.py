@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from fleet.adapters.grid_file import GridFile
+from fleet.core.balance.grid import TEXT_CHARS_MAX
 from fleet.core.operations import Wish, check_wish
 from fleet.core.staff import TOKEN_DAYS_MAX, token_days
 from fleet.core.templates import Template
@@ -44,3 +48,15 @@ def test_an_order_for_the_whole_cabinet_names_no_slot() -> None:
     )
     with pytest.raises(InvalidError, match=r"slot 2: cabinet\.restart is for"):
         check_wish(wish, 12)
+
+
+def test_a_grid_file_of_any_size_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "grid.toml"
+    for size, told in ((4 * TEXT_CHARS_MAX, None), (4 * TEXT_CHARS_MAX + 1, "too much")):
+        with file.open("wb") as opened:
+            opened.truncate(size)
+        if told is None:
+            assert len(GridFile(file).text()) == size
+        else:
+            with pytest.raises(InvalidError, match=told):
+                GridFile(file).text()

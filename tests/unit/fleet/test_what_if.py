@@ -71,6 +71,13 @@ async def test_a_lower_limit_costs_more_holds_and_leaves_the_loop_alone(rig: Rig
     assert (rig.planner.orders, len(rig.published), dict(rig.notes), rig.planner.early) == before
 
 
+async def test_before_the_first_plan_there_is_nothing_to_compare_with() -> None:
+    asking = service(Rig(solve=solve_within, text=text_of_two()))
+    with pytest.raises(RefusedError, match="no plan yet") as caught:
+        await asking.what_if("fleet", Change(price_pct=150))
+    assert caught.value.code == "what-if-busy"
+
+
 async def test_each_part_of_the_fleet_and_a_time_of_the_day(rig: Rig) -> None:
     asking = service(rig)
     windowed = await asking.what_if("fleet", Change(limit_w=2_000, from_min=1_080, to_min=1_200))
