@@ -27,8 +27,8 @@ def diagnose(
     Works beside a running daemon and without one. Passwords, keys, tokens and telephone numbers are
     replaced wherever they stand. Look into it before you send it: tar tzf FILE.
     """
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415 - a quick --help
-    from cabinet.adapters.support_bundle import collect  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.adapters.support_bundle import collect
 
     now = SystemClock().now_utc()
     path = out or Path(f"cabinetd-{now:%Y%m%dT%H%M%SZ}.tar.gz")

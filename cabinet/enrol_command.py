@@ -31,13 +31,13 @@ def enrol(
     read from the terminal. The cabinet makes its own key, which never leaves it. What it had
     before is replaced in one step, or not at all.
     """
-    from cabinet.adapters import enrolment  # noqa: PLC0415 - a quick --help
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
-    from cabinet.adapters.credentials import Vault  # noqa: PLC0415
-    from cabinet.config import load  # noqa: PLC0415
-    from cabinet.errors import CabinetError, ConfigError, FleetUnreachableError  # noqa: PLC0415
-    from protocols.enrolment import parse_token  # noqa: PLC0415
-    from protocols.errors import MessageError  # noqa: PLC0415
+    from cabinet.adapters import enrolment
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.adapters.credentials import Vault
+    from cabinet.config import load
+    from cabinet.errors import CabinetError, ConfigError, FleetUnreachableError
+    from protocols.enrolment import parse_token
+    from protocols.errors import MessageError
 
     try:
         settings = load(config)

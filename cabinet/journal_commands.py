@@ -19,7 +19,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 )
 def check(config: _Config, *, as_json: _Json = False) -> None:
     """Tell whether the journal is sound, and what is in it. Changes nothing. Exit code 1: it is not."""
-    from cabinet.adapters import journal_file  # noqa: PLC0415 - a quick --help
+    from cabinet.adapters import journal_file
 
     report = journal_file.check(_path(config))
     if as_json:
@@ -56,10 +56,10 @@ def replace(
     The new one knows of no transaction and no latched trip, and takes what stands in the slots as
     given: look at the cabinet before you start the daemon.
     """
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from datetime import UTC, datetime
 
-    from cabinet.adapters import journal_file  # noqa: PLC0415
-    from cabinet.errors import StoreError  # noqa: PLC0415
+    from cabinet.adapters import journal_file
+    from cabinet.errors import StoreError
 
     path = _path(config)
     if path.exists() and journal_file.check(path).trouble is None and not force:
@@ -83,8 +83,8 @@ def replace(
 
 
 def _path(config: Path) -> Path:
-    from cabinet.adapters.store_schema import STORE_FILE  # noqa: PLC0415
-    from cabinet.config import ConfigProblemsError, load  # noqa: PLC0415
+    from cabinet.adapters.store_schema import STORE_FILE
+    from cabinet.config import ConfigProblemsError, load
 
     try:
         return load(config).cabinet.data_dir / STORE_FILE

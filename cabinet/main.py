@@ -51,12 +51,12 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every detail.")] = False,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; then everything is switched off."""
-    import asyncio  # noqa: PLC0415 - a quick --help
+    import asyncio
 
-    from cabinet import logs  # noqa: PLC0415
-    from cabinet.config import load  # noqa: PLC0415
-    from cabinet.daemon import serve  # noqa: PLC0415
-    from cabinet.errors import CabinetError  # noqa: PLC0415
+    from cabinet import logs
+    from cabinet.config import load
+    from cabinet.daemon import serve
+    from cabinet.errors import CabinetError
 
     try:
         loaded = load(config)

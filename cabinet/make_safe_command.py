@@ -22,8 +22,8 @@ async def switch_off(config: Config, clock: Clock) -> tuple[str, ...]:
 
     Siren and extinguisher stay as they are: whatever set them off may still be there.
     """
-    from cabinet.adapters.devices import DRIVERS  # noqa: PLC0415 - a quick --help
-    from cabinet.runtime.poller import Wires  # noqa: PLC0415
+    from cabinet.adapters.devices import DRIVERS
+    from cabinet.runtime.poller import Wires
 
     wires = Wires(config, clock, DRIVERS, left=(Output.SIREN, Output.EXTINGUISHER))
     serving = asyncio.create_task(wires.run(), name="wires")
@@ -48,7 +48,7 @@ def make_safe(
     Not beside a running daemon, which holds the lines. A relay that is on by lease drops by itself
     within seconds; this is the second wall, for what was switched on without one.
     """
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
 
     try:
         silent = asyncio.run(switch_off(load(config), SystemClock()))

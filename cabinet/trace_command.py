@@ -37,8 +37,8 @@ def trace(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a frame.")] = False,
 ) -> None:
     """Show the last frames on the wires of the running daemon, decoded."""
-    from cabinet.config import load  # noqa: PLC0415 - a quick --help
-    from cabinet.errors import CabinetError  # noqa: PLC0415
+    from cabinet.config import load
+    from cabinet.errors import CabinetError
 
     try:
         web = load(config).web
@@ -62,7 +62,7 @@ def trace(
 
 
 def _line(found: Any) -> str:
-    from protocols.trace import Direction, Frame, one_line  # noqa: PLC0415 - a quick --help
+    from protocols.trace import Direction, Frame, one_line
 
     frame = Frame(
         seq=found["seq"],

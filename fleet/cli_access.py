@@ -38,16 +38,16 @@ def staff_add(
     as_json: Json = False,
 ) -> None:
     """Make an account; prints the link, good once and for a day, by which it gets its password."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     link = go(oneshot.add(load(config), name, role, station or (), partner or ()))
     typer.echo(oneshot.to_json({"name": name, "link": link}) if as_json else link)
 
 
 @staff_app.command("list", epilog="Example: fleetd staff list --json --config fleet.toml")
-def staff_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def staff_list(config: ConfigFile, as_json: Json = False) -> None:
     """List accounts: name, role, where, second factor, whether off."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     accounts = go(oneshot.list_all(load(config)))
     if as_json:
@@ -68,9 +68,9 @@ def staff_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT0
 
 
 @staff_app.command("roles", epilog="Example: fleetd staff roles --json")
-def staff_roles(as_json: Json = False) -> None:  # noqa: FBT002
+def staff_roles(as_json: Json = False) -> None:
     """Print what each role may."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     roles = oneshot.role_table()
     if as_json:
@@ -93,7 +93,7 @@ def staff_role(
     as_json: Json = False,
 ) -> None:
     """Give an account this role, at these stations and partners; without any, everywhere."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     account = go(oneshot.change(load(config), name, role, station or (), partner or ()))
     where = _where(account.scope.stations, account.scope.partners)
@@ -102,19 +102,19 @@ def staff_role(
 
 
 @staff_app.command("disable", epilog="Example: fleetd staff disable zhang.wei --config fleet.toml")
-def staff_disable(name: Name, config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def staff_disable(name: Name, config: ConfigFile, as_json: Json = False) -> None:
     """Switch an account off; its sessions and links end at once, and its API tokens rest."""
     _switch(name, config, off=True, as_json=as_json)
 
 
 @staff_app.command("enable", epilog="Example: fleetd staff enable zhang.wei --config fleet.toml")
-def staff_enable(name: Name, config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def staff_enable(name: Name, config: ConfigFile, as_json: Json = False) -> None:
     """Switch an account on again."""
     _switch(name, config, off=False, as_json=as_json)
 
 
 def _switch(name: str, config: ConfigFile, *, off: bool, as_json: bool) -> None:
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     account = go(oneshot.switch(load(config), name, off=off))
     text = f"{account.name} is {'off' if account.off else 'on'}"
@@ -128,9 +128,9 @@ def _switch(name: str, config: ConfigFile, *, off: bool, as_json: bool) -> None:
 
 
 @staff_app.command("reset", epilog="Example: fleetd staff reset zhang.wei --config fleet.toml")
-def staff_reset(name: Name, config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def staff_reset(name: Name, config: ConfigFile, as_json: Json = False) -> None:
     """Take password, second factor and sessions; prints the link for a new password."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     link = go(oneshot.reset(load(config), name))
     typer.echo(oneshot.to_json({"name": name, "link": link}) if as_json else link)
@@ -145,7 +145,7 @@ def staff_link(
     as_json: Json = False,
 ) -> None:
     """Print a link that signs an account in, once, within the hour; it asks for no password."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     link = go(oneshot.sign_in_link(load(config), name, role))
     typer.echo(oneshot.to_json({"name": name, "link": link}) if as_json else link)
@@ -170,7 +170,7 @@ def token_add(
     as_json: Json = False,
 ) -> None:
     """Make an API token for `Authorization: Bearer`; it is printed this once and kept as a hash."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     made, text = go(
         oneshot.add_token(load(config), name, role, station or (), partner or (), grant or (), days)
@@ -179,10 +179,10 @@ def token_add(
 
 
 @token_app.command("list", epilog="Example: fleetd token list --json --config fleet.toml")
-def token_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def token_list(config: ConfigFile, as_json: Json = False) -> None:
     """List API tokens: id, beginning, name, role, where, until when, last use."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
-    from fleet.oneshot import utc_text  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
+    from fleet.oneshot import utc_text
 
     tokens = go(oneshot.list_tokens(load(config)))
     if as_json:
@@ -209,10 +209,10 @@ def token_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT0
 def token_adopt(
     token: Annotated[str, typer.Argument(help="Its id or its beginning.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Let a token go on without the account that made it, such as one that is off now."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     kept = go(oneshot.adopt(load(config), token))
     typer.echo(oneshot.to_json(kept) if as_json else f"{kept.prefix}… of {kept.name} goes on")
@@ -222,10 +222,10 @@ def token_adopt(
 def token_revoke(
     token: Annotated[str, typer.Argument(help="Its id or its beginning.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """End an API token at once."""
-    from fleet import oneshot_access as oneshot  # noqa: PLC0415
+    from fleet import oneshot_access as oneshot
 
     ended = go(oneshot.revoke(load(config), token))
     typer.echo(oneshot.to_json(ended) if as_json else f"{ended.prefix}… of {ended.name} is off")

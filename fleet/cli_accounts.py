@@ -52,7 +52,7 @@ def plan_add(
     What is used is counted from the ledger: a swap that handed nothing out counts nothing. With
     ``--quota-kwh`` so much energy from sockets is in the plan, and no more is given in a period.
     """
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     quota_wh = None if quota_kwh is None else round(quota_kwh * 1_000)
     wanted = Plan(plan, zh, en, per, price, currency, quota, days, default, quota_wh)
@@ -61,9 +61,9 @@ def plan_add(
 
 
 @plan_app.command("list", epilog="Example: fleetd rider-plan list -c fleet.toml")
-def plan_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def plan_list(config: ConfigFile, as_json: Json = False) -> None:
     """List the plans."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     plans = go(oneshot.list_plans(load(config)))
     if as_json:
@@ -89,7 +89,7 @@ def plan_default(
     plan: Annotated[str | None, typer.Argument(help="Id; none if left out.")] = None,
 ) -> None:
     """What riders without a plan of their own have."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     go(oneshot.make_default(load(config), plan))
     typer.echo(f"default plan: {plan or 'none'}")
@@ -106,7 +106,7 @@ def plan_give(
     days: Annotated[int | None, typer.Option(min=0, help="Until then; no end if left out.")] = None,
 ) -> None:
     """Give a rider a plan from now on, in place of the one before."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     typer.echo(f"{go(oneshot.subscribe(load(config), rider, plan, days))} has the plan {plan}")
 
@@ -131,7 +131,7 @@ def partner_add(
     phone: Annotated[str, typer.Option(help="Its riders' help line.")] = "",
 ) -> None:
     """Register a partner; prints its API token and the secret of its webhooks, once."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     wanted = Partner(partner, name, link_key, plan, quota_day, webhook, phone, colour)
     token, secret = go(oneshot.add_partner(load(config), wanted))
@@ -139,9 +139,9 @@ def partner_add(
 
 
 @partner_app.command("list", epilog="Example: fleetd partner list -c fleet.toml")
-def partner_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def partner_list(config: ConfigFile, as_json: Json = False) -> None:
     """List partners with what their riders used in the last 24 hours."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     partners = go(oneshot.list_partners(load(config)))
     if as_json:
@@ -158,7 +158,7 @@ def partner_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FB
 @partner_app.command("off", epilog="Example: fleetd partner off meituan -c fleet.toml")
 def partner_off(partner: PartnerId, config: ConfigFile) -> None:
     """A partner's riders take no more packs; they may give theirs back."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     go(oneshot.switch_partner(load(config), partner, off=True))
     typer.echo(f"partner {partner} is off")
@@ -167,7 +167,7 @@ def partner_off(partner: PartnerId, config: ConfigFile) -> None:
 @partner_app.command("on", epilog="Example: fleetd partner on meituan -c fleet.toml")
 def partner_on(partner: PartnerId, config: ConfigFile) -> None:
     """A partner's riders may swap again."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     go(oneshot.switch_partner(load(config), partner, off=False))
     typer.echo(f"partner {partner} is on")
@@ -176,7 +176,7 @@ def partner_on(partner: PartnerId, config: ConfigFile) -> None:
 @data_app.command("export", epilog="Example: fleetd rider-data export R0123456789AB -c fleet.toml")
 def data_export(rider: Rider, config: ConfigFile) -> None:
     """Print everything that is kept of a rider, as JSON."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     typer.echo(oneshot.to_json(go(oneshot.export(load(config), rider))))
 
@@ -189,7 +189,7 @@ def data_delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete what tells who a rider is; the ledger keeps the bare id. It can't be undone."""
-    from fleet import oneshot_accounts as oneshot  # noqa: PLC0415
+    from fleet import oneshot_accounts as oneshot
 
     if not yes:
         typer.confirm(f"Delete the account of {rider} for good?", abort=True)

@@ -30,13 +30,13 @@ def backup(
         Path | None, typer.Option("--dir", help="Instead: a folder, named by the time.")
     ] = None,
     keep: Annotated[int, typer.Option(min=1, max=1_000, help="In that folder: so many.")] = 14,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Copy the ledger while fleetd runs or not; PostgreSQL by its own pg_dump.
 
     The keys in the data folder are not in it; keep a copy of them apart.
     """
-    from fleet import backups  # noqa: PLC0415
+    from fleet import backups
 
     try:
         if (file is None) == (folder is None):
@@ -64,14 +64,14 @@ def drill(
     scratch: Annotated[
         str, typer.Option(help="PostgreSQL: the URL of an empty database to try it in.")
     ] = "",
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Put a backup back for trial, beside the ledger: migrate it, audit it, say what it holds.
 
     Neither the backup nor the ledger changes, and fleetd may run. Exit code 1 when an invariant of
     the ledger is broken.
     """
-    from fleet import backups  # noqa: PLC0415
+    from fleet import backups
 
     url = load(config).store_url
     try:
@@ -96,13 +96,13 @@ def drill(
 def restore(
     file: Annotated[Path, typer.Argument(help="What `fleetd backup` wrote.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Put a backup in the place of the ledger, with fleetd stopped; the present one is kept aside.
 
     At the next start cabinets send again the events that the backup does not know.
     """
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     answer = go(oneshot.restore(load(config), file))
     if as_json:
@@ -119,6 +119,6 @@ def restored(config: ConfigFile) -> None:
     Cabinets then send again the events that the backup does not know. A fleetd that was not told
     finds it out from the first cabinet to which it had acknowledged more than it now has.
     """
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     typer.echo(f"new incarnation {go(oneshot.restored(load(config)))}")

@@ -17,10 +17,10 @@ grid_app = typer.Typer(help="The grid that the 24-hour balance plans for.", no_a
 @grid_app.command("check", epilog="Example: fleetd grid check grid.toml")
 def check(
     file: Annotated[Path, typer.Argument(help="The grid, a TOML file.")],
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Check a grid; a mistake is named with key, value and what is expected."""
-    from fleet.adapters.grid_file import GridFile  # noqa: PLC0415
+    from fleet.adapters.grid_file import GridFile
 
     try:
         grid = GridFile(file).load()
@@ -55,7 +55,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a version of the grid as a file."""
-    from fleet import oneshot_grid as oneshot  # noqa: PLC0415
+    from fleet import oneshot_grid as oneshot
 
     text = go(oneshot.export(load(config), version))
     if out is None:
@@ -91,7 +91,7 @@ def import_file(
 
     It is checked as `grid check` does. From then on a change of the configured file is only told of.
     """
-    from fleet import oneshot_grid as oneshot  # noqa: PLC0415
+    from fleet import oneshot_grid as oneshot
 
     work = oneshot.import_file(load(config), file, begin=begin, reason=reason, revision=revision)
     version = go(work)
@@ -99,9 +99,9 @@ def import_file(
 
 
 @grid_app.command("history", epilog="Example: fleetd grid history -c fleet.toml --json")
-def history(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def history(config: ConfigFile, as_json: Json = False) -> None:
     """List the versions: from when, by whom, why."""
-    from fleet import oneshot_grid as oneshot  # noqa: PLC0415
+    from fleet import oneshot_grid as oneshot
 
     settings = load(config)
     revision, versions = go(oneshot.history(settings))
@@ -128,6 +128,6 @@ def history(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
 )
 def withdraw(config: ConfigFile, reason: Reason) -> None:
     """Take back the last version before it begins."""
-    from fleet import oneshot_grid as oneshot  # noqa: PLC0415
+    from fleet import oneshot_grid as oneshot
 
     typer.echo(f"version {go(oneshot.withdraw(load(config), reason))} is withdrawn")

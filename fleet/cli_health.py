@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("schema", epilog="Example: fleetd schema --config fleet.toml")(schema)
 
 
-def health(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def health(config: ConfigFile, as_json: Json = False) -> None:
     """Ask the running fleetd whether every part of it is there.
 
     Exit code 0: all of it; 1: a part is missing, and named; 3: it does not run or does not answer.
@@ -73,12 +73,12 @@ def _checks(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) and "checks" in found else {"checks": {}}
 
 
-def schema(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def schema(config: ConfigFile, as_json: Json = False) -> None:
     """Compare the database's schema with what this release knows; nothing is changed.
 
     Exit code 1: the database was migrated by a later release, which this one cannot work with.
     """
-    from fleet.store import schema as store  # noqa: PLC0415
+    from fleet.store import schema as store
 
     found = go(store.compare(load(config).store_url))
     if as_json:

@@ -25,14 +25,14 @@ def register(ledger_app: typer.Typer) -> None:
 def battery(
     serial: Annotated[str, typer.Argument(help="Serial of the battery.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Tell a battery's whole life in order: when, from where to where, by which swap, why.
 
     The last column names what each row was told by: the cabinet's event (cabinet/epoch/number), or
     papers. A row in brackets moved nothing: it is evidence of what the ledger knew already.
     """
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     state, life = go(oneshot.battery_life(load(config), serial))
     if as_json:
@@ -44,7 +44,7 @@ def battery(
 
 
 def _row(each: LifeView) -> tuple[str, ...]:
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     way = f"{each.from_holder} -> {each.to_holder}"
     swap = "-"
@@ -79,7 +79,7 @@ def rebuild(
 
     With fleetd stopped. What is changed goes into the log of orders.
     """
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     wrong = go(oneshot.rebuild(load(config), check_only=check))
     if as_json:

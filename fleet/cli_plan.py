@@ -36,8 +36,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Plan the next 24 hours: the cheapest charging within every limit, and how good it is."""
-    from fleet.adapters.plan_files import load_instance, load_plan, save_plan  # noqa: PLC0415
-    from fleet.core.balance.solve import solve  # noqa: PLC0415
+    from fleet.adapters.plan_files import load_instance, load_plan, save_plan
+    from fleet.core.balance.solve import solve
 
     try:
         problem = load_instance(instance)
@@ -54,7 +54,7 @@ def plan(
         _say("\n")
         save_plan(out, found)
         if plot is not None:
-            from fleet.adapters.plan_picture import draw_plan  # noqa: PLC0415
+            from fleet.adapters.plan_picture import draw_plan
 
             draw_plan(plot, problem, found)
     except (InvalidError, OSError) as error:
@@ -91,8 +91,8 @@ def plan_instance(
     ] = False,
 ) -> None:
     """Make an instance of the public benchmark. The profile of swaps is synthetic."""
-    from fleet.adapters.plan_files import save_instance  # noqa: PLC0415
-    from fleet.core.balance.generate import generate  # noqa: PLC0415
+    from fleet.adapters.plan_files import save_instance
+    from fleet.core.balance.generate import generate
 
     try:
         made = generate(cabinets, intervals, seed, day_ahead=day_ahead, regions=regions)
@@ -106,8 +106,8 @@ def plan_instance(
 
 def _prepare() -> None:
     """Compile, or load what was compiled before, on a problem of a few cabinets."""
-    from fleet.core.balance.generate import generate  # noqa: PLC0415
-    from fleet.core.balance.solve import solve  # noqa: PLC0415
+    from fleet.core.balance.generate import generate
+    from fleet.core.balance.solve import solve
 
     started_s = time.perf_counter()
     _say("\rpreparing (the first time takes about half a minute) …")

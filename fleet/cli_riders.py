@@ -22,10 +22,10 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept, and the rider may be
 def rider_add(
     config: ConfigFile,
     phone: Annotated[str, typer.Option(help="E.164, such as +8613800138000.")],
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Register a rider, or find the one of this phone; prints the id and the number."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     rider = go(oneshot.add(load(config), phone))
     if as_json:
@@ -37,11 +37,11 @@ def rider_add(
 @rider_app.command("list", epilog="Example: fleetd rider list --denied --config fleet.toml")
 def rider_list(
     config: ConfigFile,
-    denied: Annotated[bool, typer.Option("--denied", help="Only who is blocked.")] = False,  # noqa: FBT002
-    as_json: Json = False,  # noqa: FBT002
+    denied: Annotated[bool, typer.Option("--denied", help="Only who is blocked.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List riders: id, number, end of the phone number, and why one is blocked."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     riders = go(oneshot.list_all(load(config), denied_only=denied))
     if as_json:
@@ -60,7 +60,7 @@ def rider_list(
 )
 def rider_deny(rider: Rider, config: ConfigFile, reason: Reason) -> None:
     """Block a rider everywhere, also at cabinets without a network once they have heard of it."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     view = go(oneshot.judge(load(config), rider, reason, denied=True))
     typer.echo(f"{view.id} is blocked: {view.denied_reason}")
@@ -71,7 +71,7 @@ def rider_deny(rider: Rider, config: ConfigFile, reason: Reason) -> None:
 )
 def rider_allow(rider: Rider, config: ConfigFile, reason: Reason) -> None:
     """End a rider's block."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     typer.echo(f"{go(oneshot.judge(load(config), rider, reason, denied=False)).id} may swap again")
 
@@ -89,7 +89,7 @@ def rider_number(
     For a rider who was registered again, say after a backup was restored. What was done under the
     number becomes the rider's.
     """
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     claimed = go(oneshot.set_number(load(config), rider, number))
     typer.echo(f"{rider} has the number {number}; {claimed} batteries were booked over")
@@ -104,13 +104,13 @@ def ticket_issue(
     cabinet: Annotated[
         str | None, typer.Option(help="Valid there only; anywhere if left out.")
     ] = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Print the text of a ticket, to be shown as a QR code to a cabinet without a network.
 
     It lets the rider swap once, or pick up a battery if none is booked to him. Who asks is kept.
     """
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     view = go(oneshot.issue_ticket(load(config), rider, cabinet))
     if as_json:
@@ -125,20 +125,20 @@ def ticket_issue(
 
 
 @group_key_app.command("show", epilog="Example: fleetd group-key show --config fleet.toml")
-def group_key_show(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def group_key_show(config: ConfigFile, as_json: Json = False) -> None:
     """Name the keys by their ids; the keys themselves are never printed."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     _keys(go(oneshot.show_group_keys(load(config))), as_json=as_json)
 
 
 @group_key_app.command("rotate", epilog="Example: fleetd group-key rotate --config fleet.toml")
-def group_key_rotate(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def group_key_rotate(config: ConfigFile, as_json: Json = False) -> None:
     """Mint a new key; phones go on with the previous one until it is retired.
 
     Let every cabinet fetch the new key, then run `fleetd group-key retire`.
     """
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     _keys(go(oneshot.rotate_group_key(load(config))), as_json=as_json)
 
@@ -153,13 +153,13 @@ def group_key_retire(
     as_json: Json = False,
 ) -> None:
     """Forget the previous key, when every cabinet has the new one: phones change over."""
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     _keys(go(oneshot.retire_group_key(load(config), force=force)), as_json=as_json)
 
 
 def _keys(ids: dict[str, str | None], *, as_json: bool) -> None:
-    from fleet import oneshot_riders as oneshot  # noqa: PLC0415
+    from fleet import oneshot_riders as oneshot
 
     if as_json:
         typer.echo(oneshot.to_json(ids))
@@ -167,5 +167,5 @@ def _keys(ids: dict[str, str | None], *, as_json: bool) -> None:
         table([(name, key_id or "-") for name, key_id in ids.items()])
 
 
-def _blocked(denied: bool, reason: str) -> str:  # noqa: FBT001
+def _blocked(denied: bool, reason: str) -> str:
     return f"blocked: {reason}" if denied else ""

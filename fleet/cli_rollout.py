@@ -67,8 +67,8 @@ def template_set(
     as_json: Json = False,
 ) -> None:
     """Store the next version of a model's template; ``rollout start`` brings it to cabinets."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415 - heavy, and not for --help
-    from fleet.core.templates import parse_settings  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
+    from fleet.core.templates import parse_settings
 
     try:
         values = parse_settings(settings or [], own or [])
@@ -78,9 +78,9 @@ def template_set(
     _show(kept, as_json=as_json, text=f"{kept.model}: version {kept.version}")
 
 
-def template_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def template_list(config: ConfigFile, as_json: Json = False) -> None:
     """List the templates."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
 
     found = go(work.templates(load(config)))
     if as_json:
@@ -109,7 +109,7 @@ def template_assign(
     staff: Staff,
 ) -> None:
     """Say of which model cabinets are."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
 
     go(work.assign(load(config), model, cabinets, name=staff))
     typer.echo(f"{model}: {len(cabinets)} cabinets")
@@ -131,8 +131,8 @@ def rollout_start(
     as_json: Json = False,
 ) -> None:
     """Begin a roll-out; a running fleetd brings it about, stops it and takes it back."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
-    from fleet.core.rollout_model import parse_stages  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
+    from fleet.core.rollout_model import parse_stages
 
     try:
         percent = parse_stages(stages)
@@ -152,9 +152,9 @@ def rollout_start(
     _show(found, as_json=as_json, text=found.id)
 
 
-def rollout_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def rollout_list(config: ConfigFile, as_json: Json = False) -> None:
     """List the newest roll-outs."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
 
     found = go(work.rollouts(load(config)))
     if as_json:
@@ -163,10 +163,10 @@ def rollout_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FB
     table([(each.id, each.model, _progress(each), each.cause) for each in found])
 
 
-def rollout_show(rollout: Id, config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def rollout_show(rollout: Id, config: ConfigFile, as_json: Json = False) -> None:
     """Show one roll-out; exit code 1 when it was stopped or taken back."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
-    from fleet.core.rollout_model import Phase  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
+    from fleet.core.rollout_model import Phase
 
     found = go(work.rollout(load(config), rollout))
     _show(found, as_json=as_json, text=f"{found.model} {_progress(found)} {found.cause}".rstrip())
@@ -203,7 +203,7 @@ def rollout_end(
     rollout: Id, *, config: ConfigFile, staff: Staff, reason: Reason, as_json: Json = False
 ) -> None:
     """End one whose stored document is damaged; its cabinets keep what they were sent."""
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
 
     go(work.end_damaged(load(config), rollout, name=staff, reason=reason))
     _show({"id": rollout, "phase": "stopped"}, as_json=as_json, text=f"{rollout}: stopped")
@@ -212,8 +212,8 @@ def rollout_end(
 def _tell(
     signal: str, rollout: str, config: ConfigFile, staff: str, reason: str, *, as_json: bool
 ) -> None:
-    from fleet import oneshot_rollout as work  # noqa: PLC0415
-    from fleet.core.rollout_model import Signal  # noqa: PLC0415
+    from fleet import oneshot_rollout as work
+    from fleet.core.rollout_model import Signal
 
     found = go(work.order(load(config), rollout, Signal(signal), name=staff, reason=reason))
     _show(found, as_json=as_json, text=_progress(found))
@@ -230,7 +230,7 @@ def _rows(rollout: Rollout) -> Sequence[tuple[str, Any]]:
 
 def _show(value: object, *, as_json: bool, text: str) -> None:
     if as_json:
-        from fleet.oneshot import to_json  # noqa: PLC0415
+        from fleet.oneshot import to_json
 
         typer.echo(to_json(value))
     else:

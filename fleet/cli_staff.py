@@ -77,7 +77,7 @@ def cabinet_unload(
 def _work(
     kind: str, cabinet: str, config_file: Path, body: dict[str, Any], *, as_json: bool
 ) -> None:
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     fleet = open_local(load(config_file))
     try:
@@ -107,9 +107,9 @@ def _work(
 
 def open_local(config: Any) -> Any:
     """A session with the running fleetd of this configuration; its failure ends the program."""
-    from fleet.adapters.local import LocalFleet, running_url  # noqa: PLC0415
-    from fleet.adapters.secret_files import local_token  # noqa: PLC0415
-    from fleet.places import READY_FILE  # noqa: PLC0415
+    from fleet.adapters.local import LocalFleet, running_url
+    from fleet.adapters.secret_files import local_token
+    from fleet.places import READY_FILE
 
     try:
         url = running_url(config.data_dir / READY_FILE)
@@ -131,8 +131,8 @@ def audit_log(
 
     ``fleetd audit`` checks that no row was changed, taken out or put in.
     """
-    from fleet import oneshot  # noqa: PLC0415
-    from fleet.core.records import LogFilter  # noqa: PLC0415
+    from fleet import oneshot
+    from fleet.core.records import LogFilter
 
     rows = go(oneshot.log_rows(load(config), LogFilter(cabinet, staff, action, limit)))
     if as_json:

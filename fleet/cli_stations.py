@@ -39,7 +39,7 @@ def station_set(
     as_json: Json = False,
 ) -> None:
     """Make a station, or change what is given of it."""
-    from fleet import oneshot_stations as oneshot  # noqa: PLC0415
+    from fleet import oneshot_stations as oneshot
 
     given = {
         "name": name,
@@ -57,9 +57,9 @@ def station_set(
 
 
 @station_app.command("list", epilog="Example: fleetd station list --json --config fleet.toml")
-def station_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def station_list(config: ConfigFile, as_json: Json = False) -> None:
     """List stations with their cabinets and amenities."""
-    from fleet import oneshot_stations as oneshot  # noqa: PLC0415
+    from fleet import oneshot_stations as oneshot
 
     rows = go(oneshot.list_stations(load(config)))
     if as_json:
@@ -89,7 +89,7 @@ def station_cabinet(
     ] = None,
 ) -> None:
     """Say at which station a cabinet stands, with the sockets beside it."""
-    from fleet import oneshot_stations as oneshot  # noqa: PLC0415
+    from fleet import oneshot_stations as oneshot
 
     go(oneshot.place_cabinet(load(config), cabinet, station))
     typer.echo(f"{cabinet} stands at {station or 'no station'}")
@@ -112,7 +112,7 @@ def station_amenity(
 
     Kinds: repair-kit, first-aid-kit, sewing-kit, water, microwave, rest-area, toilet, shop.
     """
-    from fleet import oneshot_stations as oneshot  # noqa: PLC0415
+    from fleet import oneshot_stations as oneshot
 
     number = go(oneshot.set_amenity(load(config), station, amenity, note, state, remove=remove))
     typer.echo(f"amenity {number} at {station}: {'removed' if remove else state}")
@@ -127,7 +127,7 @@ def station_photo(
     config: ConfigFile,
 ) -> None:
     """Show riders a picture of the station."""
-    from fleet import oneshot_stations as oneshot  # noqa: PLC0415
+    from fleet import oneshot_stations as oneshot
 
     try:
         picture = oneshot.read_photo(file)

@@ -35,7 +35,7 @@ def cabinet_token(
 
     When it is used, the certificates that the cabinet had before are refused.
     """
-    from fleet import enrol_oneshot, oneshot  # noqa: PLC0415
+    from fleet import enrol_oneshot, oneshot
 
     answer = go(enrol_oneshot.renew_token(load(config), cabinet, hours))
     if as_json:
@@ -49,16 +49,16 @@ def cabinet_disable(
     config: ConfigFile,
 ) -> None:
     """Shut a cabinet out: its certificates and tokens are refused until it is enrolled again."""
-    from fleet import enrol_oneshot  # noqa: PLC0415
+    from fleet import enrol_oneshot
 
     go(enrol_oneshot.disable_cabinet(load(config), cabinet))
     typer.echo(f"{cabinet} is shut out; `fleetd cabinet token {cabinet}` lets it in again")
 
 
 @command_key_app.command("status", epilog="Example: fleetd command-key status --config fleet.toml")
-def command_key_status(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def command_key_status(config: ConfigFile, as_json: Json = False) -> None:
     """Show the public keys, and which cabinets have not fetched them yet."""
-    from fleet import enrol_oneshot  # noqa: PLC0415
+    from fleet import enrol_oneshot
 
     _show(go(enrol_oneshot.command_key_status(load(config))), as_json=as_json)
 
@@ -73,7 +73,7 @@ def command_key_rotate(
     as_json: Json = False,
 ) -> None:
     """Make the next key, which the cabinets then fetch; called again, let it sign from now on."""
-    from fleet import enrol_oneshot  # noqa: PLC0415
+    from fleet import enrol_oneshot
 
     _show(go(enrol_oneshot.rotate_command_key(load(config), force=force)), as_json=as_json)
 
@@ -86,7 +86,7 @@ def register(cabinet_app: typer.Typer) -> None:
 
 
 def _show(status: dict[str, Any], *, as_json: bool) -> None:
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     if as_json:
         typer.echo(oneshot.to_json(status))

@@ -73,12 +73,12 @@ app.add_typer(enrol_commands.command_key_app, name="command-key")
 @app.command(epilog="Example: fleetd run --config fleet.toml")
 def run(
     config: ConfigFile,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,  # noqa: FBT002
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; prints `ready URL` when the pages answer."""
-    from fleet import logs, oneshot_access, pages, service  # noqa: PLC0415
-    from fleet.adapters.clock import SystemClock  # noqa: PLC0415
-    from fleet.adapters.notify import READY, Notifier  # noqa: PLC0415
+    from fleet import logs, oneshot_access, pages, service
+    from fleet.adapters.clock import SystemClock
+    from fleet.adapters.notify import READY, Notifier
 
     loaded = _load(config)
     logs.start(loaded.log.format, "info" if verbose else loaded.log.level)
@@ -110,9 +110,9 @@ def example_config() -> None:
 
 
 @app.command(epilog="Example: fleetd audit --config fleet.toml")
-def audit(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def audit(config: ConfigFile, as_json: Json = False) -> None:
     """Check the ledger's invariants; exit code 1 when one is broken, and each is named."""
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     violations = _go(oneshot.audit(_load(config)))
     if as_json:
@@ -142,8 +142,8 @@ def cabinet_add(
     as_json: Json = False,
 ) -> None:
     """Register a cabinet and print the one-time token by which it joins; only a hash is kept."""
-    from fleet import oneshot  # noqa: PLC0415
-    from fleet.core.records import CabinetRecord  # noqa: PLC0415
+    from fleet import oneshot
+    from fleet.core.records import CabinetRecord
 
     record = CabinetRecord(cabinet, name or cabinet, slots, lat, lon)
     answer = _go(oneshot.add_cabinet(_load(config), record, hours))
@@ -156,9 +156,9 @@ def cabinet_add(
 
 
 @cabinet_app.command("list", epilog="Example: fleetd cabinet list --config fleet.toml")
-def cabinet_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FBT002
+def cabinet_list(config: ConfigFile, as_json: Json = False) -> None:
     """List the registered cabinets."""
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     records = _go(oneshot.list_cabinets(_load(config)))
     if as_json:
@@ -173,13 +173,13 @@ def cabinet_list(config: ConfigFile, as_json: Json = False) -> None:  # noqa: FB
 def battery_import(
     file: Annotated[Path, typer.Argument(help="CSV: serial,model,capacity_wh,holder.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Register batteries where the papers say they are.
 
     A battery that is known already keeps its place: sensors know better than papers.
     """
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     outcome = _go(oneshot.import_batteries(_load(config), file))
     if as_json:
@@ -194,10 +194,10 @@ def battery_import(
 def ledger_swap(
     swap: Annotated[str, typer.Argument(metavar="ID", help="Id of the swap.")],
     config: ConfigFile,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Show a swap and its movements."""
-    from fleet import oneshot  # noqa: PLC0415
+    from fleet import oneshot
 
     view = _go(oneshot.swap_view(_load(config), swap))
     if as_json:

@@ -73,10 +73,10 @@ def cabinet(
 
     Example: swapsim cabinet --run-dir /tmp/cabinet --http 8090 --tcp 5020
     """
-    import asyncio  # noqa: PLC0415
-    import ipaddress  # noqa: PLC0415
+    import asyncio
+    import ipaddress
 
-    from simulator.config import load  # noqa: PLC0415
+    from simulator.config import load
 
     try:
         loopback = ipaddress.IPv4Address(http_host).is_loopback
@@ -87,7 +87,7 @@ def cabinet(
         raise typer.BadParameter(message, param_hint="--http-host")
     try:
         loaded = load(config)
-        from simulator.serve import Options, serve  # noqa: PLC0415
+        from simulator.serve import Options, serve
 
         options = Options(run_dir.resolve(), http, http_host, tcp)
         asyncio.run(serve(loaded, options, _say_now))
@@ -101,7 +101,7 @@ def example_config() -> None:
 
     Example: swapsim example-config > cabinet.toml
     """
-    from simulator.config import EXAMPLE  # noqa: PLC0415
+    from simulator.config import EXAMPLE
 
     typer.echo(EXAMPLE, nl=False)
 
@@ -112,7 +112,7 @@ def check_config(path: Annotated[Path, typer.Argument(help="TOML file.")]) -> No
 
     Example: swapsim check-config cabinet.toml
     """
-    from simulator.config import load  # noqa: PLC0415
+    from simulator.config import load
 
     try:
         load(path)
@@ -199,8 +199,8 @@ def tui(
 
     Example: swapsim tui --url http://127.0.0.1:8090
     """
-    from simulator.control.client import call, find  # noqa: PLC0415
-    from simulator.texts import LANGUAGES, language_of  # noqa: PLC0415
+    from simulator.control.client import call, find
+    from simulator.texts import LANGUAGES, language_of
 
     if lang is not None and lang not in LANGUAGES:
         raise typer.BadParameter("zh or en", param_hint="--lang")
@@ -210,7 +210,7 @@ def tui(
         call(found, "GET", "/state")  # say before the screen is taken that nobody answers
     except SimulatorError as error:
         raise failed(error) from error
-    from simulator.tui.app import CabinetScreen  # noqa: PLC0415
+    from simulator.tui.app import CabinetScreen
 
     CabinetScreen(found, spoken).run()
 
@@ -242,7 +242,7 @@ def silent(
 
     Example: swapsim silent charger-03 on
     """
-    from urllib.parse import quote  # noqa: PLC0415
+    from urllib.parse import quote
 
     path = f"/devices/{quote(device, safe='')}/silent"
     ask(run_dir, http, "POST", path, {"silent": switch is Switch.ON})
@@ -376,7 +376,7 @@ def _slot_line(slot: Any) -> str:
 
 
 def _say_now(line: str) -> None:
-    import sys  # noqa: PLC0415
+    import sys
 
     typer.echo(line)
     sys.stdout.flush()

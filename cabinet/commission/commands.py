@@ -47,7 +47,7 @@ class _Work:
     """What a command reads first and says last: configuration, language, slots; findings."""
 
     def __init__(self, name: str, config: Path, lang: str, slot: str = "") -> None:
-        from cabinet.commission import terminal  # noqa: PLC0415 - a quick --help
+        from cabinet.commission import terminal
 
         self._name = name
         self.config = terminal.load_config(config)
@@ -56,7 +56,7 @@ class _Work:
 
     def finish(self, check: Callable[[Bench], Awaitable[list[Finding]]], *, as_json: bool) -> None:
         """Run the check on the bench and end with its findings and their exit code."""
-        from cabinet.commission import terminal  # noqa: PLC0415
+        from cabinet.commission import terminal
 
         found = terminal.on_bench(self.config, self.language, check)
         terminal.finish(self._name, found, as_json=as_json, language=self.language)
@@ -78,7 +78,7 @@ def locks(
     lang: _Lang = "",
 ) -> None:
     """Pulse every lock once and see its own door, and no other, open. OPENS DOORS, with --yes."""
-    from cabinet.commission import checks, terminal  # noqa: PLC0415 - a quick --help
+    from cabinet.commission import checks, terminal
 
     work = _Work("locks", config, lang, slot)
     sure = terminal.confirmed(
@@ -101,7 +101,7 @@ def door(
     lang: _Lang = "",
 ) -> None:
     """Read the door switches; with --watch see each change while somebody works the doors."""
-    from cabinet.commission import checks, terminal  # noqa: PLC0415
+    from cabinet.commission import checks, terminal
 
     work = _Work("door", config, lang, slot)
     work.finish(
@@ -112,7 +112,7 @@ def door(
 @commission.command(epilog="Example: cabinetd commission bms --config cabinet.toml --json")
 def bms(config: _Config, slot: _Slots = "", *, as_json: _Json = False, lang: _Lang = "") -> None:
     """Read every slot's battery: serial, cells, temperature, protections. Moves nothing."""
-    from cabinet.commission import checks, terminal  # noqa: PLC0415
+    from cabinet.commission import checks, terminal
 
     work = _Work("bms", config, lang, slot)
     work.finish(lambda bench: checks.batteries(bench, work.slots, terminal.tell), as_json=as_json)
@@ -133,7 +133,7 @@ def charger(
     lang: _Lang = "",
 ) -> None:
     """Read every charger. Without mains they are silent: --yes gives them mains meanwhile."""
-    from cabinet.commission import checks, terminal  # noqa: PLC0415
+    from cabinet.commission import checks, terminal
 
     work = _Work("charger", config, lang, slot)
     sure = terminal.confirmed("Switch the chargers' mains on meanwhile?", yes=yes)
@@ -146,7 +146,7 @@ def charger(
 @commission.command(epilog="Example: cabinetd commission meter --config cabinet.toml")
 def meter(config: _Config, *, as_json: _Json = False, lang: _Lang = "") -> None:
     """Read the energy meter and the climate sensor. Moves nothing."""
-    from cabinet.commission import checks, terminal  # noqa: PLC0415
+    from cabinet.commission import checks, terminal
 
     work = _Work("meter", config, lang)
     work.finish(lambda bench: checks.meters(bench, terminal.tell), as_json=as_json)
@@ -176,9 +176,9 @@ def slot_walk(
     measured, the door opens again, the battery comes out. No key is pressed, so a script with other
     hands can do it too. OPENS DOORS and charges, with --yes.
     """
-    from cabinet.commission import checks, terminal, texts  # noqa: PLC0415
-    from cabinet.core.commission.judge import PackKind  # noqa: PLC0415
-    from cabinet.core.commission.walk import Limits, Stage  # noqa: PLC0415
+    from cabinet.commission import checks, terminal, texts
+    from cabinet.core.commission.judge import PackKind
+    from cabinet.core.commission.walk import Limits, Stage
 
     work = _Work("slot-walk", config, lang, slot)
     if not terminal.confirmed(

@@ -58,8 +58,8 @@ def report(
     Moves nothing: locks and charge come from --include. --verify tells whether a report is as it
     was signed; a printed page is verified to its last letter.
     """
-    from cabinet.commission import terminal  # noqa: PLC0415 - a quick --help
-    from cabinet.commission.report import ReportError  # noqa: PLC0415
+    from cabinet.commission import terminal
+    from cabinet.commission.report import ReportError
 
     try:
         if verify is not None:
@@ -87,10 +87,10 @@ def report(
 def _findings(
     config: Config, include: Sequence[Path], language: Language, *, checks: bool
 ) -> tuple[Finding, ...]:
-    from cabinet.commission import checks as checking  # noqa: PLC0415
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.commission.bench import Bench  # noqa: PLC0415
-    from cabinet.commission.report import findings_in, merge  # noqa: PLC0415
+    from cabinet.commission import checks as checking
+    from cabinet.commission import terminal
+    from cabinet.commission.bench import Bench
+    from cabinet.commission.report import findings_in, merge
 
     parts = [findings_in(path) for path in include]
     slots = terminal.slots_of("", config)
@@ -112,11 +112,11 @@ def _findings(
 def _signed(
     config: Config, findings: tuple[Finding, ...], technician: str, key: Path | None
 ) -> Report:
-    from importlib.metadata import version  # noqa: PLC0415
+    from importlib.metadata import version
 
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.commission.report import (  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.commission import terminal
+    from cabinet.commission.report import (
         FORMAT,
         KEY_FILE,
         Report,
@@ -149,8 +149,8 @@ def _signed(
 
 
 def _save(made: Report, out: Path | None, page: Path | None, language: Language) -> None:
-    from cabinet.commission.page import render  # noqa: PLC0415
-    from cabinet.commission.report import encode  # noqa: PLC0415
+    from cabinet.commission.page import render
+    from cabinet.commission.report import encode
 
     for path, data in ((out, encode(made)), (page, render(made, language))):
         if path is not None:
@@ -160,10 +160,10 @@ def _save(made: Report, out: Path | None, page: Path | None, language: Language)
 
 def _verify(path: Path, trusted: str, *, as_json: bool) -> None:
     """Say whether it is genuine; exit code 1 when it is not."""
-    import json  # noqa: PLC0415
+    import json
 
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.commission.report import fingerprint  # noqa: PLC0415
+    from cabinet.commission import terminal
+    from cabinet.commission.report import fingerprint
 
     made, wrong = judge_file(path, trusted)
     if as_json:
@@ -188,8 +188,8 @@ def judge_file(path: Path, trusted: str) -> tuple[Report, str | None]:
         ReportError: it is no report.
         OSError: it cannot be read.
     """
-    from cabinet.commission.page import render  # noqa: PLC0415
-    from cabinet.commission.report import decode, is_genuine  # noqa: PLC0415
+    from cabinet.commission.page import render
+    from cabinet.commission.report import decode, is_genuine
 
     data = path.read_bytes()
     made = decode(data)

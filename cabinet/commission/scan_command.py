@@ -78,12 +78,12 @@ def scan(
     and the slots' relays of the standard wiring are held on for the time of a second look; which
     relays these are is told first. No lock relay is touched.
     """
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415 - a quick --help
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.commission.ports import PlaceError, find  # noqa: PLC0415
-    from cabinet.commission.scanning import Scan  # noqa: PLC0415
-    from cabinet.core.commission.scan_plan import Wish, parse_addresses  # noqa: PLC0415
-    from protocols.devices import DEVICES  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.commission import terminal
+    from cabinet.commission.ports import PlaceError, find
+    from cabinet.commission.scanning import Scan
+    from cabinet.core.commission.scan_plan import Wish, parse_addresses
+    from protocols.devices import DEVICES
 
     language = terminal.language_of(lang)
     if write is not None and write.exists() and not force:
@@ -123,17 +123,17 @@ def _look(
     looker: Scan, ports: Sequence[Port], others: Sequence[str], *, ask: bool, yes: bool
 ) -> tuple[tuple[PortFound, ...], bool]:
     """Everything that answers; whether the chargers had mains meanwhile."""
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.core.commission.findings import Cause  # noqa: PLC0415
-    from cabinet.core.commission.inventory import judge_scan  # noqa: PLC0415
-    from cabinet.core.commission.proposal import (  # noqa: PLC0415
+    from cabinet.commission import terminal
+    from cabinet.core.commission.findings import Cause
+    from cabinet.core.commission.inventory import judge_scan
+    from cabinet.core.commission.proposal import (
         place_boards,
         power_pins,
         slot_ports,
         without,
     )
-    from cabinet.core.commission.scan_plan import estimate_s, plan  # noqa: PLC0415
-    from cabinet.errors import CabinetError  # noqa: PLC0415
+    from cabinet.core.commission.scan_plan import estimate_s, plan
+    from cabinet.errors import CabinetError
 
     most_s = estimate_s(plan(looker.types, looker.wish), looker.wish)
     terminal.tell(
@@ -182,11 +182,11 @@ def _conclude(
     language: Any,
 ) -> None:
     """Print what was found, and propose, check and write the configuration."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.core.commission.inventory import judge_scan  # noqa: PLC0415
-    from cabinet.core.commission.proposal import Names, propose, without  # noqa: PLC0415
+    from cabinet.commission import terminal
+    from cabinet.core.commission.inventory import judge_scan
+    from cabinet.core.commission.proposal import Names, propose, without
 
     findings = judge_scan(found, looker.types, powered=powered)
     names = Names(wanted.cabinet, wanted.data_dir)
@@ -218,7 +218,7 @@ def _conclude(
 
 def _write(proposal: Proposal, path: Path | None) -> str:
     """Write what passes the daemon's own check; returns the path, or nothing."""
-    from cabinet.config import ConfigProblemsError, parse  # noqa: PLC0415
+    from cabinet.config import ConfigProblemsError, parse
 
     if path is None or not proposal.text:
         return ""
@@ -251,14 +251,14 @@ def address(
 
     What is at risk is told first. Without --yes nothing is sent.
     """
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
-    from cabinet.commission import terminal  # noqa: PLC0415
-    from cabinet.commission.address import Change, change  # noqa: PLC0415
-    from cabinet.commission.ports import PlaceError, find, trouble  # noqa: PLC0415
-    from cabinet.core.commission.addressing import RULES, risks  # noqa: PLC0415
-    from cabinet.core.commission.findings import Check, bad  # noqa: PLC0415
-    from cabinet.core.commission.scan_plan import Setting  # noqa: PLC0415
-    from protocols.devices import DEVICES  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.commission import terminal
+    from cabinet.commission.address import Change, change
+    from cabinet.commission.ports import PlaceError, find, trouble
+    from cabinet.core.commission.addressing import RULES, risks
+    from cabinet.core.commission.findings import Check, bad
+    from cabinet.core.commission.scan_plan import Setting
+    from protocols.devices import DEVICES
 
     language = terminal.language_of(lang)
     if kind not in RULES:

@@ -75,7 +75,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def load_config(path: Path) -> Config:
     """The configuration; ends with every fault named when it is wrong."""
-    from cabinet.config import ConfigProblemsError, load  # noqa: PLC0415 - a quick --help
+    from cabinet.config import ConfigProblemsError, load
 
     try:
         return load(path)
@@ -87,9 +87,9 @@ def on_bench(
     config: Config, language: Language, work: Callable[[Bench], Awaitable[list[Finding]]]
 ) -> list[Finding]:
     """Do this with the configured devices; ends with cause and next step when a port is taken."""
-    from cabinet.adapters.clock import SystemClock  # noqa: PLC0415
-    from cabinet.commission.bench import PortTroubleError, open_bench  # noqa: PLC0415
-    from cabinet.errors import CabinetError  # noqa: PLC0415
+    from cabinet.adapters.clock import SystemClock
+    from cabinet.commission.bench import PortTroubleError, open_bench
+    from cabinet.errors import CabinetError
 
     async def opened() -> list[Finding]:
         async with open_bench(config, SystemClock(config.cabinet.clock)) as bench:
@@ -113,7 +113,7 @@ def on_bench(
 
 def slots_of(text: str, config: Config) -> tuple[int, ...]:
     """``--slot 1-3,7`` as numbers; empty: all of them. Ends when there is no such slot."""
-    from cabinet.core.commission.scan_plan import parse_addresses  # noqa: PLC0415
+    from cabinet.core.commission.scan_plan import parse_addresses
 
     every = tuple(slot.number for slot in config.slots)
     if not text:
@@ -180,7 +180,7 @@ def grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 def lines(group: Sequence[Finding], language: Language) -> str:
     """Findings for people: verdict, what, what was seen; below it cause and next step."""
-    from cabinet.commission.texts import (  # noqa: PLC0415
+    from cabinet.commission.texts import (
         check_name,
         facts_text,
         subject_name,

@@ -221,7 +221,7 @@ class Commands:
             about = {"cabinet": cabinet}  # and it is repeated
             log.warning("cabinet %s: %s not sent: %s", cabinet, leaf.value, error, extra=about)
 
-    async def _settle(self, command: QueuedCommand, result: Result | None, sent: bool) -> None:  # noqa: FBT001
+    async def _settle(self, command: QueuedCommand, result: Result | None, sent: bool) -> None:
         state = "expired" if result is None else result.outcome
         reason = NO_ANSWER if result is None else result.reason
         about = {"cabinet": command.cabinet, "command": command.id, "swap": command.swap_id}

@@ -93,7 +93,7 @@ def run(
             typer.echo(_line(found))
     _remember(history, runs)
     if as_json:
-        import msgspec  # noqa: PLC0415
+        import msgspec
 
         print_json(msgspec.to_builtins(runs))
     else:
@@ -118,7 +118,7 @@ def step(
     http: Http = None,
 ) -> None:
     """Play one scenario, and wait for Enter before each step."""
-    from simulator.scenario.run import Player  # noqa: PLC0415
+    from simulator.scenario.run import Player
 
     try:
         (scenario,) = _chosen([name], None, everything=False)
@@ -136,7 +136,7 @@ def step(
 @scenario_app.command("check", epilog="Example: swapsim scenario check my.yaml")
 def check(paths: Annotated[list[Path], typer.Argument(help="Files.")]) -> None:
     """Check files without playing them; exit 1 names file, line and key of a mistake."""
-    from simulator.scenario.load import load  # noqa: PLC0415
+    from simulator.scenario.load import load
 
     bad = False
     for path in paths:
@@ -153,11 +153,11 @@ def check(paths: Annotated[list[Path], typer.Argument(help="Files.")]) -> None:
 @scenario_app.command("list", epilog="Example: swapsim scenario list --json")
 def listed(*, as_json: Json = False) -> None:
     """The built-in scenarios, and what each of them covers."""
-    from simulator.scenario.load import library  # noqa: PLC0415
+    from simulator.scenario.load import library
 
     found = library().values()
     if as_json:
-        import msgspec  # noqa: PLC0415
+        import msgspec
 
         print_json(msgspec.to_builtins(list(found)))
         return
@@ -174,9 +174,9 @@ def past(
     as_json: Json = False,
 ) -> None:
     """What was run, when, and how it ended."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from simulator.scenario.history import default_file, read  # noqa: PLC0415
+    from simulator.scenario.history import default_file, read
 
     runs = [each for each in read(history or default_file()) if _wanted(each, failed=only_failed)]
     if as_json:
@@ -190,7 +190,7 @@ def past(
 @scenario_app.command("schema", epilog="Example: swapsim scenario schema > scenario.schema.json")
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors and checkers."""
-    from simulator.scenario.model import json_schema  # noqa: PLC0415
+    from simulator.scenario.model import json_schema
 
     print_json(json_schema())
 
@@ -207,8 +207,8 @@ def record(
     transactions: Annotated[int, typer.Option(min=1, help="End after so many.")] = 1,
 ) -> None:
     """Watch a cabinet, real or simulated, and write what happened as a scenario to replay."""
-    from simulator.scenario.cabinet import CabinetLink, check_url  # noqa: PLC0415
-    from simulator.scenario.record import Recorder, scenario_text  # noqa: PLC0415
+    from simulator.scenario.cabinet import CabinetLink, check_url
+    from simulator.scenario.record import Recorder, scenario_text
 
     clock, recorder, ended, active = SystemClock(), Recorder(), 0, False
     try:
@@ -234,10 +234,10 @@ def record(
 
 def _one(scenario: Scenario, bench: Bench, index: int, offered: set[str], *, quiet: bool) -> Run:
     """Play one scenario with riders of its own."""
-    import dataclasses  # noqa: PLC0415
+    import dataclasses
 
-    from simulator.scenario.history import Run  # noqa: PLC0415
-    from simulator.scenario.run import Player  # noqa: PLC0415
+    from simulator.scenario.history import Run
+    from simulator.scenario.run import Player
 
     clock, detail, result = SystemClock(), "", "passed"
     began_s = clock.monotonic_s()
@@ -267,7 +267,7 @@ def _one(scenario: Scenario, bench: Bench, index: int, offered: set[str], *, qui
 
 
 def _chosen(names: list[str], tag: str | None, *, everything: bool) -> list[Scenario]:
-    from simulator.scenario.load import library, load  # noqa: PLC0415
+    from simulator.scenario.load import library, load
 
     known = library()
     if everything:
@@ -291,11 +291,11 @@ def _bench(
     group_key: Path | None,
     restart: str | None,
 ) -> Bench:
-    from protocols.errors import MessageError  # noqa: PLC0415
-    from protocols.offline import parse_group_keys  # noqa: PLC0415
-    from simulator.control.client import call, find  # noqa: PLC0415
-    from simulator.scenario.cabinet import CabinetLink, check_url  # noqa: PLC0415
-    from simulator.scenario.run import Bench  # noqa: PLC0415
+    from protocols.errors import MessageError
+    from protocols.offline import parse_group_keys
+    from simulator.control.client import call, find
+    from simulator.scenario.cabinet import CabinetLink, check_url
+    from simulator.scenario.run import Bench
 
     clock = SystemClock()
     path = group_key or Path(_lacking("--group-key"))
@@ -320,10 +320,10 @@ def _bench(
 
 def _with_tickets(bench: Bench, path: Path | None) -> Bench:
     """The bench with the key that signs tickets; raise ConfigError when the file holds none."""
-    import dataclasses  # noqa: PLC0415
+    import dataclasses
 
-    from protocols.errors import MessageError  # noqa: PLC0415
-    from protocols.signing import public_of  # noqa: PLC0415
+    from protocols.errors import MessageError
+    from protocols.signing import public_of
 
     if path is None:
         return bench
@@ -341,7 +341,7 @@ def _lacking(option: str) -> str:
 
 
 def _remember(path: Path | None, runs: list[Run]) -> None:
-    from simulator.scenario.history import add, default_file  # noqa: PLC0415
+    from simulator.scenario.history import add, default_file
 
     try:
         add(path or default_file(), runs)
@@ -358,7 +358,7 @@ def _line(run: Run) -> str:
 
 
 def _step_line(number: int, told: Step) -> str:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     body: Any = msgspec.to_builtins(told)
     note = body.pop("note", None)

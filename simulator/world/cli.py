@@ -36,7 +36,7 @@ def fuzz(
 
     Example: swapsim fuzz --seeds 1..2000 --swaps 50 --jobs 2
     """
-    from simulator.world import campaign, mutants  # noqa: PLC0415
+    from simulator.world import campaign, mutants
 
     if broken == "list":
         _list_mutants(as_json=as_json)
@@ -71,7 +71,7 @@ def _range(text: str | None) -> range:
 
 
 def _list_mutants(*, as_json: bool) -> None:
-    from simulator.world.mutants import MUTANTS  # noqa: PLC0415
+    from simulator.world.mutants import MUTANTS
 
     if as_json:
         typer.echo(json.dumps({mutant.name: mutant.guard for mutant in MUTANTS.values()}, indent=2))
@@ -81,8 +81,8 @@ def _list_mutants(*, as_json: bool) -> None:
 
 
 def _one(seed: int, swaps: int, broken: str | None, trace: Path | None, *, as_json: bool) -> None:
-    from simulator.world import fuzz as engine  # noqa: PLC0415
-    from simulator.world import mutants  # noqa: PLC0415
+    from simulator.world import fuzz as engine
+    from simulator.world import mutants
 
     with mutants.broken(broken):
         verdict = engine.run(seed, swaps, want_trace=True)
@@ -102,7 +102,7 @@ def _one(seed: int, swaps: int, broken: str | None, trace: Path | None, *, as_js
 
 
 def _show(verdict: Verdict, swaps: int, broken: str | None) -> None:
-    from simulator.world import campaign  # noqa: PLC0415
+    from simulator.world import campaign
 
     for line in campaign.tail(verdict, TAIL_LINES):
         typer.echo(line)
@@ -133,7 +133,7 @@ def _sum_up(tally: Tally, swaps: int, broken: str | None, *, as_json: bool) -> N
 
 
 def _facts(verdict: Verdict, swaps: int, broken: str | None) -> dict[str, Any]:
-    from simulator.world import campaign  # noqa: PLC0415
+    from simulator.world import campaign
 
     return {
         "seed": verdict.seed,

@@ -36,8 +36,8 @@ def day(
     Example: swapsim day --cabinets 1000 --days 7 --swaps-per-day 30 --seeds 1..3 --policy all
     """
     try:
-        from simulator.world import day as engine  # noqa: PLC0415
-        from simulator.world import day_table, day_town  # noqa: PLC0415
+        from simulator.world import day as engine
+        from simulator.world import day_table, day_town
     except ModuleNotFoundError as error:
         typer.echo(
             f"swapsim day plans with the fleet's planner and lacks {error.name}: "
@@ -64,7 +64,7 @@ def day(
 def _show(
     results: list[list[Result]], setting: dict[str, float], seeds: range, *, as_json: bool
 ) -> None:
-    from simulator.world import day_table  # noqa: PLC0415
+    from simulator.world import day_table
 
     rows = day_table.rows(results)
     if as_json:
