@@ -112,6 +112,7 @@ class Ingest:
         self._greet: set[str] = set()  # cabinets that came online and want their watermark
         self._arrears = Arrears()
         self._claims: dict[str, Claim] = {}  # what each said, not yet held against the store
+        self._unreached: dict[str, Watermark] = {}  # acknowledgements that the broker did not take
 
     def on_message(self, topic: str, payload: bytes) -> None:
         """Take one message; never raises, never blocks."""
@@ -227,7 +228,9 @@ class Ingest:
             if await self._check(marks, claims):
                 greet |= marks.keys()
         except FleetError as error:
-            log.warning("ingest: no watermarks: %s", error)
+            log.warning("ingest: no watermarks: %s; trying again", error)
+            self._greet |= greet
+            self._claims = {**claims, **self._claims}
             return
         await self._acknowledge(
             (cabinet, standing(marks[cabinet], claims.get(cabinet)))
@@ -261,16 +264,30 @@ class Ingest:
             part = rows[start : start + ACK_CONCURRENCY]
             await asyncio.gather(*(self._send_ack(cabinet, mark) for cabinet, mark in part))
 
-    async def _send_ack(self, cabinet: str, mark: Watermark) -> None:
+    async def _send_ack(self, cabinet: str, mark: Watermark) -> bool:
         self._arrears.stored(cabinet, mark)
         ack = Ack(epoch=mark.epoch, seq=mark.seq, incarnation=self._incarnation)
-        # A lost one is made good: the cabinet repeats its events, or its telemetry shows them.
+        self._unreached[cabinet] = mark
+        # One that is lost on its way is made good by the cabinet's repeats, or by its telemetry.
         with contextlib.suppress(FleetError):
             await self._publisher.publish(topics.build(cabinet, Leaf.ACK), encode(ack))
+            if self._unreached.get(cabinet) is mark:
+                del self._unreached[cabinet]
+            return True
+        return False
+
+    async def _make_good(self) -> None:
+        """What waits for the broker or the store: a cabinet with nothing to send does not ask again."""
+        if self._greet or self._claims:
+            self._queued.set()
+        for cabinet, mark in list(self._unreached.items()):
+            if self._unreached.get(cabinet) is mark and not await self._send_ack(cabinet, mark):
+                return  # nor would it take the others
 
     async def _latest_loop(self) -> None:
         while True:
             await self._clock.sleep(LATEST_WRITE_S)
+            await self._make_good()
             self._metrics.set_cabinets(self._live.online_count(), len(self._live.ids()))
             self._metrics.set_alarms(self._live.alarm_counts())
             rows = self._live.drain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
@@ -26,6 +26,15 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+#: What a browser says that is no fault of the page: tests of weak networks fail requests, and a test may
+#: be in a field before the browser would have put the rider there.
+HARMLESS: Final = ("Failed to load resource", "Autofocus processing was blocked")
+
+
+def serious(complaints: Sequence[str]) -> list[str]:
+    """Those of the browser's complaints that are of the page."""
+    return [text for text in complaints if not any(each in text for each in HARMLESS)]
+
 
 #: Texts whose contrast with what is behind them is below 4.5, disabled buttons excepted.
 POOR_CONTRAST: Final = """() => {

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from deploy.demo.clients import CODE_PATTERN, Json, RiderClient, texts_to
 from deploy.demo.waiting import until
 from fleet.web.i18n import catalogue
-from tests.support.browser import STILL_CHINESE, UNTRANSLATED, phone
+from tests.support.browser import STILL_CHINESE, UNTRANSLATED, phone, serious
 from tests.support.stack import ARTIFACTS, SystemStack
 
 STEP_WITHIN_S: Final = 60.0
@@ -187,6 +187,4 @@ def riding(
             yield ride
         finally:
             ride.spy.close()
-    # Failed requests are what the tests of weak networks are about.
-    serious = [text for text in ride.problems if "Failed to load resource" not in text]
-    assert serious == [], serious
+    assert serious(ride.problems) == []

@@ -10,6 +10,7 @@ import pytest
 
 from fleet.core.arrears import PATIENCE_MS
 from fleet.core.ingest import Arrival, BatchOutcome, Watermark
+from fleet.errors import FleetError
 from fleet.runtime.hub import Hub
 from fleet.runtime.ingest import RENEW_GAP_MS, Ingest
 from fleet.runtime.live import LivePicture
@@ -26,9 +27,11 @@ A, B = "DH-0001", "DH-0002"
 
 @dataclass
 class Broker:
-    """Keeps the acknowledgements, by cabinet."""
+    """Keeps the acknowledgements, by cabinet; takes none while it is ``away``."""
 
     acks: list[tuple[str, Ack]] = field(default_factory=list)
+    away: bool = False
+    refused: int = 0
 
     async def publish(
         self,
@@ -38,6 +41,9 @@ class Broker:
         qos: int = 0,  # noqa: ARG002
         retain: bool = False,  # noqa: ARG002
     ) -> None:
+        if self.away:
+            self.refused += 1
+            raise FleetError("broker: not connected", code="broker")
         parsed = topics.parse(topic)
         if parsed.leaf is Leaf.ACK:
             self.acks.append((parsed.cabinet, decode(payload, Ack)))
@@ -159,6 +165,37 @@ async def test_one_that_missed_the_greeting_is_told_again_by_what_it_has_written
     assert fleet.broker.acks == [], "it had no patience"
     fleet.ingest.on_message(topic, encode(written))
     assert await fleet.last_ack(A, 1) == Ack(epoch=1, seq=2, incarnation="first")
+
+
+async def test_a_greeting_that_the_broker_did_not_take_comes_when_it_does(fleet: Fleet) -> None:
+    fleet.broker.away = True
+    fleet.says(A, 2, "first")
+    fleet.says(B, 0, "first")
+    await until(lambda: fleet.broker.refused > 2, "the broker was asked, and again")
+    fleet.broker.away = False
+    assert await fleet.last_ack(A, 1) == Ack(epoch=1, seq=2, incarnation="first")
+    await until(lambda: not fleet.ingest._unreached, "nobody is left waiting")
+    fleet.says(A, 2, "first")
+    await fleet.last_ack(A, 2)
+    assert [who for who, _ in fleet.broker.acks].count(A) == 2, "each is told once"
+
+
+async def test_a_greeting_waits_for_the_store_and_what_was_claimed_is_not_forgotten(
+    fleet: Fleet, town: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watermarks, calls = town.events.watermarks, 0
+
+    async def away_once() -> dict[str, Watermark]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StoreError("store: gone")
+        return await watermarks()
+
+    monkeypatch.setattr(town.events, "watermarks", away_once)
+    fleet.says(A, 3, "first")
+    assert await fleet.last_ack(A, 1) == Ack(epoch=1, seq=2, incarnation="second")
+    assert fleet.renewals() == 1
 
 
 async def test_what_was_stored_before_the_store_went_away_is_told_as_well(

@@ -21,6 +21,7 @@ from tests.support.browser import (
     SMALL_TARGETS,
     UNTRANSLATED,
     axe_source,
+    serious,
 )
 from tests.support.fleet_fakes import OPERATOR_TOKEN, Town, cabinet
 from tests.support.fleet_fakes_members import FakeMembership, plan
@@ -67,9 +68,7 @@ async def phone(browser: Browser, **values: Any) -> AsyncIterator[BrowserContext
         yield context
     finally:
         await context.close()
-    # Failed requests are what the tests of weak networks are about.
-    serious = [text for text in complaints if "Failed to load resource" not in text]
-    assert not serious
+    assert serious(complaints) == []
 
 
 async def log_in(page: Page, town: Town, *serials: str) -> None:

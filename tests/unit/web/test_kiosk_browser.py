@@ -18,7 +18,7 @@ from cabinet.web.kiosk_texts import PROMPTS, REASONS, WORDS
 from protocols.messages import Door
 from protocols.offline import ticket_text
 from protocols.sockets import SocketState
-from tests.support.browser import ACTION_TIMEOUT_MS, AXE, FLAGS, POOR_CONTRAST, axe_source
+from tests.support.browser import ACTION_TIMEOUT_MS, AXE, FLAGS, POOR_CONTRAST, axe_source, serious
 from tests.support.kiosk import KioskSite, kiosk_site
 from tests.support.offline_rig import ANN, BOB
 
@@ -86,7 +86,7 @@ async def screen(browser: Browser, site: KioskSite, **values: Any) -> AsyncItera
         yield page
     finally:
         await context.close()
-    assert [text for text in complaints if "Failed to load resource" not in text] == []
+    assert serious(complaints) == []
 
 
 async def look(page: Page, name: str) -> None:
