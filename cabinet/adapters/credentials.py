@@ -25,6 +25,7 @@ import msgspec
 from cryptography import x509
 from msgspec import Meta, Struct
 
+from cabinet.adapters.folders import sync_folder
 from cabinet.errors import ConfigError
 from protocols.enrolment import Grant, Key, Url, secrets_id
 from protocols.errors import MessageError
@@ -124,12 +125,12 @@ class Vault:
         fresh.mkdir(mode=0o700)
         for file, data in files.items():
             _write(fresh / file, data)
-        _sync(fresh)
+        sync_folder(fresh)
         link = self._folder / f".{name}"
         link.symlink_to(name)
         before = self._target()
         link.replace(self._folder / CURRENT)
-        _sync(self._folder)
+        sync_folder(self._folder)
         for old in self._folder.glob(
             "v-*"
         ):  # a connection that is being made may read the last one
@@ -193,11 +194,3 @@ def _write(path: Path, data: bytes) -> None:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cabinet.adapters.folders import sync_folder
 from cabinet.adapters.store_schema import REMEDIES, connect, explained, lock_file
 from cabinet.core.engine_model import Durable, decode_durable, encode_durable
 from cabinet.core.swap_model import is_active, job_of
@@ -134,7 +135,11 @@ def _highest_epoch(path: Path) -> int:
 
 
 def _put_aside(path: Path, now: datetime) -> Path | None:
-    """The log goes with its file, and the main file goes last: a cut in between loses nothing."""
+    """All get their second name before the first loses its own, and the main file loses it first.
+
+    So a cut in between leaves the journal whole where it was, or none there: SQLite drops a log
+    that has no file. Never the file without its log, which would be what was true some time ago.
+    """
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     number = 1
     while True:
@@ -143,12 +148,14 @@ def _put_aside(path: Path, now: datetime) -> Path | None:
         if not any(side.exists() for side in _files(aside)):
             break
         number += 1
-    moved = False
-    for old, new in reversed(list(zip(_files(path), _files(aside), strict=True))):
-        if old.exists():
-            old.rename(new)
-            moved = True
-    return aside if moved else None
+    there = [both for both in zip(_files(path), _files(aside), strict=True) if both[0].exists()]
+    for old, new in there:
+        os.link(old, new)
+    sync_folder(path.parent)
+    for old, _ in there:
+        old.unlink()
+        sync_folder(path.parent)
+    return aside if there else None
 
 
 def _begin(path: Path, epoch: int) -> None:

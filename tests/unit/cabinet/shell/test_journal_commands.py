@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from cabinet.adapters.journal_file import replace
 from cabinet.adapters.store import Store
 from cabinet.adapters.store_schema import STORE_FILE
 from cabinet.config_example import example_config
 from cabinet.core.engine_model import Durable, decode_durable, encode_durable
 from cabinet.core.records import EventRow, SnapshotRow
-from cabinet.core.swap_model import AwaitReturn, Job
+from cabinet.core.swap_model import AwaitReturn, Job, job_of
 from cabinet.main import app
 from protocols.messages import BootBody, Event, Kind, raw
 
@@ -93,6 +99,58 @@ async def test_a_sound_journal_is_not_replaced_unless_forced(config: Path) -> No
     told = json.loads(out)
     assert (code, told["epoch"]) == (0, 5)
     assert (journal(config).parent / told["aside"]).read_bytes() == before
+
+
+class PowerCutError(BaseException):
+    """Nothing after it happens."""
+
+
+async def in_the_log(path: Path) -> None:
+    """A journal whose last step stands in the log beside the file, as after a power cut."""
+    await write(path)
+    store = await Store.open(path)
+    job = Job(swap_id="SWAP-2", kind=Kind.SWAP, rider_id="R2", slot_in=3)
+    durable = Durable(epoch=4, seq=1, swap=AwaitReturn(job=job, since_ms=5))
+    await store.commit([SnapshotRow(encode_durable(durable))])
+    files = [path, path.with_name(path.name + "-wal")]
+    kept = {file: file.read_bytes() for file in files}
+    await store.close()
+    for file, data in kept.items():
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_power_cut_while_it_is_replaced_never_leaves_the_file_without_its_log(
+    config: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    path = journal(config)
+    await in_the_log(path)
+    left = steps
+
+    def cut(does: Callable[..., None]) -> Callable[..., None]:
+        def step(*args: Any) -> None:
+            nonlocal left
+            if left == 0:
+                raise PowerCutError
+            left -= 1
+            does(*args)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", cut(os.link))
+        patch.setattr(Path, "unlink", cut(Path.unlink))
+        patch.setattr(Path, "rename", cut(Path.rename))
+        with suppress(PowerCutError):
+            replace(path, datetime(2026, 1, 1, tzinfo=UTC))
+    store = await Store.open(path)
+    restored = await store.load()
+    await store.close()
+    if restored.snapshot is None:  # as in a cabinet that is switched on for the first time
+        return
+    durable = decode_durable(restored.snapshot)
+    job = job_of(durable.swap) if durable.epoch == 4 else None
+    assert durable == Durable(epoch=5) or (job and job.swap_id == "SWAP-2")
 
 
 @pytest.mark.parametrize("all_of_it", [False, True])
