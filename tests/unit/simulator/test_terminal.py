@@ -95,6 +95,9 @@ async def test_faults_world_time_and_words(cabinet: SimProcess) -> None:
         await pilot.press("s", "plus", "space")
         await until(pilot, lambda: cabinet.state()["frozen"], "time stands")
         await until(pilot, lambda: cabinet.state()["speed"] == 10, "ten times faster")
+        # The next keys go by what the screen shows.
+        await until(pilot, lambda: app.look["state"]["frozen"], "it shows that time stands")
+        await until(pilot, lambda: app.look["state"]["speed"] == 10, "it shows the speed")
         await pilot.press("minus", "space")
         await until(pilot, lambda: cabinet.state()["speed"] == 1, "real time")
         await pilot.press("l")
