@@ -264,7 +264,10 @@ def _telemetry(
     return SocketTelemetry(
         socket=number,
         state=_state(
-            is_now, known, number in config.probed_sockets and temp_c is None, fresh=fresh
+            is_now,
+            known,
+            blind=number in config.probed_sockets and temp_c is None,
+            fresh=fresh,
         ),
         power_w=meter.power_w if meter and fresh else None,
         power_max_w=limits.power_max_w,
@@ -287,7 +290,7 @@ def _left_s(
     return max(0, left_s)
 
 
-def _state(now: sockets.State, known: Track, blind: bool, *, fresh: bool) -> SocketState:  # noqa: FBT001
+def _state(now: sockets.State, known: Track, *, blind: bool, fresh: bool) -> SocketState:
     match now:
         case On():
             return SocketState.ON if known.paused_ms is None else SocketState.PAUSED
